@@ -209,6 +209,10 @@ class Backend {
   /// out (n, dim), f32 or bf16: out[i] = values of row slots[i].
   virtual void gather_rows(Stream& stream, const RowStore& store, const int64_t* slots, int64_t n, const Matrix& out) = 0;
 
+  /// out (n, dim), f32 or bf16: out[i] = the dim values at rows[row_of_item[i]], or at rows[i] where row_of_item is null. Packs rows from
+  /// wherever they are (a store, what another rank sent) into one block to send.
+  virtual void pack_rows(Stream& stream, const float* const* rows, const int32_t* row_of_item, int64_t n, const Matrix& out) = 0;
+
   /// addresses[i] = base + slots[i] * dim, or base + i * dim where slots is null: where the bags find their rows.
   virtual void address_rows(Stream& stream, const float* base, const int64_t* slots, int64_t n, int64_t dim,
                             const float** addresses) = 0;

@@ -1,4 +1,15 @@
 // Collectives on host memory, composed of Comm's all-to-all. All are collective calls and wait; sizes must agree on all ranks.
+//
+// Messages of one rank among P (at 16,384 ranks latency is what counts; nothing here keeps P^2 of anything):
+//   barrier      ceil(log2 P)   dissemination: in round k every rank tells the one 2^k further (Hensgen, Finkel, Manber, 1988)
+//   broadcast    ceil(log2 P)   binomial tree: in round k the 2^k ranks that have the data pass it on
+//   all_gather   ceil(log2 P)   Bruck's: in round k every rank passes on the 2^k blocks it has (Bruck et al., TPDS 1997); so are sums, max
+//   gather       1, root P - 1  straight to the root: forwarding would move every byte log2 P times
+//   AllReduce    2 (P - 1)      the fewest bytes; for many ranks use it within the stages of a topology, not over everybody
+//
+//   broadcast from rank 0 of 4:  round 0: 0 -> 1    round 1: 0 -> 2, 1 -> 3
+//   all_gather of a b c by 3:    before [a] [b] [c]   round 0: [a b] [b c] [c a]   round 1: [a b c] [b c a] [c a b], then rotated
+//   AllReduce of 2 values by 2:  before [1 2] [10 20]   scattered: rank 0 has 1 and 10, adds 11; rank 1 adds 22   after [11 22] [11 22]
 #pragma once
 
 #include <cstdint>
@@ -32,10 +43,12 @@ class AllReduce {
   void sum(std::span<float> values, Phase phase = Phase::allreduce);  ///< values.size() == n; waits
 
  private:
+  void add_parts(std::byte* result);
+
   Comm& comm_;
   int64_t n_;
-  std::vector<int64_t> part_bytes_, part_offsets_, own_bytes_, own_offsets_;
-  std::vector<float> scratch_;
+  std::vector<int64_t> part_bytes_, part_offsets_, own_bytes_, own_offsets_, scratch_offsets_;
+  std::vector<float> scratch_;  ///< everybody's values of my part, by rank
 };
 
 double sum(Comm& comm, double value);      ///< in rank order
