@@ -1,0 +1,61 @@
+// Delivers this rank's part of every global batch, read and parsed ahead of use on a thread of its own.
+//
+// The stream: batch k of a pass holds samples k*B .. k*B + B - 1 of the range (the last may be short), whatever the number of ranks;
+// rank r's part is part_of_batch() of it. With a shuffle window W, sample i of the stream is sample p(i) of the range, where p permutes
+// each window of W samples; p depends on (seed, epoch, window) alone.
+//
+// Example: range of 5 samples, B = 4, 2 ranks: rank 0 gets {0, 1}, then {} ; rank 1 gets {2, 3}, then {4}.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "data/batch.hpp"
+#include "data/dataset.hpp"
+#include "data/position_map.hpp"
+#include "data/vocabulary.hpp"
+
+namespace sparrow {
+
+struct LoaderOptions {
+  TableShapes shapes;           ///< rows must be those of the position map
+  int64_t global_batch = 4096;  ///< B, samples over all ranks
+  int rank = 0;
+  int ranks = 1;
+  std::vector<double> shares;  ///< one per rank (part_of_batch); empty: equal
+  int64_t first_batch = 0;     ///< k to begin with (resume); at most the number of batches
+  int64_t shuffle_window = 0;  ///< samples; 0: the order of the files
+  uint64_t seed = 1;
+  int64_t epoch = 0;
+  int ahead = 4;  ///< batches read ahead of the one in use
+  /// Memory for the buffers, all of it asked for in the constructor: at least 64-byte aligned, e.g. pinned. Empty: ordinary memory.
+  std::function<std::shared_ptr<std::byte>(size_t bytes)> allocate;
+};
+
+class Loader {
+ public:
+  /// `data` and `positions` must outlive the loader. Starts reading at once. Throws Error for options that make no sense.
+  Loader(const Dataset& data, SampleRange range, const PositionMap& positions, LoaderOptions options);
+  /// Ends the thread, also in the middle of a pass, without waiting for more than the piece it is reading.
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  /// The next batch, valid until the next call of next(); nullptr after the last. Waits if it is not ready. Rethrows, once the batches
+  /// before it are delivered, what went wrong on the thread.
+  const Batch* next();
+
+  /// Global batches in the pass.
+  int64_t batches() const;
+  /// Seconds next() has waited so far: 0 where reading never held a step up.
+  double waited_seconds() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sparrow

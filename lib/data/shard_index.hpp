@@ -1,0 +1,54 @@
+// Where the samples of one shard are: a count, and for text the byte offset of every 1,024th sample, 8 MB per billion samples.
+// Also which files are shards at all.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sparrow {
+
+enum class ShardKind { tsv, npy };
+
+/// A malformed line that was tolerated; it is no sample.
+struct BadLine {
+  int64_t line;    ///< from 1
+  int64_t offset;  ///< of its first byte
+  bool operator==(const BadLine&) const = default;
+};
+
+struct ShardIndex {
+  static constexpr int64_t kStride = 1024;
+
+  std::string name;  ///< the user's path, for messages: of the .gz, or of the ..._dense.npy
+  std::string path;  ///< the file that is read: `name`, or the decompressed copy
+  ShardKind kind = ShardKind::tsv;
+  int64_t bytes = 0;             ///< size of `path`
+  int64_t samples = 0;
+  std::vector<int64_t> offsets;  ///< tsv: offsets[j] is the first byte of sample j * kStride
+  std::vector<BadLine> bad_lines;
+
+  /// Line (from 1) of a sample in a text shard.
+  int64_t line_of(int64_t sample) const;
+  bool operator==(const ShardIndex&) const = default;
+};
+
+/// Paths and globs -> files. A pattern (with * ? or [) is replaced by its matches in natural order (day_2 before day_10); a pattern that
+/// matches nothing is an Error; a plain path is kept as it is. Throws Error for an empty list.
+std::vector<std::string> expand_files(const std::vector<std::string>& patterns);
+
+/// Whether the name says gzip (.gz).
+bool is_gzip(std::string_view file);
+
+/// Counts the samples of the shard `name`, which is one of *.tsv, *.txt, day_N (also with .gz) or *_dense.npy by its name. For a gzip,
+/// `path` is the decompressed copy (decompress_gzip); else empty. Text is only searched for line ends, at the speed of memchr, and a
+/// malformed line is an Error when a reader reaches it; with skip_bad_lines > 0 every line is parsed, up to that many malformed
+/// ones are recorded and left out, and one more is an Error. Throws Error for a missing or empty file and for an unknown kind.
+ShardIndex scan_shard(const std::string& name, const std::string& path = "", int64_t skip_bad_lines = 0);
+
+/// Bytes for sending an index to other ranks, and back. deserialize throws Error for bytes that serialize did not write.
+std::string serialize(const ShardIndex& index);
+ShardIndex deserialize_shard_index(std::string_view bytes);
+
+}  // namespace sparrow
