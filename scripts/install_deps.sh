@@ -9,7 +9,7 @@ packages=(
   libopenmpi-dev openmpi-bin                                      # MPI
   libcxxopts-dev libspdlog-dev libfmt-dev libyaml-cpp-dev         # command line, log, configuration
   nlohmann-json3-dev                                              # metrics, plans, checkpoint headers
-  libdnnl-dev libisal-dev                                         # GEMM on the host, gzip
+  libdnnl-dev ocl-icd-opencl-dev libisal-dev                      # GEMM on the host (its CMake file asks for OpenCL), gzip
   catch2 libbenchmark-dev                                         # tests, benchmarks
   python3 python3-numpy python3-yaml python3-matplotlib           # end-to-end tests, sweeps, plots
 )
