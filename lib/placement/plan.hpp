@@ -1,0 +1,72 @@
+// A plan: what `solve` decides and a run obeys, as plain data; what plan files hold. Rows are named by position
+// (falling frequency).
+//
+// Holder rule. Within one domain of an option's level the copies live on the slots of the site: the instances of
+// site.domain in that domain, numbered 0..k-1 in tree order. Position i of a table with offset o is on slot (i + o) mod
+// k. Example, a table with offset 1, option "held" on 4 ranks: positions 0 1 2 3 4 are held by ranks 1 2 3 0 1. For a
+// slower store shared by several ranks (host memory of a node) rank ((i + o) / k) mod (ranks below the slot) of the
+// slot reads and writes it. A fixed table (holder_slot >= 0) is held whole by that slot: table-wise placement.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "placement/cost.hpp"
+
+namespace sparrow::placement {
+
+/// Positions first .. last - 1 take options[option].
+struct Interval {
+  int64_t first = 0, last = 0;
+  int option = 0;
+  bool operator==(const Interval&) const = default;
+};
+
+/// One position that leaves its interval.
+struct Exception {
+  int64_t position = 0;
+  int option = 0;
+  bool operator==(const Exception&) const = default;
+};
+
+struct TablePlan {
+  std::string name;
+  int64_t rows = 0;
+  Transport transport = Transport::staged;
+  bool deduplicated = true;           ///< false: every lookup travels (baselines)
+  bool partial_sums = false;          ///< holders reduce-scatter partial sums of every bag (row-wise baseline)
+  int64_t offset = 0;                 ///< of the arithmetic holder
+  int64_t holder_slot = -1;           ///< >= 0: every held row is on this slot
+  std::vector<Interval> intervals;    ///< ascending, without gaps, covering 0 .. rows
+  std::vector<Exception> exceptions;  ///< ascending by position
+};
+
+struct Plan {
+  int version = 1;
+  std::string strategy;  ///< "optimal", "held", ...
+  std::string topology;  ///< its name
+  int64_t global_batch = 0;
+  std::vector<double>
+      batch_shares;  ///< of one rank, per rank type (Tree::at_level(L)); sums, with their instances, to 1
+  std::vector<Option> options;
+  std::vector<TablePlan> tables;
+};
+
+/// The option of a position: its exception, or that of its interval.
+int option_at(const TablePlan& table, int64_t position);
+
+/// Slot of a position among k, by the holder rule.
+int64_t holder_slot(const TablePlan& table, int64_t position, int64_t k);
+
+/// Independent of how the plan was made: throws Error naming the table, position or store unless every row is placed
+/// exactly once per domain of its option's level, at a site inside it, and no instance of a store holds more than its
+/// capacity less `reserved` (bytes per rank type, in order of Tree::at_level(L); empty: nothing), counted row by row
+/// through the holder rule.
+void check(const Plan& plan, const Topology& topology, const Workload& workload,
+           const std::vector<double>& reserved = {});
+
+/// The plan as a placement by classes, to cost it.
+Placement to_placement(const Plan& plan, const Workload& workload);
+
+}  // namespace sparrow::placement

@@ -1,0 +1,36 @@
+// The named strategies that a plan is compared with, costed under the same model. Balanced as well as could be, so that
+// the comparison is fair to them: whoever holds, holds an equal share per rank, as far as memory allows.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "placement/cost.hpp"
+#include "placement/plan.hpp"
+
+namespace sparrow::placement {
+
+enum class Strategy : uint8_t {
+  held,        ///< every row on one rank, deduplicated per rank, exchanged directly
+  table_wise,  ///< whole tables (columns of them, where ranks outnumber tables), no deduplication: pooled vectors, b w
+               ///< per table and rank, each way
+  row_wise,    ///< rows spread, partial sums of every bag reduce-scattered, as TorchRec does
+  replicated,  ///< every row on every rank, gradients all-reduced: dense or sparse, whichever is faster
+  fetched,     ///< every row in slower stores (or on pure servers): the classic parameter server
+  hot_cold,    ///< the hottest rows replicated, the rest table-wise (FAE, HugeCTR's hybrid embedding)
+};
+constexpr int kStrategies = 6;
+const char* strategy_name(Strategy strategy);
+std::optional<Strategy> parse_strategy(const std::string& name);
+
+struct StrategyResult {
+  Strategy strategy{};
+  Cost cost;                 ///< cost.infeasible says why it cannot be used, if so
+  std::optional<Plan> plan;  ///< when feasible
+};
+
+StrategyResult evaluate_strategy(const CostModel& model, Strategy strategy);
+std::vector<StrategyResult> evaluate_strategies(const CostModel& model);
+
+}  // namespace sparrow::placement
