@@ -1,0 +1,177 @@
+// Rows of embedding tables: gathered, pooled into bags, and their gradients summed. All are bound by memory latency, so
+// every loop that jumps asks for its rows some steps ahead.
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "kernels/host/host_backend.hpp"
+#include "kernels/host/numbers.hpp"
+#include "kernels/host/parallel.hpp"
+
+namespace sparrow::host {
+namespace {
+
+constexpr int64_t kAhead = 16;       // rows asked for before they are used
+constexpr int64_t kGrainRows = 512;  // rows that make a thread worth waking
+constexpr int64_t kSampleBlock =
+    16;  // samples whose feature vectors stay in the second-level cache while all tables fill them
+constexpr int64_t kLineBytes = 64;
+
+inline void prefetch(const void* data, int64_t bytes) {
+  const auto* line = static_cast<const char*>(data);
+  for (int64_t offset = 0; offset < bytes; offset += kLineBytes) __builtin_prefetch(line + offset);
+}
+
+/// sums[0..n) = row 0 + row 1 + ... of `count` rows; row(i) gives the i-th. A block of the sums at a time stays in
+/// registers.
+template <class Row>
+void sum_of_rows(float* __restrict sums, int64_t n, int64_t count, const Row& row) {
+  constexpr int64_t kBlock = 64;
+  int64_t begin = 0;
+  for (; begin + kBlock <= n; begin += kBlock) {
+    float block[kBlock] = {};
+    for (int64_t i = 0; i < count; ++i) {
+      const auto* values = row(i) + begin;
+#pragma omp simd
+      for (int64_t c = 0; c < kBlock; ++c) block[c] += to_float(values[c]);
+    }
+    std::copy(block, block + kBlock, sums + begin);
+  }
+  if (begin == n) return;
+  std::fill(sums + begin, sums + n, 0.0f);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto* values = row(i);
+#pragma omp simd
+    for (int64_t c = begin; c < n; ++c) sums[c] += to_float(values[c]);
+  }
+}
+
+/// out[i] = the values at row(i).
+template <class Row>
+void copy_rows(int threads, const Matrix& out, const Row& row) {
+  with_type(out.type, [&](auto out_zero) {
+    using Out = decltype(out_zero);
+    parallel_ranges(threads, out.rows, kGrainRows, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        if (i + kAhead < end) prefetch(row(i + kAhead), out.cols * 4);
+        const float* values = row(i);
+        Out* target = row_of<Out>(out, i);
+#pragma omp simd
+        for (int64_t c = 0; c < out.cols; ++c) target[c] = from_float<Out>(values[c]);
+      }
+    });
+  });
+}
+
+}  // namespace
+
+void HostBackend::gather_rows(Stream&, const RowStore& store, const int64_t* slots, int64_t n, const Matrix& out) {
+  SPARROW_CHECK(out.rows == n && out.cols == store.dim, "gather_rows: {} rows of {} into ({}, {})", n, store.dim,
+                out.rows, out.cols);
+  copy_rows(threads_, out, [=](int64_t i) { return store.values + slots[i] * store.dim; });
+}
+
+void HostBackend::pack_rows(Stream&, const float* const* rows, const int32_t* row_of_item, int64_t n,
+                            const Matrix& out) {
+  SPARROW_CHECK(out.rows == n, "pack_rows: {} rows into ({}, {})", n, out.rows, out.cols);
+  if (row_of_item) {
+    copy_rows(threads_, out, [=](int64_t i) { return rows[row_of_item[i]]; });
+  } else {
+    copy_rows(threads_, out, [=](int64_t i) { return rows[i]; });
+  }
+}
+
+void HostBackend::address_rows(Stream&, const float* base, const int64_t* slots, int64_t n, int64_t dim,
+                               const float** addresses) {
+  parallel_ranges(threads_, n, 1 << 14, [=](int64_t begin, int64_t end) {
+    if (slots) {
+      for (int64_t i = begin; i < end; ++i) addresses[i] = base + slots[i] * dim;
+    } else {
+      for (int64_t i = begin; i < end; ++i) addresses[i] = base + i * dim;
+    }
+  });
+}
+
+void HostBackend::pool_bags(Stream&, const Bags& bags, const float* const* rows, const Matrix& features) {
+  const int64_t vectors = bags.tables + 1;
+  const int64_t dim = features.cols;
+  SPARROW_CHECK(features.type == DType::f32 && features.rows == bags.samples * vectors,
+                "pool_bags: {} samples of {} tables into ({}, {})", bags.samples, bags.tables, features.rows, dim);
+  const auto first_lookup = [&](int64_t bag) { return bags.offsets ? bags.offsets[bag] : bag; };
+  const auto pool_block = [&](int64_t begin, int64_t end) {
+    for (int64_t t = 0; t < bags.tables; ++t) {
+      // The rows of the next table are on their way while this one's are summed.
+      const int64_t next_bag = t + 1 < bags.tables ? (t + 1) * bags.samples + begin : 0;
+      const int64_t next = t + 1 < bags.tables ? first_lookup(next_bag) : 0;
+      const int64_t next_end =
+          t + 1 < bags.tables ? std::min(first_lookup(next_bag + end - begin), next + 4 * kSampleBlock) : 0;
+      for (int64_t l = next; l < next_end; ++l) prefetch(rows[bags.row_of_lookup[l]], dim * 4);
+      for (int64_t s = begin; s < end; ++s) {
+        const int64_t bag = t * bags.samples + s;
+        const int32_t* lookups = bags.row_of_lookup + first_lookup(bag);
+        sum_of_rows(row_of<float>(features, s * vectors + 1 + t), dim, first_lookup(bag + 1) - first_lookup(bag),
+                    [&](int64_t i) { return rows[lookups[i]]; });
+      }
+    }
+  };
+  parallel_ranges(threads_, bags.samples, kSampleBlock, [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; s += kSampleBlock) pool_block(s, std::min(s + kSampleBlock, end));
+  });
+}
+
+void HostBackend::sum_rows(Stream&, const Groups& groups, const Matrix& rows, const Matrix& out) {
+  SPARROW_CHECK(out.type == DType::f32 && out.rows == groups.count && out.cols == rows.cols,
+                "sum_rows: {} groups of rows of {} into ({}, {})", groups.count, rows.cols, out.rows, out.cols);
+  if (groups.count == 0) return;
+  const int64_t items = groups.offsets[groups.count];
+  const int parts = part_count(threads_, items + groups.count, kGrainRows);
+  // Groups differ in size by three orders of magnitude: parts of equal work (one per group, one per item), not of equal
+  // count.
+  const auto first_group = [&](int part) {
+    const int64_t work = part_begin(items + groups.count, part, parts);
+    int64_t low = 0, high = groups.count;
+    while (low < high) {
+      const int64_t middle = (low + high) / 2;
+      (groups.offsets[middle] + middle < work ? low : high) =
+          groups.offsets[middle] + middle < work ? middle + 1 : middle;
+    }
+    return part == parts ? groups.count : low;
+  };
+  with_type(rows.type, [&](auto row_zero) {
+    using T = decltype(row_zero);
+    parallel_parts(parts, [&](int part) {
+      const int64_t end = first_group(part + 1);
+      for (int64_t g = first_group(part); g < end; ++g) {
+        const int32_t* members = groups.items + groups.offsets[g];
+        const int64_t count = groups.offsets[g + 1] - groups.offsets[g];
+        // Items of the groups that follow lie behind this group's.
+        for (int64_t i = 0; i < count; ++i) {
+          const int64_t ahead = groups.offsets[g] + i + kAhead;
+          if (ahead < items) prefetch(row_of<const T>(rows, groups.items[ahead]), rows.cols * int64_t{sizeof(T)});
+        }
+        sum_of_rows(row_of<float>(out, g), rows.cols, count,
+                    [&](int64_t i) { return row_of<const T>(rows, members[i]); });
+      }
+    });
+  });
+}
+
+void HostBackend::lookup_bags(Stream& stream, const Bags& bags, const int32_t* lookups, int64_t n, int32_t* bags_of) {
+  if (n == 0) return;
+  if (!bags.offsets) {
+    std::copy(lookups, lookups + n, bags_of);
+    return;
+  }
+  const int64_t bag_count = bags.tables * bags.samples;
+  SPARROW_CHECK(bag_count <= INT32_MAX, "lookup_bags: {} bags are too many", bag_count);
+  int32_t* bag_of = host_stream(stream).bag_numbers.take<int32_t>(bags.offsets[bag_count]);
+  parallel_ranges(threads_, bag_count, kGrainRows, [&](int64_t begin, int64_t end) {
+    for (int64_t bag = begin; bag < end; ++bag) {
+      std::fill(bag_of + bags.offsets[bag], bag_of + bags.offsets[bag + 1], static_cast<int32_t>(bag));
+    }
+  });
+  parallel_ranges(threads_, n, 1 << 14, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) bags_of[i] = bag_of[lookups[i]];
+  });
+}
+
+}  // namespace sparrow::host

@@ -1,0 +1,35 @@
+// Matrix products through oneDNN, prepared once per shape.
+#pragma once
+
+#include <memory>
+
+#include "kernels/backend.hpp"
+
+namespace sparrow::host {
+
+/// A factor of a product: the matrix, or its transpose.
+struct Factor {
+  Matrix matrix;
+  bool transposed = false;
+
+  int64_t rows() const { return transposed ? matrix.cols : matrix.rows; }
+  int64_t cols() const { return transposed ? matrix.rows : matrix.cols; }
+};
+
+class Gemm {
+ public:
+  Gemm();
+  ~Gemm();
+  Gemm(const Gemm&) = delete;
+  Gemm& operator=(const Gemm&) = delete;
+
+  /// c = a b (+ bias, f32 [c.cols], unless null), then max(., 0) if relu. a and b have the same type, sums are in fp32,
+  /// c is f32 or that type. No size may be 0. Runs on `threads` threads. Allocates only for a shape not seen before.
+  void multiply(int threads, const Factor& a, const Factor& b, const float* bias, bool relu, const Matrix& c);
+
+ private:
+  struct Cache;
+  std::unique_ptr<Cache> cache_;
+};
+
+}  // namespace sparrow::host

@@ -1,0 +1,65 @@
+// Construction, copies and conversions.
+#include "kernels/host/host_backend.hpp"
+
+#include <cstring>
+
+#include "base/error.hpp"
+#include "kernels/host/numbers.hpp"
+#include "kernels/host/parallel.hpp"
+
+namespace sparrow {
+
+std::unique_ptr<Backend> make_host_backend(int threads) {
+  return std::make_unique<host::HostBackend>(threads);
+}
+
+namespace host {
+namespace {
+
+constexpr int64_t kGrainBytes = 1 << 16;
+
+}  // namespace
+
+HostBackend::HostBackend(int threads) : threads_(threads) {
+  SPARROW_CHECK(threads >= 1, "the host backend needs at least one thread, not {}", threads);
+}
+
+void HostBackend::copy(Stream&, void* to, const void* from, int64_t bytes) {
+  SPARROW_CHECK(bytes >= 0, "copy: {} bytes", bytes);
+  auto* target = static_cast<std::byte*>(to);
+  const auto* source = static_cast<const std::byte*>(from);
+  parallel_ranges(threads_, bytes, kGrainBytes, [=](int64_t begin, int64_t end) {
+    std::memcpy(target + begin, source + begin, static_cast<size_t>(end - begin));
+  });
+}
+
+void HostBackend::zero(Stream&, void* data, int64_t bytes) {
+  SPARROW_CHECK(bytes >= 0, "zero: {} bytes", bytes);
+  auto* target = static_cast<std::byte*>(data);
+  parallel_ranges(threads_, bytes, kGrainBytes, [=](int64_t begin, int64_t end) {
+    std::memset(target + begin, 0, static_cast<size_t>(end - begin));
+  });
+}
+
+void HostBackend::convert(Stream&, const Matrix& from, const Matrix& to) {
+  SPARROW_CHECK(from.rows == to.rows && from.cols == to.cols, "convert: ({}, {}) to ({}, {})", from.rows, from.cols,
+                to.rows, to.cols);
+  if (from.cols == 0) return;
+  with_type(from.type, [&](auto from_zero) {
+    with_type(to.type, [&](auto to_zero) {
+      using From = decltype(from_zero);
+      using To = decltype(to_zero);
+      parallel_ranges(threads_, from.rows, kGrainBytes / 4 / from.cols, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row) {
+          const From* source = row_of<const From>(from, row);
+          To* target = row_of<To>(to, row);
+#pragma omp simd
+          for (int64_t col = 0; col < from.cols; ++col) target[col] = from_float<To>(to_float(source[col]));
+        }
+      });
+    });
+  });
+}
+
+}  // namespace host
+}  // namespace sparrow

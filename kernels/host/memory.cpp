@@ -1,0 +1,34 @@
+// Host memory: 64-byte aligned; large blocks on 2 MiB pages where the kernel has them, which random rows need (see
+// test/bench).
+#include <sys/mman.h>
+
+#include <cstdlib>
+
+#include "base/error.hpp"
+#include "kernels/host/host_backend.hpp"
+
+namespace sparrow::host {
+namespace {
+
+constexpr int64_t kHugePage = int64_t{1} << 21;
+
+}  // namespace
+
+void* HostBackend::allocate(Memory, int64_t bytes) {
+  SPARROW_CHECK(bytes >= 0, "allocate: {} bytes", bytes);
+  if (bytes == 0) return nullptr;
+  const int64_t alignment = bytes >= kHugePage ? kHugePage : 64;
+  if (bytes > INT64_MAX - alignment) fail("allocate: {} bytes are more than there can be", bytes);
+  const auto size = static_cast<size_t>((bytes + alignment - 1) / alignment * alignment);
+  void* data = std::aligned_alloc(static_cast<size_t>(alignment), size);
+  if (!data) fail("allocate: no memory for {} bytes", bytes);
+  // Advice only: without transparent huge pages the block is as good, only slower.
+  if (alignment == kHugePage) madvise(data, size, MADV_HUGEPAGE);
+  return data;
+}
+
+void HostBackend::release(Memory, void* data, int64_t) noexcept {
+  std::free(data);
+}
+
+}  // namespace sparrow::host
