@@ -28,12 +28,13 @@ void count_ids(const Dataset& data, SampleRange range, const TableShapes& shapes
 /// The groups of one table by falling count, the last one for rows never seen, if any.
 std::vector<CountGroup> count_histogram(const std::vector<int64_t>& counts);
 
-/// Writes into `folder` (made if absent) for table t = 00, 01, ...: table_t.npy, int64 [rows], counts by id; and histogram_t.npy, int64
-/// (groups, 2), rows of (count, number of rows with it) by falling count.
+/// Writes into `folder` (made if absent) for table t = 00, 01, ...: table_t.npy, int64 [rows], counts by id; and
+/// histogram_t.npy, int64 (groups, 2), rows of (count, number of rows with it) by falling count.
 void save_counts(const std::string& folder, const Counts& counts);
 
-/// Reads them back. Throws Error if a file is missing, has not rows[t] numbers, or holds a negative one.
+/// Read them back. Throw Error if a file is missing, has not rows[t] numbers (a histogram: counts not falling, or other
+/// than rows[t] rows in all), or holds a negative one.
 Counts load_counts(const std::string& folder, const std::vector<int64_t>& rows);
-std::vector<std::vector<CountGroup>> load_histograms(const std::string& folder, int tables);
+std::vector<std::vector<CountGroup>> load_histograms(const std::string& folder, const std::vector<int64_t>& rows);
 
 }  // namespace sparrow

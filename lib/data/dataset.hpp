@@ -2,8 +2,9 @@
 //
 // Opening a data set is three steps, so that the ranks of a large run can share the work:
 //   files = expand_files({"/criteo/day_*.gz"})          every rank, the same list
-//   index = scan_shard(files[i], ...)                   one rank per file (gzip: after one rank per node ran decompress_gzip); then
-//   Dataset(indexes)                                    the bytes of serialize() are exchanged and every rank has all indexes
+//   index = scan_shard(files[i], ...)                   one rank per file (gzip: after one rank per node ran
+//   decompress_gzip); then Dataset(indexes)                                    the bytes of serialize() are exchanged
+//   and every rank has all indexes
 // open_dataset() does all of it in one process.
 #pragma once
 
@@ -34,7 +35,9 @@ class SampleBlock {
   SampleTarget target();
   std::span<const float> dense() const { return dense_; }
   std::span<const float> labels() const { return labels_; }
-  uint32_t category(int table, int64_t sample) const { return categories_[static_cast<size_t>(table * stride_ + sample)]; }
+  uint32_t category(int table, int64_t sample) const {
+    return categories_[static_cast<size_t>(table * stride_ + sample)];
+  }
   const uint32_t* table(int t) const { return categories_.data() + t * stride_; }
 
  private:
@@ -43,8 +46,8 @@ class SampleBlock {
   std::vector<uint32_t> categories_;
 };
 
-/// The samples of a list of shards, in order. Files are mapped when first read and a bounded number is kept mapped. Constant after
-/// construction: any number of threads may read at the same time.
+/// The samples of a list of shards, in order. Files are mapped when first read and a bounded number is kept mapped.
+/// Constant after construction: any number of threads may read at the same time.
 class Dataset {
  public:
   /// skip_bad_lines: Error if the indexes hold more bad lines than this in total. Throws Error for an empty list.
@@ -61,14 +64,16 @@ class Dataset {
   SampleRange tail(int64_t tail) const;
   SampleRange before_tail(int64_t tail) const;
 
-  /// Reads samples first .. first + count - 1. Waits for the disk. Throws Error "file:line: ..." for a malformed line, and for a file that
-  /// is missing or has changed its size since it was scanned.
+  /// Reads samples first .. first + count - 1. Waits for the disk. Throws Error "file:line: ..." for a malformed line,
+  /// and for a file that is missing or has changed its size since it was scanned.
   void read(int64_t first, int64_t count, const SampleTarget& target) const;
 
-  /// Byte offsets, in their files, of samples first .. first + offsets.size() - 1 (0 for npy shards), for read_scattered.
+  /// Byte offsets, in their files, of samples first .. first + offsets.size() - 1 (0 for npy shards), for
+  /// read_scattered.
   void locate(int64_t first, std::span<int64_t> offsets) const;
   /// Reads the samples named, in any order; offsets[i] is what locate() said of samples[i].
-  void read_scattered(std::span<const int64_t> samples, std::span<const int64_t> offsets, const SampleTarget& target) const;
+  void read_scattered(std::span<const int64_t> samples, std::span<const int64_t> offsets,
+                      const SampleTarget& target) const;
   /// Takes mapped pages out of this process's resident memory.
   void release_pages() const;
 

@@ -1,8 +1,8 @@
 // Delivers this rank's part of every global batch, read and parsed ahead of use on a thread of its own.
 //
-// The stream: batch k of a pass holds samples k*B .. k*B + B - 1 of the range (the last may be short), whatever the number of ranks;
-// rank r's part is part_of_batch() of it. With a shuffle window W, sample i of the stream is sample p(i) of the range, where p permutes
-// each window of W samples; p depends on (seed, epoch, window) alone.
+// The stream: batch k of a pass holds samples k*B .. k*B + B - 1 of the range (the last may be short), whatever the
+// number of ranks; rank r's part is part_of_batch() of it. With a shuffle window W, sample i of the stream is sample
+// p(i) of the range, where p permutes each window of W samples; p depends on (seed, epoch, window) alone.
 //
 // Example: range of 5 samples, B = 4, 2 ranks: rank 0 gets {0, 1}, then {} ; rank 1 gets {2, 3}, then {4}.
 #pragma once
@@ -31,21 +31,23 @@ struct LoaderOptions {
   uint64_t seed = 1;
   int64_t epoch = 0;
   int ahead = 4;  ///< batches read ahead of the one in use
-  /// Memory for the buffers, all of it asked for in the constructor: at least 64-byte aligned, e.g. pinned. Empty: ordinary memory.
+  /// Memory for the buffers, all of it asked for in the constructor: at least 64-byte aligned, e.g. pinned. Empty:
+  /// ordinary memory.
   std::function<std::shared_ptr<std::byte>(size_t bytes)> allocate;
 };
 
 class Loader {
  public:
-  /// `data` and `positions` must outlive the loader. Starts reading at once. Throws Error for options that make no sense.
+  /// `data` and `positions` must outlive the loader. Starts reading at once. Throws Error for options that make no
+  /// sense.
   Loader(const Dataset& data, SampleRange range, const PositionMap& positions, LoaderOptions options);
   /// Ends the thread, also in the middle of a pass, without waiting for more than the piece it is reading.
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// The next batch, valid until the next call of next(); nullptr after the last. Waits if it is not ready. Rethrows, once the batches
-  /// before it are delivered, what went wrong on the thread.
+  /// The next batch, valid until the next call of next(); nullptr after the last. Waits if it is not ready. Rethrows,
+  /// once the batches before it are delivered, what went wrong on the thread.
   const Batch* next();
 
   /// Global batches in the pass.

@@ -9,13 +9,13 @@
 
 namespace sparrow {
 
-/// Owns one mapping; move-only. The file must not be cut short by somebody else while it is mapped: the kernel then ends the process
-/// with SIGBUS, as for every program that maps files.
+/// Owns one mapping; move-only. The file must not be cut short by somebody else while it is mapped: the kernel then
+/// ends the process with SIGBUS, as for every program that maps files.
 class MappedFile {
  public:
   MappedFile() = default;
-  /// Throws Error (with the path and the reason) when the file cannot be opened, is no regular file, or cannot be mapped.
-  /// An empty file gives an empty mapping.
+  /// Throws Error (with the path and the reason) when the file cannot be opened, is no regular file, or cannot be
+  /// mapped. An empty file gives an empty mapping.
   explicit MappedFile(const std::string& path);
   MappedFile(MappedFile&& other) noexcept { swap(other); }
   MappedFile& operator=(MappedFile&& other) noexcept {

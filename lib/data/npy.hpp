@@ -1,6 +1,6 @@
-// NumPy's .npy files, the part the project needs: float32, int32, int64, one or two dimensions, C order, little endian; format versions
-// 1.0 and 2.0 are read, 1.0 is written. Format: numpy.lib.format's documentation ("NEP 1"). Headers are checked against the
-// size of the file, so one that lies gives an Error and never a read outside the file.
+// NumPy's .npy files, the part the project needs: float32, int32, int64, one or two dimensions, C order, little endian;
+// format versions 1.0 and 2.0 are read, 1.0 is written. Format: numpy.lib.format's documentation ("NEP 1"). Headers are
+// checked against the size of the file, so one that lies gives an Error and never a read outside the file.
 #pragma once
 
 #include <concepts>
@@ -38,7 +38,8 @@ class NpyFile {
   int64_t rows() const { return shape_[0]; }
   int64_t columns() const { return shape_.size() == 2 ? shape_[1] : 1; }
 
-  /// All rows() * columns() values, row major, valid as long as this object. Throws Error if the file holds another type.
+  /// All rows() * columns() values, row major, valid as long as this object. Throws Error if the file holds another
+  /// type.
   template <NpyValue T>
   std::span<const T> values() const {
     return {static_cast<const T*>(data_of(npy_type<T>())), static_cast<size_t>(rows() * columns())};
@@ -57,8 +58,8 @@ class NpyFile {
   int64_t data_offset_ = 0;
 };
 
-/// Writes a .npy file piece by piece: append() until all values of the shape are there, then finish(). The bytes go to `path`.part,
-/// renamed by finish(), so `path` is whole or absent; without finish() the destructor removes the part.
+/// Writes a .npy file piece by piece: append() until all values of the shape are there, then finish(). The bytes go to
+/// `path`.part, renamed by finish(), so `path` is whole or absent; without finish() the destructor removes the part.
 class NpyWriter {
  public:
   /// shape: one or two numbers, not negative.
@@ -66,7 +67,8 @@ class NpyWriter {
   NpyWriter(NpyWriter&&) = default;
   ~NpyWriter();
 
-  /// The next values in C order. Throws Error when they are of another type or more than the shape holds, or when writing fails.
+  /// The next values in C order. Throws Error when they are of another type or more than the shape holds, or when
+  /// writing fails.
   template <NpyValue T>
   void append(std::span<const T> values) {
     append_bytes(npy_type<T>(), values.data(), static_cast<int64_t>(values.size()));

@@ -15,10 +15,10 @@ struct SampleRange {
   bool operator==(const SampleRange&) const = default;
 };
 
-/// The contiguous part of n samples that `rank` of `ranks` reads: floor(n W_rank / W) .. floor(n W_(rank+1) / W), where W_r is the sum of
-/// the shares of the ranks before r and W of all. No shares: equal ones. The parts of all ranks are 0 .. n without gaps or overlaps;
-/// a share of 0 gives an empty part. Example: n = 10, shares {1, 2, 1}: 0..2, 2..7, 7..10.
-/// Throws Error if a share is negative or not finite, all are 0, or their number is not `ranks`.
+/// The contiguous part of n samples that `rank` of `ranks` reads: floor(n W_rank / W) .. floor(n W_(rank+1) / W), where
+/// W_r is the sum of the shares of the ranks before r and W of all. No shares: equal ones. The parts of all ranks are 0
+/// .. n without gaps or overlaps; a share of 0 gives an empty part. Example: n = 10, shares {1, 2, 1}:
+/// 0..2, 2..7, 7..10. Throws Error if a share is negative or not finite, all are 0, or their number is not `ranks`.
 SampleRange part_of_batch(int64_t n, int rank, int ranks, std::span<const double> shares = {});
 
 }  // namespace sparrow

@@ -1,9 +1,8 @@
-// Rows have two names: ids, as in the data, and positions, by falling access count within their table. This is the permutation between
-// them: 4 bytes a row, or nothing where it is the identity.
+// Rows have two names: ids, as in the data, and positions, by falling access count within their table. This is the
+// permutation between them: 4 bytes a row, or nothing where it is the identity.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,12 +16,15 @@ class PositionMap {
  public:
   /// The identity for tables of these sizes.
   explicit PositionMap(std::vector<int64_t> rows);
-  /// By falling count, equal counts by rising id. counts[t][id]. Example: counts {5, 9, 5} -> ids 0, 1, 2 have positions 1, 0, 2.
+  PositionMap(PositionMap&&) = default;
+  PositionMap& operator=(PositionMap&&) = default;
+  /// By falling count, equal counts by rising id. counts[t][id]. Example: counts {5, 9, 5} -> ids 0, 1, 2 have
+  /// positions 1, 0, 2.
   static PositionMap by_count(const std::vector<std::vector<int64_t>>& counts);
-  /// Maps what save() wrote; the ranks of a node that load the same folder share one copy in memory. Throws Error if a file is missing,
-  /// has not rows[t] numbers, or is no permutation.
+  /// Maps what save() wrote; the ranks of a node that load the same folder share one copy in memory. Throws Error if a
+  /// file is missing, has not rows[t] numbers, or is no permutation.
   static PositionMap load(const std::string& folder, const std::vector<int64_t>& rows);
-  /// Writes positions_00.npy ... (int32) into `folder`, made if absent; no file for a table with the identity.
+  /// Writes positions_00.npy ... (int32) into `folder`, made if absent; an empty array for a table with the identity.
   void save(const std::string& folder) const;
 
   int tables() const { return static_cast<int>(rows_.size()); }
@@ -40,8 +42,9 @@ class PositionMap {
 
  private:
   std::vector<int64_t> rows_;
-  std::vector<std::vector<int32_t>> owned_;  ///< [tables], or empty
-  std::vector<std::optional<NpyFile>> files_;
+  std::vector<std::vector<int32_t>>
+      owned_;  ///< what the views look at: [tables] of one of the two; moving keeps views valid
+  std::vector<NpyFile> files_;
   std::vector<std::span<const int32_t>> views_;
 };
 

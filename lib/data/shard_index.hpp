@@ -1,5 +1,5 @@
-// Where the samples of one shard are: a count, and for text the byte offset of every 1,024th sample, 8 MB per billion samples.
-// Also which files are shards at all.
+// Where the samples of one shard are: a count, and for text the byte offset of every 1,024th sample, 8 MB per billion
+// samples.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-namespace sparrow {
+#include "data/file_list.hpp"
 
-enum class ShardKind { tsv, npy };
+namespace sparrow {
 
 /// A malformed line that was tolerated; it is no sample.
 struct BadLine {
@@ -24,7 +24,7 @@ struct ShardIndex {
   std::string name;  ///< the user's path, for messages: of the .gz, or of the ..._dense.npy
   std::string path;  ///< the file that is read: `name`, or the decompressed copy
   ShardKind kind = ShardKind::tsv;
-  int64_t bytes = 0;             ///< size of `path`
+  int64_t bytes = 0;  ///< size of `path`
   int64_t samples = 0;
   std::vector<int64_t> offsets;  ///< tsv: offsets[j] is the first byte of sample j * kStride
   std::vector<BadLine> bad_lines;
@@ -34,20 +34,14 @@ struct ShardIndex {
   bool operator==(const ShardIndex&) const = default;
 };
 
-/// Paths and globs -> files. A pattern (with * ? or [) is replaced by its matches in natural order (day_2 before day_10); a pattern that
-/// matches nothing is an Error; a plain path is kept as it is. Throws Error for an empty list.
-std::vector<std::string> expand_files(const std::vector<std::string>& patterns);
-
-/// Whether the name says gzip (.gz).
-bool is_gzip(std::string_view file);
-
-/// Counts the samples of the shard `name`, which is one of *.tsv, *.txt, day_N (also with .gz) or *_dense.npy by its name. For a gzip,
-/// `path` is the decompressed copy (decompress_gzip); else empty. Text is only searched for line ends, at the speed of memchr, and a
-/// malformed line is an Error when a reader reaches it; with skip_bad_lines > 0 every line is parsed, up to that many malformed
-/// ones are recorded and left out, and one more is an Error. Throws Error for a missing or empty file and for an unknown kind.
+/// Counts the samples of the shard `name`, whose kind is shard_kind(name). For a gzip, `path` is the decompressed copy
+/// (decompress_gzip); else empty. Text is only searched for line ends, at the speed of memchr, and a malformed line is
+/// an Error when a reader reaches it; with skip_bad_lines > 0 every line is parsed, up to that many malformed ones are
+/// recorded and left out, and one more is an Error. Throws Error for a missing or empty file and for an unknown kind.
 ShardIndex scan_shard(const std::string& name, const std::string& path = "", int64_t skip_bad_lines = 0);
 
-/// Bytes for sending an index to other ranks, and back. deserialize throws Error for bytes that serialize did not write.
+/// Bytes for sending an index to other ranks, and back. deserialize throws Error for bytes that serialize did not
+/// write.
 std::string serialize(const ShardIndex& index);
 ShardIndex deserialize_shard_index(std::string_view bytes);
 

@@ -23,8 +23,8 @@ struct TableShapes {
   void check() const;
 };
 
-/// The remainder by a fixed divisor with two multiplications: Lemire, Kaser and Kurz, "Faster remainder by direct computation",
-/// Software: Practice and Experience 2019.
+/// The remainder by a fixed divisor with two multiplications: Lemire, Kaser and Kurz, "Faster remainder by direct
+/// computation", Software: Practice and Experience 2019.
 class Modulo {
  public:
   explicit Modulo(uint32_t divisor) : divisor_(divisor), inverse_(~uint64_t{0} / divisor + 1) {}
@@ -37,8 +37,9 @@ class Modulo {
   uint64_t divisor_, inverse_;
 };
 
-/// Lookup j >= 1 of the bag that `id` of `table` stands for: uniform over the table's rows and a pure function of its arguments, as a
-/// fixed lookup table per id is (lookup 0 is the id itself). The rule of MLPerf DLRM-DCNv2's synthetic multi-hot data.
+/// Lookup j >= 1 of the bag that `id` of `table` stands for: uniform over the table's rows and a pure function of its
+/// arguments, as a fixed lookup table per id is (lookup 0 is the id itself). The rule of MLPerf DLRM-DCNv2's synthetic
+/// multi-hot data.
 inline int64_t bag_id(int table, int64_t id, int j, int64_t rows) {
   const uint64_t stream = mix64(static_cast<uint64_t>(table) << 32 | static_cast<uint32_t>(j));
   const uint64_t hash = mix64(stream ^ static_cast<uint64_t>(id));
