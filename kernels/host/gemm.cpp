@@ -46,22 +46,17 @@ struct Product {
 }  // namespace
 
 struct Gemm::Cache {
-  // Everything a prepared product depends on: threads, sizes, strides, types, transposes, bias, relu.
-  using Key = std::array<int64_t, 13>;
+  // Everything a prepared product depends on: threads, sizes, strides, types, transposes, bias.
+  using Key = std::array<int64_t, 12>;
 
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   std::map<Key, Product> products;
   Scratch scratchpad;
 
-  Product prepare(const Factor& a, const Factor& b, bool with_bias, bool relu, const Matrix& c) const {
+  Product prepare(const Factor& a, const Factor& b, bool with_bias, const Matrix& c) const {
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    if (relu) {
-      dnnl::post_ops post;
-      post.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
-      attributes.set_post_ops(post);
-    }
     const memory::desc bias({1, c.cols}, memory::data_type::f32, memory::format_tag::ab);
     const auto c_desc = describe({c, false});
     const auto operation = with_bias ? dnnl::matmul::desc(describe(a), describe(b), bias, c_desc)
@@ -82,7 +77,7 @@ struct Gemm::Cache {
 Gemm::Gemm() : cache_(std::make_unique<Cache>()) {}
 Gemm::~Gemm() = default;
 
-void Gemm::multiply(int threads, const Factor& a, const Factor& b, const float* bias, bool relu, const Matrix& c) {
+void Gemm::multiply(int threads, const Factor& a, const Factor& b, const float* bias, const Matrix& c) {
   const ThreadCount thread_count(threads);
   const Cache::Key key{threads,
                        a.rows(),
@@ -95,11 +90,11 @@ void Gemm::multiply(int threads, const Factor& a, const Factor& b, const float* 
                        int64_t(a.matrix.type),
                        int64_t(c.type),
                        bias != nullptr,
-                       relu,
+
                        int64_t(b.matrix.type)};
   auto found = cache_->products.find(key);
   if (found == cache_->products.end()) {
-    found = cache_->products.emplace(key, cache_->prepare(a, b, bias != nullptr, relu, c)).first;
+    found = cache_->products.emplace(key, cache_->prepare(a, b, bias != nullptr, c)).first;
   }
   Product& product = found->second;
   product.a.set_data_handle(a.matrix.data);

@@ -23,9 +23,9 @@ class Gemm {
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
 
-  /// c = a b (+ bias, f32 [c.cols], unless null), then max(., 0) if relu. a and b have the same type, sums are in fp32,
+  /// c = a b (+ bias, f32 [c.cols], unless null). a and b have the same type, sums are in fp32,
   /// c is f32 or that type. No size may be 0. Runs on `threads` threads. Allocates only for a shape not seen before.
-  void multiply(int threads, const Factor& a, const Factor& b, const float* bias, bool relu, const Matrix& c);
+  void multiply(int threads, const Factor& a, const Factor& b, const float* bias, const Matrix& c);
 
  private:
   struct Cache;

@@ -219,7 +219,7 @@ void HostBackend::interaction_backward(Stream& stream, const Matrix& features, i
       Ddense* dense = row_of<Ddense>(ddense, s);
 #pragma omp simd
       for (int64_t d = 0; d < shape.dim; ++d) {
-        dense[d] = from_float<Ddense>(f.data[d] > 0.0f ? work.transposed[d] + work.z[d] : 0.0f);
+        dense[d] = from_float<Ddense>(f.data[d] <= 0.0f ? 0.0f : work.transposed[d] + work.z[d]);
       }
       for (int64_t i = 1; i < vectors && !in_place; ++i) {
         std::copy_n(work.transposed + i * shape.padded_dim, shape.dim, bag_row(i));

@@ -28,11 +28,25 @@ float dot(const T* a, const T* b, int64_t n) {
   return sum;
 }
 
-/// dx = dx where active > 0, else 0.
+/// y = max(y, 0). Not left to oneDNN, whose ReLU turns NaN into 0.
+void rectify(int threads, const Matrix& y) {
+  with_type(y.type, [&](auto y_zero) {
+    using T = decltype(y_zero);
+    parallel_ranges(threads, y.rows, kGrainElements / y.cols, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        T* values = row_of<T>(y, row);
+#pragma omp simd
+        for (int64_t i = 0; i < y.cols; ++i) values[i] = to_float(values[i]) < 0.0f ? T{} : values[i];
+      }
+    });
+  });
+}
+
+/// dx = 0 where active <= 0.
 template <class Out, class Active>
 void mask_row(Out* dx, const Active* active, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) dx[i] = to_float(active[i]) > 0.0f ? dx[i] : Out{};
+  for (int64_t i = 0; i < n; ++i) dx[i] = to_float(active[i]) <= 0.0f ? Out{} : dx[i];
 }
 
 /// sums[0..n) += scale * row.
@@ -50,7 +64,8 @@ void HostBackend::linear_forward(Stream& stream, const Matrix& x, const Matrix& 
   SPARROW_CHECK(x.type == w.type && (y.type == DType::f32 || y.type == x.type), "linear_forward: types do not fit");
   if (y.rows == 0 || y.cols == 0) return;
   if (y.cols > 1 && x.cols > 0) {
-    host_stream(stream).gemm.multiply(threads_, {x}, {w, true}, bias, relu, y);
+    host_stream(stream).gemm.multiply(threads_, {x}, {w, true}, bias, y);
+    if (relu) rectify(threads_, y);
     return;
   }
   with_type(x.type, [&](auto x_zero) {
@@ -78,7 +93,7 @@ void HostBackend::linear_backward_input(Stream& stream, const Matrix& dy, const 
                 "linear_backward_input: dx ({}, {}), active ({}, {})", dx.rows, dx.cols, active.rows, active.cols);
   if (dx.rows == 0 || dx.cols == 0) return;
   const bool product = dy.cols > 1;
-  if (product) host_stream(stream).gemm.multiply(threads_, {dy}, {w}, nullptr, false, dx);
+  if (product) host_stream(stream).gemm.multiply(threads_, {dy}, {w}, nullptr, dx);
   if (product && !active.data) return;
   with_type(dy.type, [&](auto dy_zero) {
     with_type(dx.type, [&](auto dx_zero) {
@@ -113,7 +128,7 @@ void HostBackend::linear_backward_weights(Stream& stream, const Matrix& dy, cons
   SPARROW_CHECK(dy.type == x.type, "linear_backward_weights: types do not fit");
   const bool product = n > 1 && k > 0 && x.rows > 0;
   HostStream& own = host_stream(stream);
-  if (product) own.gemm.multiply(threads_, {dy, true}, {x}, nullptr, false, Matrix::f32(dw, n, k));
+  if (product) own.gemm.multiply(threads_, {dy, true}, {x}, nullptr, Matrix::f32(dw, n, k));
   if (n == 0) return;
 
   // One row of sums per part: the bias, and the weights too where they are a single row. Parts are then added in their

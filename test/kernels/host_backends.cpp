@@ -1,0 +1,14 @@
+#include "test/kernels/backends.hpp"
+
+namespace sparrow::test {
+
+/// The host backend with 1, 2 and 3 threads: none, an even and an uneven split.
+std::vector<NamedBackend> backends_under_test() {
+  std::vector<NamedBackend> backends;
+  for (int threads = 1; threads <= 3; ++threads) {
+    backends.push_back({"host, " + std::to_string(threads) + " threads", make_host_backend(threads)});
+  }
+  return backends;
+}
+
+}  // namespace sparrow::test
