@@ -1,0 +1,250 @@
+// Classes from counts: exact, or of a sample with Good-Turing mass for the rows never seen.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+#include "base/error.hpp"
+#include "placement/distribution.hpp"
+
+namespace sparrow::placement {
+namespace {
+
+constexpr int64_t kSmall = 1 << 16;
+
+/// Bins by falling count, equal counts added up, empty ones dropped.
+std::vector<CountBin> tidy(std::span<const CountBin> bins) {
+  std::map<int64_t, int64_t, std::greater<>> by_count;
+  for (const CountBin& bin : bins) {
+    if (bin.count < 0 || bin.rows < 0) fail("counts: a bin of count {} with {} rows", bin.count, bin.rows);
+    if (bin.rows > 0) by_count[bin.count] += bin.rows;
+  }
+  std::vector<CountBin> result;
+  for (const auto& [count, rows] : by_count) result.push_back({count, rows});
+  return result;
+}
+
+double lookups_of(const std::vector<CountBin>& bins) {
+  double sum = 0;
+  for (const CountBin& bin : bins) sum += static_cast<double>(bin.count) * static_cast<double>(bin.rows);
+  return sum;
+}
+
+/// Good-Turing's adjusted count r* of every bin with count > 0 (bins by falling count): Turing's (r+1) N_{r+1} / N_r
+/// while it differs significantly from the log-linear fit of N, the fit from then on ("Good-Turing frequency estimation
+/// without tears").
+std::vector<double> adjusted_counts(const std::vector<CountBin>& bins) {
+  std::vector<CountBin> up(bins.rbegin(), bins.rend());  // by rising count
+  if (!up.empty() && up.front().count == 0) up.erase(up.begin());
+  const size_t n = up.size();
+  std::vector<double> adjusted(n);
+  double mean_x = 0, mean_y = 0, xx = 0, xy = 0;
+  std::vector<double> x(n), y(n);
+  for (size_t i = 0; i < n; ++i) {
+    const double below = i == 0 ? 0 : static_cast<double>(up[i - 1].count);
+    const double above =
+        i + 1 == n ? 2 * static_cast<double>(up[i].count) - below : static_cast<double>(up[i + 1].count);
+    x[i] = std::log(static_cast<double>(up[i].count));
+    y[i] = std::log(2 * static_cast<double>(up[i].rows) / (above - below));
+    mean_x += x[i] / static_cast<double>(n);
+    mean_y += y[i] / static_cast<double>(n);
+  }
+  for (size_t i = 0; i < n; ++i) {
+    xx += (x[i] - mean_x) * (x[i] - mean_x);
+    xy += (x[i] - mean_x) * (y[i] - mean_y);
+  }
+  const double slope = xx > 0 ? std::min(-1.0, xy / xx) : -1.0;  // above -1 the method does not apply: r* = r
+  bool turing = true;
+  for (size_t i = 0; i < n; ++i) {
+    const double r = static_cast<double>(up[i].count);
+    const double fitted = r * std::pow(1 + 1 / r, slope + 1);
+    adjusted[i] = fitted;
+    turing = turing && i + 1 < n && up[i + 1].count == up[i].count + 1;
+    if (!turing) continue;
+    const double here = static_cast<double>(up[i].rows), next = static_cast<double>(up[i + 1].rows);
+    const double estimate = (r + 1) * next / here;
+    const double deviation = (r + 1) * std::sqrt(next / (here * here) * (1 + next / here));
+    turing = std::abs(estimate - fitted) > 1.96 * deviation;
+    if (turing) adjusted[i] = estimate;
+  }
+  std::reverse(adjusted.begin(), adjusted.end());
+  return adjusted;
+}
+
+/// Makes p fall with the class by averaging neighbours that do not (pool adjacent violators), keeping the mass.
+void make_monotone(const std::vector<int64_t>& rows, std::vector<double>& p) {
+  struct Block {
+    double rows, mass;
+    size_t classes;
+  };
+  std::vector<Block> blocks;
+  for (size_t c = 0; c < rows.size(); ++c) {
+    const double n = static_cast<double>(rows[c]);
+    blocks.push_back({n, n * p[c], 1});
+    while (blocks.size() > 1) {
+      const Block last = blocks.back();
+      Block& before = blocks[blocks.size() - 2];
+      if (before.mass * last.rows >= last.mass * before.rows) break;
+      before = {before.rows + last.rows, before.mass + last.mass, before.classes + last.classes};
+      blocks.pop_back();
+    }
+  }
+  size_t c = 0;
+  for (const Block& block : blocks)
+    for (size_t i = 0; i < block.classes; ++i) p[c++] = block.mass / block.rows;
+}
+
+}  // namespace
+
+int64_t TableDistribution::total_rows() const {
+  return std::accumulate(rows.begin(), rows.end(), int64_t{0});
+}
+
+void validate(const TableDistribution& distribution, const std::string& what) {
+  if (distribution.rows.empty()) fail("{}: no rows", what);
+  if (distribution.p.empty()) fail("{}: no probabilities", what);
+  double total = 0;
+  for (int64_t n : distribution.rows) {
+    if (n < 1) fail("{}: a class of {} rows", what, n);
+    total += static_cast<double>(n);
+  }
+  if (total > 4e18) fail("{}: more rows than fit in 64 bits", what);
+  for (size_t g = 0; g < distribution.p.size(); ++g) {
+    if (distribution.p[g].size() != distribution.rows.size())
+      fail("{}: group {} has {} probabilities for {} classes", what, g, distribution.p[g].size(),
+           distribution.rows.size());
+    double mass = 0;
+    for (size_t c = 0; c < distribution.rows.size(); ++c) {
+      const double p = distribution.p[g][c];
+      if (!(p >= 0 && p <= 1)) fail("{}: class {} of group {} has probability {}", what, c, g, p);
+      mass += static_cast<double>(distribution.rows[c]) * p;
+    }
+    if (mass > 1 + 1e-6) fail("{}: the probabilities of group {} sum to {}", what, g, mass);
+  }
+}
+
+void CountHistogram::add(std::span<const int64_t> counts) {
+  if (small_.empty()) small_.assign(static_cast<size_t>(kSmall), 0);
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const int64_t count = counts[i];
+    if (count < 0) fail("counts: row {} was used {} times", rows_ + static_cast<int64_t>(i), count);
+    if (count < kSmall)
+      ++small_[static_cast<size_t>(count)];
+    else
+      large_.push_back(count);
+  }
+  rows_ += static_cast<int64_t>(counts.size());
+}
+
+std::vector<CountBin> CountHistogram::bins() const {
+  std::vector<CountBin> all;
+  for (int64_t count : large_) all.push_back({count, 1});
+  for (size_t count = 0; count < small_.size(); ++count)
+    if (small_[count] > 0) all.push_back({static_cast<int64_t>(count), small_[count]});
+  return tidy(all);
+}
+
+TableDistribution from_histogram(std::span<const CountBin> bins) {
+  const std::vector<CountBin> sorted = tidy(bins);
+  if (sorted.empty()) fail("counts: no rows");
+  const double lookups = lookups_of(sorted);
+  TableDistribution result;
+  result.p.resize(1);
+  for (const CountBin& bin : sorted) {
+    result.rows.push_back(bin.rows);
+    result.p[0].push_back(lookups > 0 ? static_cast<double>(bin.count) / lookups : 0);
+  }
+  return result;
+}
+
+TableDistribution from_sample(std::span<const CountBin> bins, int64_t total_rows) {
+  std::vector<CountBin> sorted = tidy(bins);
+  if (!sorted.empty() && sorted.back().count == 0) sorted.pop_back();
+  int64_t seen = 0;
+  for (const CountBin& bin : sorted) seen += bin.rows;
+  if (total_rows < 1 || seen > total_rows) fail("counts: {} rows were seen in a table of {}", seen, total_rows);
+  const int64_t unseen = total_rows - seen;
+  TableDistribution result;
+  result.p.resize(1);
+  const double lookups = lookups_of(sorted);
+  double unseen_mass = 0;
+  if (unseen > 0) {  // N_1 / n, kept off 0 and 1 by half a lookup: a finite sample proves neither
+    const double singles = !sorted.empty() && sorted.back().count == 1 ? static_cast<double>(sorted.back().rows) : 0;
+    unseen_mass = seen == 0 ? 1 : std::clamp(singles / lookups, 0.5 / lookups, 1 - 0.5 / lookups);
+  }
+  const std::vector<double> adjusted = adjusted_counts(sorted);
+  double sum = 0;
+  for (size_t i = 0; i < sorted.size(); ++i) sum += adjusted[i] * static_cast<double>(sorted[i].rows);
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    result.rows.push_back(sorted[i].rows);
+    result.p[0].push_back((1 - unseen_mass) * adjusted[i] / sum);
+  }
+  if (unseen > 0) {
+    result.rows.push_back(unseen);
+    result.p[0].push_back(unseen_mass / static_cast<double>(unseen));
+  }
+  make_monotone(result.rows, result.p[0]);
+  return result;
+}
+
+TableDistribution from_groups(std::span<const std::vector<double>> rows, std::span<const double> weights) {
+  if (rows.empty() || rows.size() != weights.size())
+    fail("distribution: {} groups with {} weights", rows.size(), weights.size());
+  const size_t n = rows[0].size();
+  for (const auto& group : rows)
+    if (group.size() != n) fail("distribution: groups of {} and {} rows", n, group.size());
+  std::map<std::pair<double, std::vector<double>>, int64_t, std::greater<>> classes;  // (mean, vector) -> rows
+  for (size_t i = 0; i < n; ++i) {
+    std::vector<double> p(rows.size());
+    double mean = 0;
+    for (size_t g = 0; g < rows.size(); ++g) mean += weights[g] * (p[g] = rows[g][i]);
+    ++classes[{mean, std::move(p)}];
+  }
+  TableDistribution result;
+  result.p.resize(rows.size());
+  for (const auto& [key, count] : classes) {
+    result.rows.push_back(count);
+    for (size_t g = 0; g < rows.size(); ++g) result.p[g].push_back(key.second[g]);
+  }
+  return result;
+}
+
+TableDistribution merged(const TableDistribution& distribution, double ratio) {
+  if (!(ratio >= 1)) fail("distribution: merging within a ratio of {}", ratio);
+  TableDistribution result;
+  const size_t groups = distribution.p.size();
+  result.p.resize(groups);
+  std::vector<double> low(groups), high(groups), mass(groups);
+  int64_t rows = 0;
+  double worst = 1;
+  const auto flush = [&] {
+    if (rows == 0) return;
+    result.rows.push_back(rows);
+    for (size_t g = 0; g < groups; ++g) {
+      result.p[g].push_back(mass[g] / static_cast<double>(rows));
+      if (low[g] > 0) worst = std::max(worst, high[g] / low[g]);
+    }
+    rows = 0;
+  };
+  for (size_t c = 0; c < distribution.classes(); ++c) {
+    bool fits = rows > 0;
+    for (size_t g = 0; g < groups && fits; ++g) {
+      const double p = distribution.p[g][c];
+      fits = std::max(high[g], p) <= ratio * std::min(low[g], p);
+    }
+    if (!fits) flush();
+    for (size_t g = 0; g < groups; ++g) {
+      const double p = distribution.p[g][c];
+      low[g] = rows == 0 ? p : std::min(low[g], p);
+      high[g] = rows == 0 ? p : std::max(high[g], p);
+      mass[g] = (rows == 0 ? 0 : mass[g]) + p * static_cast<double>(distribution.rows[c]);
+    }
+    rows += distribution.rows[c];
+  }
+  flush();
+  // Errors of successive merges add up: the mean of a merged class is itself a value at a mean.
+  result.grouping_error = distribution.grouping_error + grouping_error_of(worst);
+  return result;
+}
+
+}  // namespace sparrow::placement

@@ -1,0 +1,343 @@
+// The coefficients: what one row of an option adds to every flow, work and store. The only place where the formulas of
+// placement.hpp, sections 3 and 4, are written down.
+#include <cmath>
+
+#include "base/error.hpp"
+#include "placement/model.hpp"
+
+namespace sparrow::placement {
+namespace {
+
+/// A linear form in the features, as (feature, value) pairs.
+using Form = std::vector<std::pair<int, double>>;
+
+/// The kinds of flow that a request, its answer and its gradient take.
+struct ExchangeFlows {
+  Flow ids, rows, gradients, dirty_rows, dirty_gradients;
+};
+constexpr ExchangeFlows kStaged{Flow::ids, Flow::rows, Flow::gradients, Flow::dirty_rows, Flow::dirty_gradients};
+constexpr ExchangeFlows kDirect{Flow::direct_ids, Flow::direct_rows, Flow::direct_gradients, Flow::dirty_direct_rows,
+                                Flow::dirty_direct_gradients};
+
+class LoadBuilder {
+ public:
+  LoadBuilder(const CostModel& model, const Option& option, const TableShape& shape)
+      : tree_(model.tree()), model_(model), option_(option), shape_(shape) {}
+
+  void staged_exchange();
+  void direct_exchange();
+  void pooled_exchange(double factor);
+  void reduction();
+  void stores();
+  void work(Transport transport);
+  std::vector<Coefficient> take() { return std::move(result_); }
+
+ private:
+  int u() const { return Features::v(0); }
+  int dirty(int a) const { return model_.features().dirty(a); }
+  Site site_of(int copy_domain) const;
+  double h(int copy_domain, int x) const { return holder_share(tree_, site_of(copy_domain), copy_domain, x); }
+
+  void add(int quantity, int feature, double value) {
+    if (value != 0) result_.push_back({quantity, feature, value});
+  }
+  /// One exchange of `form` rows of bytes each into (rows) and out of an instance of e: ids and gradients flow the
+  /// other way.
+  void add_exchange(const ExchangeFlows& flows, int stage, int e, Direction rows_direction, int feature,
+                    int dirty_feature, double amount, double id_amount);
+  template <class Visit>
+  void for_stages_below(Visit visit) const;
+  void direct(const ExchangeFlows& flows, const std::vector<Form>& asked, const std::vector<Form>& dirty_asked,
+              const std::vector<Form>& ids);
+
+  const Tree& tree_;
+  const CostModel& model_;
+  const Option& option_;
+  const TableShape& shape_;
+  std::vector<Coefficient> result_;
+};
+
+Site LoadBuilder::site_of(int copy_domain) const {
+  const auto& types = tree_.at_level(option_.level);
+  for (size_t i = 0; i < types.size(); ++i)
+    if (types[i] == copy_domain) return option_.sites[i];
+  fail("placement: {} is no copy domain of level {}", tree_.path(copy_domain), option_.level);
+}
+
+void LoadBuilder::add_exchange(const ExchangeFlows& flows, int stage, int e, Direction rows_direction, int feature,
+                               int dirty_feature, double amount, double id_amount) {
+  const Quantities& q = model_.quantities();
+  const Direction back = rows_direction == Direction::in ? Direction::out : Direction::in;
+  add(q.flow(flows.rows, stage, e, rows_direction), feature, amount * shape_.wire_bytes);
+  add(q.flow(flows.dirty_rows, stage, e, rows_direction), dirty_feature, amount * shape_.wire_bytes);
+  add(q.flow(flows.gradients, stage, e, back), feature, amount * shape_.wire_bytes);
+  add(q.flow(flows.dirty_gradients, stage, e, back), dirty_feature, amount * shape_.wire_bytes);
+  add(q.flow(flows.ids, stage, e, back), feature, id_amount * shape_.id_bytes);
+}
+
+/// visit(copy domain D, stage j, child a at level j, e at or below a), for every stage below the copies.
+template <class Visit>
+void LoadBuilder::for_stages_below(Visit visit) const {
+  for (int copy_domain : tree_.at_level(option_.level))
+    for (int stage = option_.level + 1; stage <= tree_.depth(); ++stage)
+      for (int a : tree_.at_level(stage)) {
+        if (!tree_.inside(a, copy_domain)) continue;
+        for (int e = a; e < tree_.size(); ++e)
+          if (tree_.inside(e, a)) visit(copy_domain, stage, a, e);
+      }
+}
+
+void LoadBuilder::staged_exchange() {
+  for_stages_below([&](int copy_domain, int stage, int a, int e) {
+    const int parent = tree_.domain(a).parent;
+    const double elsewhere = 1 - h(copy_domain, parent);  // the parent has no holder: its proxy is the source
+    const double source = h(copy_domain, a) + elsewhere * tree_.sigma(a);
+    const double into = (1 - source) * tree_.rho(e, a);
+    add_exchange(kStaged, stage, e, Direction::in, Features::v(a), dirty(a), into, into);
+    const double out = h(copy_domain, e) + elsewhere * tree_.sigma(a) * tree_.rho(e, a);
+    for (int sibling : tree_.children(parent)) {
+      const double instances = static_cast<double>(tree_.domain(sibling).count - (sibling == a ? 1 : 0));
+      add_exchange(kStaged, stage, e, Direction::out, Features::v(sibling), dirty(sibling), out * instances,
+                   out * instances);
+    }
+  });
+}
+
+/// Ranks and holders exchange directly; rank type r asks for asked[r] rows and names ids[r] of them.
+void LoadBuilder::direct(const ExchangeFlows& flows, const std::vector<Form>& asked,
+                         const std::vector<Form>& dirty_asked, const std::vector<Form>& ids) {
+  const Quantities& q = model_.quantities();
+  const auto flow = [&](Flow kind, int stage, int e, Direction direction, const std::vector<Form>& forms, int rank,
+                        double amount) {
+    const double bytes = kind == flows.ids ? shape_.id_bytes : shape_.wire_bytes;
+    for (const auto& [feature, value] : forms[static_cast<size_t>(rank)])
+      add(q.flow(kind, stage, e, direction), feature, amount * value * bytes);
+  };
+  const auto both = [&](int stage, int e, Direction rows_in, int rank, double amount) {
+    const Direction back = rows_in == Direction::in ? Direction::out : Direction::in;
+    flow(flows.rows, stage, e, rows_in, asked, rank, amount);
+    flow(flows.dirty_rows, stage, e, rows_in, dirty_asked, rank, amount);
+    flow(flows.gradients, stage, e, back, asked, rank, amount);
+    flow(flows.dirty_gradients, stage, e, back, dirty_asked, rank, amount);
+    flow(flows.ids, stage, e, back, ids, rank, amount);
+  };
+  for_stages_below([&](int copy_domain, int stage, int a, int e) {
+    const int parent = tree_.domain(a).parent;
+    const double from_siblings = h(copy_domain, parent) - h(copy_domain, a);
+    for (int r : tree_.at_level(tree_.depth())) {
+      if (tree_.inside(r, e))
+        both(stage, e, Direction::in, r, from_siblings * static_cast<double>(tree_.instances_in(r, e)));
+      if (!tree_.inside(r, parent)) continue;
+      const int64_t here = tree_.inside(r, a) ? tree_.instances_in(r, a) : 0;
+      const double others = static_cast<double>(tree_.instances_in(r, parent) - here);
+      both(stage, e, Direction::out, r, h(copy_domain, e) * others);
+    }
+  });
+}
+
+void LoadBuilder::direct_exchange() {
+  std::vector<Form> asked(static_cast<size_t>(tree_.size())), dirty_asked = asked;
+  for (int r : tree_.at_level(tree_.depth())) {
+    asked[static_cast<size_t>(r)] = {{Features::v(r), 1.0}};
+    dirty_asked[static_cast<size_t>(r)] = {{dirty(r), 1.0}};
+  }
+  direct(kDirect, asked, dirty_asked, asked);
+}
+
+void LoadBuilder::pooled_exchange(double factor) {
+  std::vector<Form> vectors(static_cast<size_t>(tree_.size())), ids = vectors;
+  for (int r : tree_.at_level(tree_.depth())) {
+    const int p = model_.features().p(tree_.domain(r).access_group);
+    vectors[static_cast<size_t>(r)] = {{p, factor * model_.batch_of(r)}};
+    ids[static_cast<size_t>(r)] = {{p, shape_.lookups * model_.batch_of(r)}};
+  }
+  // A pooled vector waits for all its rows, dirty ones included, so all of them are critical.
+  direct(kDirect, vectors, vectors, ids);
+}
+
+void LoadBuilder::reduction() {
+  const Quantities& q = model_.quantities();
+  const bool dense = option_.reduction == Reduction::dense;
+  const double bytes = shape_.wire_bytes + (dense ? 0 : shape_.id_bytes);
+  for (int stage = 1; stage <= option_.level; ++stage)
+    for (int a : tree_.at_level(stage))
+      for (int e = a; e < tree_.size(); ++e) {
+        if (!tree_.inside(e, a)) continue;
+        // Which vertex below a sends and receives for it: proxies down to the copies, then the holder of the copy.
+        const int copy_domain = tree_.level(e) > option_.level ? tree_.ancestor(e, option_.level) : e;
+        const double here =
+            tree_.rho(copy_domain, a) * (tree_.level(e) > option_.level ? h(copy_domain, e) : 1.0) * bytes;
+        const int parent = tree_.domain(a).parent;
+        const double sigma = tree_.sigma(a);
+        const auto gradient = [&](int child) {
+          return dense ? (model_.batch_of(child) > 0 ? Features::one() : -1) : Features::v(child);
+        };
+        const auto dirty_of = [&](int child) { return dense ? gradient(child) : dirty(child); };
+        const auto put = [&](Flow kind, Direction direction, int feature, double amount) {
+          if (feature >= 0) add(q.flow(kind, stage, e, direction), feature, amount);
+        };
+        const int value = dense ? Features::one() : u();
+        put(Flow::up, Direction::out, gradient(a), (1 - sigma) * here);
+        put(Flow::dirty_up, Direction::out, dirty_of(a), (1 - sigma) * here);
+        put(Flow::down, Direction::in, value, (1 - sigma) * here);
+        put(Flow::dirty_down, Direction::in, dense ? value : dirty(a), (1 - sigma) * here);
+        for (int sibling : tree_.children(parent)) {
+          const double instances = static_cast<double>(tree_.domain(sibling).count - (sibling == a ? 1 : 0));
+          put(Flow::up, Direction::in, gradient(sibling), sigma * instances * here);
+          put(Flow::dirty_up, Direction::in, dirty_of(sibling), sigma * instances * here);
+          put(Flow::down, Direction::out, value, sigma * instances * here);
+          put(Flow::dirty_down, Direction::out, dense ? value : dirty(sibling), sigma * instances * here);
+        }
+      }
+}
+
+void LoadBuilder::stores() {
+  const Quantities& q = model_.quantities();
+  for (int copy_domain : tree_.at_level(option_.level)) {
+    const Site site = site_of(copy_domain);
+    const double slots = static_cast<double>(tree_.instances_in(site.domain, copy_domain));
+    add(q.memory(site), Features::one(), shape_.stored_bytes / slots);
+    if (tree_.is_device(site)) continue;
+    const double granule = static_cast<double>(tree_.store(site).granule_bytes);
+    const double moved = std::ceil(shape_.stored_bytes / granule) * granule / slots;
+    add(q.store_read(site), Features::v(copy_domain), moved);
+    // Every copy is updated when the row is touched anywhere; what the forward pass did not fetch is read then.
+    add(q.store_write(site), u(), 2 * moved);
+    add(q.store_write(site), Features::v(copy_domain), -moved);
+  }
+}
+
+void LoadBuilder::work(Transport transport) {
+  const Quantities& q = model_.quantities();
+  const bool dense = option_.level > 0 && option_.reduction == Reduction::dense;
+  for (int copy_domain : tree_.at_level(option_.level))
+    for (int rank : tree_.at_level(tree_.depth())) {
+      if (!tree_.inside(rank, copy_domain)) continue;
+      const int p = model_.features().p(tree_.domain(rank).access_group);
+      const double own_lookups = shape_.lookups * model_.batch_of(rank) * shape_.row_bytes;
+      if (transport != Transport::pooled) add(q.gather(rank), p, own_lookups);  // pooled into bags where they are used
+      const double share = h(copy_domain, rank);
+      if (share == 0) continue;
+      if (transport == Transport::staged) {
+        add(q.gather(rank), Features::v(copy_domain), share * shape_.row_bytes);
+      } else {
+        for (int asking : tree_.at_level(tree_.depth())) {
+          if (!tree_.inside(asking, copy_domain)) continue;
+          const double ranks = static_cast<double>(tree_.instances_in(asking, copy_domain));
+          if (transport == Transport::direct)
+            add(q.gather(rank), Features::v(asking), share * ranks * shape_.row_bytes);
+          else
+            add(q.gather(rank), model_.features().p(tree_.domain(asking).access_group),
+                share * ranks * shape_.lookups * model_.batch_of(asking) * shape_.row_bytes);
+        }
+      }
+      add(q.update(rank), dense ? Features::one() : u(), share * shape_.stored_bytes);
+      add(q.dirty_update(rank), dense ? Features::one() : dirty(0), share * shape_.stored_bytes);
+    }
+}
+
+}  // namespace
+
+double holder_share(const Tree& tree, Site site, int copy_domain, int x) {
+  const double slots = static_cast<double>(tree.instances_in(site.domain, copy_domain));
+  if (tree.inside(site.domain, x)) return static_cast<double>(tree.instances_in(site.domain, x)) / slots;
+  if (tree.inside(x, site.domain)) return tree.rho(x, site.domain) / slots;
+  return 0;
+}
+
+std::vector<Coefficient> coefficients(const CostModel& model, const Option& option, Transport transport,
+                                      const TableShape& shape, double pooled_factor) {
+  SPARROW_CHECK(option.level >= 0 && option.level <= model.tree().depth(), "level {}", option.level);
+  SPARROW_CHECK(option.sites.size() == model.tree().at_level(option.level).size(), "{} sites", option.sites.size());
+  LoadBuilder builder(model, option, shape);
+  if (transport == Transport::staged) builder.staged_exchange();
+  if (transport == Transport::direct) builder.direct_exchange();
+  if (transport == Transport::pooled) builder.pooled_exchange(pooled_factor);
+  builder.reduction();
+  builder.stores();
+  builder.work(transport);
+  return builder.take();
+}
+
+double pooled_pairs(double mass, double holders, double lookups) {
+  return -holders * std::expm1(lookups * std::log1p(-std::min(1.0, mass / holders)));
+}
+
+double pooled_holders(const Tree& tree, const Option& option) {
+  double slots = 0, domains = 0;
+  const auto& types = tree.at_level(option.level);
+  for (size_t i = 0; i < types.size(); ++i) {
+    const double instances = static_cast<double>(tree.instances(types[i]));
+    slots += instances * static_cast<double>(tree.instances_in(option.sites[i].domain, types[i]));
+    domains += instances;
+  }
+  return slots / domains;
+}
+
+void add_direct(const CostModel& model, const std::vector<double>& holder_share_of, const std::vector<double>& id_bytes,
+                const std::vector<double>& vector_bytes, std::vector<double>& quantities) {
+  const Tree& tree = model.tree();
+  const Quantities& q = model.quantities();
+  const size_t n = static_cast<size_t>(tree.size());
+  std::vector<double> share(n, 0), ids(n, 0), vectors(n, 0);  // of one instance of any domain
+  for (int e = 0; e < tree.size(); ++e)
+    for (int r : tree.at_level(tree.depth()))
+      if (tree.inside(r, e)) {
+        const double ranks = static_cast<double>(tree.instances_in(r, e));
+        share[static_cast<size_t>(e)] += ranks * holder_share_of[static_cast<size_t>(r)];
+        ids[static_cast<size_t>(e)] += ranks * id_bytes[static_cast<size_t>(r)];
+        vectors[static_cast<size_t>(e)] += ranks * vector_bytes[static_cast<size_t>(r)];
+      }
+  const auto add = [&](Flow kind, int stage, int e, Direction direction, double amount) {
+    quantities[static_cast<size_t>(q.flow(kind, stage, e, direction))] += amount;
+  };
+  for (int stage = 1; stage <= tree.depth(); ++stage)
+    for (int e = 0; e < tree.size(); ++e) {
+      if (tree.level(e) < stage) continue;
+      const auto i = static_cast<size_t>(e);
+      const auto a = static_cast<size_t>(tree.ancestor(e, stage)),
+                 parent = static_cast<size_t>(tree.ancestor(e, stage - 1));
+      const double asked = share[parent] - share[a];  // of what e's ranks want, the part that siblings of a hold
+      for (const auto& [bytes, rows, back] :
+           {std::tuple(&vectors, Flow::direct_rows, Flow::direct_gradients),
+            std::tuple(&vectors, Flow::dirty_direct_rows, Flow::dirty_direct_gradients)}) {
+        add(rows, stage, e, Direction::in, (*bytes)[i] * asked);
+        add(rows, stage, e, Direction::out, share[i] * ((*bytes)[parent] - (*bytes)[a]));
+        add(back, stage, e, Direction::out, (*bytes)[i] * asked);
+        add(back, stage, e, Direction::in, share[i] * ((*bytes)[parent] - (*bytes)[a]));
+      }
+      add(Flow::direct_ids, stage, e, Direction::out, ids[i] * asked);
+      add(Flow::direct_ids, stage, e, Direction::in, share[i] * (ids[parent] - ids[a]));
+    }
+}
+
+void add_partial_sums(const CostModel& model, double bytes_per_sample, std::vector<double>& quantities) {
+  const Tree& tree = model.tree();
+  const Quantities& q = model.quantities();
+  const double all = model.batch_of(0) * bytes_per_sample;
+  for (int stage = 1; stage <= tree.depth(); ++stage)
+    for (int e = 0; e < tree.size(); ++e) {
+      if (tree.level(e) < stage) continue;
+      const int a = tree.ancestor(e, stage), parent = tree.ancestor(e, stage - 1);
+      const double own_a = model.batch_of(a) * bytes_per_sample, own_parent = model.batch_of(parent) * bytes_per_sample;
+      const double own_e = model.batch_of(e) * bytes_per_sample;
+      const double others = static_cast<double>(tree.peers(a)), sigma = tree.sigma(a), rho = tree.rho(e, a);
+      // Sums for samples outside the parent are collected at a's share of it; sums for the siblings' samples go to
+      // them.
+      const double out = ((all - own_parent) * (1 - sigma) + own_parent - own_a) * rho;
+      const double in = others * ((all - own_parent) * sigma * rho + own_e);
+      const auto add = [&](Flow kind, Direction direction, double amount) {
+        quantities[static_cast<size_t>(q.flow(kind, stage, e, direction))] += amount;
+      };
+      for (Flow kind : {Flow::rows, Flow::dirty_rows}) {
+        add(kind, Direction::in, in);
+        add(kind, Direction::out, out);
+      }
+      for (Flow kind : {Flow::gradients, Flow::dirty_gradients}) {
+        add(kind, Direction::out, in);
+        add(kind, Direction::in, out);
+      }
+    }
+}
+
+}  // namespace sparrow::placement
