@@ -1,11 +1,14 @@
-// Sections `optimizer`, `train`, `system`, `placement` and `output` of the configuration.
+// A training run as a whole: sections `optimizer`, `train`, `system`, `placement` and `output` of the configuration,
+// beside the data's and the model's own.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "data/options.hpp"
 #include "kernels/backend.hpp"
+#include "model/options.hpp"
 
 namespace sparrow {
 
@@ -30,7 +33,7 @@ struct TrainOptions {
   uint64_t seed = 1;
   int64_t eval_every = 0;
   double target_auc = 0;
-  std::string init;  ///< a checkpoint folder or a safetensors file; empty: random
+  std::string init;                    ///< a checkpoint folder or a safetensors file; empty: random
   std::string batch_shares = "equal";  ///< equal | planned | list
   std::vector<double> share_list;      ///< for `list`: one per rank
 };
@@ -66,6 +69,16 @@ struct OutputOptions {
   bool stop_on_checkpoint_error = true;
   std::string resume = "auto";  ///< auto | never | a path
   bool trace = false;
+};
+
+struct RunOptions {
+  DataOptions data;
+  ModelOptions model;
+  OptimizerOptions optimizer;
+  TrainOptions train;
+  SystemOptions system;
+  PlacementOptions placement;
+  OutputOptions output;
 };
 
 }  // namespace sparrow

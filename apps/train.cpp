@@ -1,0 +1,114 @@
+// sparrow train CONFIG: trains a model over the ranks mpirun started, or alone.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+#include <cxxopts.hpp>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "comm/mpi_comm.hpp"
+#include "commands.hpp"
+#include "config/config.hpp"
+#include "train/training_run.hpp"
+
+namespace sparrow {
+
+namespace {
+
+struct Arguments {
+  std::string config;
+  std::vector<std::string> overrides;
+  spdlog::level::level_enum level = spdlog::level::info;
+  bool all_ranks = false;
+  bool help = false;
+};
+
+Arguments parse(int argc, char** argv, std::string& help) {
+  cxxopts::Options options("sparrow train",
+                           "Trains a DLRM from a configuration; start it with mpirun -n RANKS for several ranks.");
+  options.add_options()("config", "YAML file (configs/reference.yaml shows every key)", cxxopts::value<std::string>())(
+      "set", "override a key: --set train.global_batch=2048 (repeatable)", cxxopts::value<std::vector<std::string>>(),
+      "KEY=VALUE")("backend", "auto, cuda or host; the same as --set system.backend=...", cxxopts::value<std::string>(),
+                   "NAME")("log", "debug, info, warn or error", cxxopts::value<std::string>()->default_value("info"),
+                           "LEVEL")("log-all-ranks", "let every rank log, not only rank 0")("h,help", "this text");
+  options.parse_positional({"config"});
+  options.positional_help("CONFIG");
+  help = options.help();
+
+  // cxxopts splits a vector option at commas, which values like [1,2] contain: --set is taken out first.
+  Arguments arguments;
+  std::vector<char*> rest{argv[0]};
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word == "--set") {
+      if (++i == argc) fail("--set needs KEY=VALUE");
+      arguments.overrides.emplace_back(argv[i]);
+    } else if (word.rfind("--set=", 0) == 0) {
+      arguments.overrides.emplace_back(word.substr(6));
+    } else {
+      rest.push_back(argv[i]);
+    }
+  }
+  const auto parsed = options.parse(static_cast<int>(rest.size()), rest.data());
+  arguments.help = parsed.count("help") > 0;
+  if (arguments.help) return arguments;
+  if (!parsed.unmatched().empty()) fail("unexpected argument '{}'", parsed.unmatched()[0]);
+  if (parsed.count("config") == 0) fail("which configuration? sparrow train CONFIG (configs/quickstart.yaml is one)");
+  arguments.config = parsed["config"].as<std::string>();
+  if (parsed.count("backend") > 0)
+    arguments.overrides.push_back("system.backend=" + parsed["backend"].as<std::string>());
+  const auto level = parsed["log"].as<std::string>();
+  arguments.level = spdlog::level::from_str(level);
+  if (arguments.level == spdlog::level::off) fail("--log: debug, info, warn or error, not '{}'", level);
+  arguments.all_ranks = parsed.count("log-all-ranks") > 0;
+  return arguments;
+}
+
+std::unique_ptr<Backend> choose_backend(const Config& config, const MpiRuntime& mpi) {
+  // Until the CUDA backend is there, `auto` can only mean the host, and `cuda` is refused with the configuration.
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int threads = config.system.threads > 0 ? config.system.threads : std::max(1, cores / mpi.local_size());
+  if (mpi.rank() == 0)
+    spdlog::info("{} ranks on {} nodes, host backend with {} thread{} per rank{}", mpi.size(), mpi.nodes(), threads,
+                 threads == 1 ? "" : "s",
+                 config.system.backend == "auto" ? " (auto: this build has no CUDA backend)" : "");
+  return make_host_backend(threads);
+}
+
+void write_effective_config(const Config& config) {
+  std::filesystem::create_directories(config.output.dir);
+  const std::string path = config.output.dir + "/config.yaml";
+  std::ofstream file(path, std::ios::trunc);
+  file << to_yaml(config) << std::flush;
+  if (!file) fail_errno(path);
+}
+
+}  // namespace
+
+int run_train(int argc, char** argv) {
+  std::string help;
+  const Arguments arguments = parse(argc, argv, help);
+  if (arguments.help) {
+    fmt::print("{}", help);
+    return 0;
+  }
+  MpiRuntime mpi;
+  set_up_log(mpi.rank(), arguments.level, arguments.all_ranks);
+  try {
+    const Config config = load_config(arguments.config, arguments.overrides);
+    const auto comm = make_mpi_comm(mpi, config.system.timeout);
+    const auto backend = choose_backend(config, mpi);
+    if (mpi.rank() == 0) write_effective_config(config);
+    run_training(config, *backend, *comm, {mpi.node(), mpi.local_rank(), mpi.local_size()});
+    return 0;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "sparrow train: rank {}: {}\n", mpi.rank(), error.what());
+    mpi.abort(1);
+  }
+}
+
+}  // namespace sparrow

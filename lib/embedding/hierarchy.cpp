@@ -1,0 +1,53 @@
+#include "embedding/hierarchy.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace sparrow {
+
+Hierarchy::Hierarchy(std::vector<std::vector<int>> domain_of, std::vector<int> ring_weight)
+    : domain_of_(std::move(domain_of)) {
+  SPARROW_CHECK(!domain_of_.empty() && !domain_of_[0].empty());
+  const size_t n = domain_of_[0].size();
+  if (ring_weight.empty()) ring_weight.assign(n, 1);
+  SPARROW_CHECK(ring_weight.size() == n);
+  for (size_t level = 0; level < domain_of_.size(); ++level) {
+    const auto& of = domain_of_[level];
+    SPARROW_CHECK(of.size() == n);
+    const int domains = *std::max_element(of.begin(), of.end()) + 1;
+    members_.emplace_back(static_cast<size_t>(domains));
+    rings_.emplace_back(static_cast<size_t>(domains));
+    for (size_t rank = 0; rank < n; ++rank) {
+      SPARROW_CHECK(of[rank] >= 0);
+      members_[level][static_cast<size_t>(of[rank])].push_back(static_cast<int>(rank));
+    }
+    for (int d = 0; d < domains; ++d) {
+      const auto& ranks = members_[level][static_cast<size_t>(d)];
+      SPARROW_CHECK(!ranks.empty(), "domain {} of level {} has no rank", d, level);
+      for (const int rank : ranks)
+        SPARROW_CHECK(
+            level == 0 || domain(static_cast<int>(level) - 1, rank) == domain(static_cast<int>(level) - 1, ranks[0]),
+            "domain {} of level {} is in two domains of the level above", d, level);
+      // Weighted ranks take turns instead of standing in one run, so that neighbouring positions spread.
+      auto& ring = rings_[level][static_cast<size_t>(d)];
+      const int rounds = std::accumulate(ranks.begin(), ranks.end(), 0, [&](int most, int r) {
+        return std::max(most, ring_weight[static_cast<size_t>(r)]);
+      });
+      for (int round = 0; round < rounds; ++round)
+        for (const int rank : ranks)
+          if (ring_weight[static_cast<size_t>(rank)] > round) ring.push_back(rank);
+      if (ring.empty()) ring = ranks;  // a domain of ranks that hold nothing of their own still needs proxies
+    }
+  }
+  SPARROW_CHECK(domains(0) == 1 && domains(depth()) == static_cast<int>(n),
+                "the root must be one domain and every rank its own");
+}
+
+Hierarchy Hierarchy::flat(int ranks) {
+  std::vector<int> own(static_cast<size_t>(ranks));
+  std::iota(own.begin(), own.end(), 0);
+  if (ranks == 1) return Hierarchy({own});
+  return Hierarchy({std::vector<int>(static_cast<size_t>(ranks), 0), own});
+}
+
+}  // namespace sparrow

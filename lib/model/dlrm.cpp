@@ -1,0 +1,152 @@
+#include "model/dlrm.hpp"
+
+#include <cmath>
+
+#include "base/error.hpp"
+#include "base/random.hpp"
+
+namespace sparrow {
+
+namespace {
+constexpr int64_t kDenseInputs = 13;
+/// Random streams below this number belong to embedding tables (see lib/train/tables.hpp), from it on to dense
+/// parameters.
+constexpr uint32_t kDenseStream = 1u << 20;
+}  // namespace
+
+Dlrm::Dlrm(Backend& backend, Stream& stream, const ModelOptions& options, int tables, DType precision,
+           int64_t max_batch, uint64_t seed)
+    : backend_(backend), dim_(options.embedding_dim), tables_(tables), precision_(precision) {
+  SPARROW_CHECK(dim_ > 0 && tables_ > 0 && max_batch >= 0);
+  const int64_t vectors = tables_ + 1;
+  interaction_width_ = dim_ + vectors * (vectors - 1) / 2;
+
+  std::vector<int64_t> bottom = options.bottom, top = options.top;
+  bottom.push_back(dim_);
+  top.push_back(1);
+  add_layers("bot_l", kDenseInputs, bottom);
+  add_layers("top_l", interaction_width_, top);
+
+  const int64_t size = list_.back().offset + list_.back().size();
+  values_ = Array<float>(backend_, Memory::device, size);
+  gradients_ = Array<float>(backend_, Memory::device, size);
+  if (precision_ == DType::bf16) values_bf16_ = Array<uint16_t>(backend_, Memory::device, size);
+  mlps_.emplace_back(backend_, layers(0, bottom.size()), precision_, true, max_batch);
+  mlps_.emplace_back(backend_, layers(bottom.size(), top.size()), precision_, false, max_batch);
+
+  const int64_t width = size_of(precision_);
+  if (precision_ != DType::f32)
+    dense_input_ = Array<std::byte>(backend_, Memory::device, max_batch * kDenseInputs * width);
+  z_ = Array<std::byte>(backend_, Memory::device, max_batch * interaction_width_ * width);
+  dz_ = Array<std::byte>(backend_, Memory::device, max_batch * interaction_width_ * width);
+  ddense_ = Array<std::byte>(backend_, Memory::device, max_batch * dim_ * width);
+  dlogits_ = Array<std::byte>(backend_, Memory::device, max_batch * width);
+  features_ = Array<float>(backend_, Memory::device, max_batch * vectors * dim_);
+  dbags_ = Array<float>(backend_, Memory::device, max_batch * tables_ * dim_);
+  logits_ = Array<float>(backend_, Memory::device, max_batch);
+  initialise(stream, seed);
+}
+
+void Dlrm::add_layers(const std::string& name, int64_t inputs, const std::vector<int64_t>& outputs) {
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const int64_t offset = list_.empty() ? 0 : list_.back().offset + list_.back().size();
+    const std::string layer = fmt::format("{}.{}", name, 2 * i);
+    list_.push_back({layer + ".weight", {outputs[i], inputs}, offset});
+    list_.push_back({layer + ".bias", {outputs[i]}, offset + outputs[i] * inputs});
+    inputs = outputs[i];
+  }
+}
+
+std::vector<LinearParameters> Dlrm::layers(size_t first, size_t count) const {
+  std::vector<LinearParameters> result;
+  for (size_t i = first; i < first + count; ++i) {
+    const DenseParameter &weight = list_[2 * i], &bias = list_[2 * i + 1];
+    LinearParameters layer;
+    layer.outputs = weight.shape[0];
+    layer.inputs = weight.shape[1];
+    layer.weight = values_.data() + weight.offset;
+    layer.bias = values_.data() + bias.offset;
+    layer.weight_gradient = gradients_.data() + weight.offset;
+    layer.bias_gradient = gradients_.data() + bias.offset;
+    if (precision_ == DType::bf16) layer.weight_bf16 = values_bf16_.data() + weight.offset;
+    result.push_back(layer);
+  }
+  return result;
+}
+
+void Dlrm::initialise(Stream& stream, uint64_t seed) {
+  Array<float> host(backend_, Memory::host, parameter_count());
+  for (size_t p = 0; p < list_.size(); ++p) {
+    const DenseParameter& parameter = list_[p];
+    const bool weight = parameter.shape.size() == 2;
+    const double fan =
+        weight ? static_cast<double>(parameter.shape[0] + parameter.shape[1]) : static_cast<double>(parameter.shape[0]);
+    const float deviation = static_cast<float>(std::sqrt((weight ? 2.0 : 1.0) / fan));
+    for (int64_t i = 0; i < parameter.size(); i += 4) {
+      const Philox4 words =
+          random_words(seed, kDenseStream + static_cast<uint32_t>(p), static_cast<uint64_t>(i / 4), 0);
+      float normal[4];
+      normal_pair(words.v[0], words.v[1], normal[0], normal[1]);
+      normal_pair(words.v[2], words.v[3], normal[2], normal[3]);
+      for (int64_t j = i; j < std::min(i + 4, parameter.size()); ++j)
+        host[parameter.offset + j] = deviation * normal[j - i];
+    }
+  }
+  backend_.copy(stream, values_.data(), host.data(), parameter_count() * 4);
+  backend_.synchronize(stream);
+  refresh(stream);
+}
+
+void Dlrm::refresh(Stream& stream) {
+  if (precision_ == DType::bf16)
+    backend_.convert(stream, Matrix::f32(values_.data(), 1, parameter_count()),
+                     Matrix::of(DType::bf16, values_bf16_.data(), 1, parameter_count()));
+}
+
+Matrix Dlrm::features() const {
+  return Matrix::f32(features_.data(), batch_ * (tables_ + 1), dim_);
+}
+
+const float* Dlrm::forward(Stream& stream, const float* dense, const Bags& bags, const float* const* rows) {
+  SPARROW_CHECK(bags.tables == tables_ && bags.samples <= logits_.size());
+  batch_ = bags.samples;
+  const int64_t vectors = tables_ + 1;
+  Matrix x = Matrix::f32(const_cast<float*>(dense), batch_, kDenseInputs);  // the operations only read it
+  if (precision_ != DType::f32) {
+    const Matrix converted = Matrix::of(precision_, dense_input_.data(), batch_, kDenseInputs);
+    backend_.convert(stream, x, converted);
+    x = converted;
+  }
+  backend_.pool_bags(stream, bags, rows, features());
+  mlps_[0].forward(stream, x, Matrix::f32(features_.data(), batch_, dim_, vectors * dim_));
+  const Matrix z = Matrix::of(precision_, z_.data(), batch_, interaction_width_);
+  backend_.interaction_forward(stream, features(), vectors, z);
+  mlps_[1].forward(stream, z, Matrix::f32(logits_.data(), batch_, 1));
+  return logits_.data();
+}
+
+Matrix Dlrm::backward(Stream& stream, const float* labels, float scale, double* loss_sum) {
+  const int64_t vectors = tables_ + 1;
+  const Matrix dlogits = Matrix::of(precision_, dlogits_.data(), batch_, 1);
+  const Matrix dz = Matrix::of(precision_, dz_.data(), batch_, interaction_width_);
+  const Matrix ddense = Matrix::of(precision_, ddense_.data(), batch_, dim_);
+  const Matrix dbags = Matrix::f32(dbags_.data(), batch_ * tables_, dim_);
+  backend_.loss(stream, logits_.data(), labels, batch_, scale, dlogits, loss_sum);
+  mlps_[1].backward(stream, dlogits, dz);
+  backend_.interaction_backward(stream, features(), vectors, dz, ddense, dbags);
+  mlps_[0].backward(stream, ddense, Matrix{});
+  return dbags;
+}
+
+void Dlrm::loss(Stream& stream, const float* labels, double* loss_sum) {
+  backend_.loss(stream, logits_.data(), labels, batch_, 0.0f, Matrix{}, loss_sum);
+}
+
+double Dlrm::flops_per_sample() const {
+  double forward = static_cast<double>(tables_ + 1) * tables_ * static_cast<double>(dim_);
+  for (const DenseParameter& parameter : list_)
+    if (parameter.shape.size() == 2) forward += 2.0 * static_cast<double>(parameter.size());
+  return 3 * forward;
+}
+
+}  // namespace sparrow

@@ -1,0 +1,44 @@
+// Checkpoints: all of a model's state, independent of ranks, placement and backend.
+//
+//   DIR/checkpoints/samples_000000262144/
+//     dense.safetensors              dense parameters by name (bot_l.0.weight, ...), and state.NAME where the optimiser
+//     has state table_00/rows_0000000000.safetensors   "values" (n, dim) and "state" (n, state_dim) of row ids first ..
+//     first + n - 1 index.json                     version, progress, shapes; written last: a folder without it is no
+//     checkpoint
+//
+// Row files hold fixed ranges of ids; each is written by one rank, which fetches the rows from their holders like any
+// batch.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "train/trainer.hpp"
+
+namespace sparrow {
+
+/// How far a run is.
+struct RunPosition {
+  int64_t steps = 0;
+  int64_t samples = 0;  ///< trained, over all passes
+};
+
+/// Collective. Writes the state of `trainer` into a new folder below `dir`, then removes the oldest ones beyond `keep`.
+/// Throws Error on all ranks alike, naming what could not be written, when any rank fails; nothing earlier is lost
+/// then.
+void save_checkpoint(Comm& comm, Trainer& trainer, const Store::IdOfPosition& position_of_id,
+                     const RunPosition& position, const std::string& dir, int keep);
+
+/// The newest whole checkpoint below `dir`, if any.
+std::optional<std::string> newest_checkpoint(const std::string& dir);
+
+/// Collective. Loads a checkpoint folder, with optimiser state, and returns how far it was. Throws Error if it is of
+/// another model.
+RunPosition load_checkpoint(Trainer& trainer, const Store::IdOfPosition& id_of_position, const std::string& path);
+
+/// Loads weights alone: from a checkpoint folder, or from one safetensors file with the dense parameters and
+/// emb_l.0.weight (rows, dim), emb_l.1.weight, ..., rows by id.
+void load_weights(Trainer& trainer, const Store::IdOfPosition& id_of_position, const std::string& path);
+
+}  // namespace sparrow

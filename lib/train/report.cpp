@@ -1,0 +1,186 @@
+#include "train/report.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "base/version.hpp"
+#include "comm/collectives.hpp"
+
+namespace sparrow {
+
+using nlohmann::json;
+
+Progress::Progress(int64_t total_samples) : total_(total_samples), terminal_(isatty(STDERR_FILENO) == 1) {}
+
+Progress::~Progress() {
+  clear();
+}
+
+void Progress::clear() {
+  if (!drawn_) return;
+  std::fputs("\r\033[K", stderr);
+  std::fflush(stderr);
+  drawn_ = false;
+}
+
+void Progress::show(int64_t samples, double loss, double samples_per_second, bool record) {
+  constexpr double kRedrawSeconds = 0.2;
+  const double share = total_ > 0 ? static_cast<double>(samples) / static_cast<double>(total_) : 0;
+  const double left = samples_per_second > 0 ? static_cast<double>(total_ - samples) / samples_per_second : 0;
+  if (!terminal_) {
+    if (record)
+      spdlog::info("{:3.0f} %  {} samples  loss {:.5f}  {:.0f} samples/s  {:.0f} s left", 100 * share, samples, loss,
+                   samples_per_second, left);
+    return;
+  }
+  if (drawn_ && since_drawn_.seconds() < kRedrawSeconds) return;
+  constexpr int kWidth = 30;
+  const int filled = static_cast<int>(share * kWidth);
+  fmt::print(stderr, "\r[{:=<{}}{: <{}}] {:3.0f} %  loss {:.5f}  {:.0f} samples/s  {:.0f} s left \033[K", "", filled,
+             "", kWidth - filled, 100 * share, loss, samples_per_second, left);
+  std::fflush(stderr);
+  drawn_ = true;
+  since_drawn_.restart();
+}
+
+MetricsFile::MetricsFile(const std::string& path, bool append)
+    : path_(path), file_(path, append ? std::ios::app : std::ios::trunc) {
+  if (!file_) fail_errno(path);
+}
+
+void MetricsFile::write(const std::string& line) {
+  file_ << line << '\n' << std::flush;
+  if (!file_) fail_errno(path_);
+}
+
+void MetricsFile::step(int64_t step, int64_t samples, double loss, double seconds, double learning_rate_factor) {
+  write(json{
+      {"step", step}, {"samples", samples}, {"loss", loss}, {"seconds", seconds}, {"lr_factor", learning_rate_factor}}
+            .dump());
+}
+
+void MetricsFile::evaluation(int64_t step, int64_t samples, const Metrics& metrics, double seconds) {
+  write(json{{"step", step},
+             {"samples", samples},
+             {"seconds", seconds},
+             {"eval",
+              {{"auc", metrics.auc},
+               {"logloss", metrics.logloss},
+               {"accuracy", metrics.accuracy},
+               {"samples", metrics.samples}}}}
+            .dump());
+}
+
+int64_t peak_memory_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss * 1024;
+}
+
+namespace {
+
+/// Sent bytes per iteration by phase, of the mean rank and of the busiest.
+json bytes_per_iteration(Comm& comm, const Ledger& ledger, double iterations) {
+  json mean, max;
+  const auto add = [&](const char* name, int64_t bytes) {
+    const OverRanks value = over_ranks(comm, static_cast<double>(bytes) / iterations);
+    mean[name] = value.mean;
+    max[name] = value.max;
+  };
+  int64_t total = 0;
+  for (int p = 0; p < kPhases; ++p) {
+    if (static_cast<Phase>(p) == Phase::control) continue;
+    const int64_t bytes = ledger.traffic.sent_bytes[static_cast<size_t>(p)];
+    add(phase_name(static_cast<Phase>(p)), bytes);
+    total += bytes;
+  }
+  add("total", total);
+  mean["max"] = max;
+  return mean;
+}
+
+void write_whole(const std::string& path, const std::string& text) {
+  const std::string unfinished = path + ".unfinished";
+  {
+    std::ofstream file(unfinished, std::ios::trunc);
+    file << text << std::flush;
+    if (!file) fail_errno(unfinished);
+  }
+  std::filesystem::rename(unfinished, path);
+}
+
+std::string human_bytes(double bytes) {
+  const char* units[] = {"B", "kB", "MB", "GB"};
+  int unit = 0;
+  for (; bytes >= 1000 && unit < 3; ++unit) bytes /= 1000;
+  return fmt::format("{:.{}f} {}", bytes, unit == 0 ? 0 : 2, units[unit]);
+}
+
+void print_table(const json& summary, const std::string& output_dir) {
+  const auto row = [](const std::string& name, const std::string& value) { fmt::print("  {:<28}{}\n", name, value); };
+  fmt::print("\n");
+  if (summary.contains("eval")) {
+    row("AUC (held out)",
+        fmt::format("{:.4f}", summary["eval"]["auc"].is_null() ? NAN : summary["eval"]["auc"].get<double>()));
+    row("log loss (held out)", fmt::format("{:.4f}", summary["eval"]["logloss"].get<double>()));
+  }
+  row("training loss",
+      fmt::format("{:.4f}", summary["train_loss"].is_null() ? NAN : summary["train_loss"].get<double>()));
+  row("samples", fmt::format("{}", summary["samples"].get<int64_t>()));
+  row("samples/s", fmt::format("{:.0f}", summary["samples_per_second"].get<double>()));
+  row("bytes sent per iteration",
+      fmt::format("{} per rank (mean of {} ranks)", human_bytes(summary["bytes_per_iteration"]["total"].get<double>()),
+                  summary["ranks"].get<int>()));
+  row("distinct rows per iteration",
+      fmt::format("{:.0f} per rank, of {:.0f} lookups", summary["distinct_rows_per_iteration"].get<double>(),
+                  summary["lookups_per_iteration"].get<double>()));
+  row("results", output_dir);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+void write_summary(Comm& comm, const RunResult& result, const std::string& path) {
+  const Ledger& ledger = result.ledger;
+  const auto iterations = static_cast<double>(std::max<int64_t>(1, ledger.iterations));
+  json summary{{"version", kVersion},
+               {"backend", result.backend},
+               {"ranks", result.ranks},
+               {"samples", result.samples},
+               {"steps", result.steps},
+               {"seconds", result.seconds},
+               {"samples_per_second", result.seconds > 0 ? static_cast<double>(result.samples) / result.seconds : 0.0},
+               {"train_loss", result.train_loss},
+               {"skipped_lines", result.skipped_lines}};
+  if (result.eval) {
+    summary["eval"] = {{"auc", result.eval->auc},
+                       {"logloss", result.eval->logloss},
+                       {"accuracy", result.eval->accuracy},
+                       {"samples", result.eval->samples}};
+  }
+  summary["bytes_per_iteration"] = bytes_per_iteration(comm, ledger, iterations);
+  summary["distinct_rows_per_iteration"] =
+      over_ranks(comm, static_cast<double>(ledger.distinct_rows) / iterations).mean;
+  summary["lookups_per_iteration"] = over_ranks(comm, static_cast<double>(ledger.lookups) / iterations).mean;
+  summary["seconds_per_iteration"] = result.seconds / iterations;
+  for (int part = 0; part < kParts; ++part)
+    summary["seconds_by_phase"][part_name(static_cast<Part>(part))] =
+        over_ranks(comm, ledger.seconds[static_cast<size_t>(part)] / iterations).mean;
+  const OverRanks memory = over_ranks(comm, static_cast<double>(peak_memory_bytes()));
+  summary["peak_memory_bytes"] = memory.max;
+  if (comm.rank() == 0) {
+    write_whole(path, summary.dump(2) + "\n");
+    print_table(summary, result.output_dir);
+  }
+  barrier(comm);
+}
+
+}  // namespace sparrow

@@ -1,0 +1,146 @@
+#include "train/trainer.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace sparrow {
+
+double learning_rate_factor(const OptimizerOptions& options, int64_t step) {
+  if (step < options.warmup_steps) return static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps);
+  if (options.decay_steps == 0 || step < options.decay_start) return 1;
+  const int64_t left = std::max<int64_t>(1, options.decay_start + options.decay_steps - step);
+  const double share = static_cast<double>(left) / static_cast<double>(options.decay_steps);
+  return share * share;
+}
+
+namespace {
+
+int64_t state_dim(OptimizerKind kind, int64_t dim) {
+  switch (kind) {
+    case OptimizerKind::sgd:
+      return 0;
+    case OptimizerKind::adagrad:
+      return dim;
+    case OptimizerKind::rowwise_adagrad:
+      return 1;
+  }
+  fail("unknown optimiser");
+}
+
+OptimizerStep at_factor(const OptimizerOptions::One& options, double factor) {
+  return {options.kind, static_cast<float>(options.lr * factor), static_cast<float>(options.eps)};
+}
+
+}  // namespace
+
+Trainer::Trainer(Backend& backend, Comm& comm, const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan,
+                 const TrainerOptions& options, const Store::IdOfPosition& id_of)
+    : backend_(backend),
+      comm_(comm),
+      options_(options),
+      stream_(backend.make_stream()),
+      comms_(comm, hierarchy),
+      directory_(tables, hierarchy, plan, comm.rank()),
+      store_(backend, directory_, state_dim(options.optimizer.sparse.kind, tables.dim())),
+      router_(backend, directory_, comms_),
+      rows_(backend, directory_, comms_, store_.rows(), options.wire),
+      route_(backend, comms_.sizes()),
+      model_(backend, *stream_, options.model, tables.count(), options.precision, options.max_samples, options.seed),
+      reduce_dense_(comm, model_.parameter_count()),
+      dense_state_(backend, Memory::device,
+                   options.optimizer.dense.kind == OptimizerKind::sgd ? 0 : model_.parameter_count()),
+      dense_input_(backend, Memory::device, options.max_samples * kCriteoDense),
+      labels_(backend, Memory::device, options.max_samples),
+      loss_sum_(backend, Memory::pinned, 1),
+      logits_(backend, Memory::pinned, options.max_samples) {
+  SPARROW_CHECK(options.optimizer.dense.kind != OptimizerKind::rowwise_adagrad,
+                "row-wise Adagrad is for embedding rows");
+  store_.initialise(*stream_, options.seed, static_cast<float>(options.optimizer.sparse.initial_accumulator), id_of);
+  if (dense_state_.size() > 0) {
+    const std::vector<float> filled(static_cast<size_t>(dense_state_.size()),
+                                    static_cast<float>(options.optimizer.dense.initial_accumulator));
+    backend_.copy(*stream_, dense_state_.data(), filled.data(), dense_state_.size() * 4);
+    backend_.synchronize(*stream_);
+  }
+}
+
+Traffic Trainer::traffic() const {
+  Traffic total = comm_.traffic();
+  for (int stage = 0; stage < comms_.count(); ++stage) total = total + comms_[stage].traffic();
+  return total;
+}
+
+const float* Trainer::forward(const Batch& batch) {
+  SPARROW_CHECK(batch.samples <= options_.max_samples, "a part of {} samples, planned for {}", batch.samples,
+                options_.max_samples);
+  {
+    Ledger::Booking booking(ledger_, Part::ids);
+    router_.build(*stream_, batch, route_);
+  }
+  {
+    Ledger::Booking booking(ledger_, Part::rows);
+    rows_.fetch(*stream_, route_);
+  }
+  Ledger::Booking booking(ledger_, Part::compute);
+  backend_.copy(*stream_, dense_input_.data(), batch.dense.data(), batch.samples * kCriteoDense * 4);
+  backend_.copy(*stream_, labels_.data(), batch.labels.data(), batch.samples * 4);
+  return model_.forward(*stream_, dense_input_.data(), route_.bags, route_.lowest().addresses.data());
+}
+
+double Trainer::step(const Batch& batch) {
+  SPARROW_CHECK(batch.global_samples > 0);
+  const Traffic before = traffic();
+  forward(batch);
+  Matrix bag_gradients;
+  {
+    Ledger::Booking booking(ledger_, Part::compute);
+    const float scale = static_cast<float>(1.0 / static_cast<double>(batch.global_samples));
+    bag_gradients = model_.backward(*stream_, labels_.data(), scale, loss_sum_.data());
+  }
+  {
+    Ledger::Booking booking(ledger_, Part::gradients);
+    rows_.return_gradients(*stream_, route_, bag_gradients);
+  }
+  {
+    Ledger::Booking booking(ledger_, Part::allreduce);
+    backend_.synchronize(*stream_);
+    reduce_dense_.sum({model_.gradients(), static_cast<size_t>(model_.parameter_count())});
+  }
+  {
+    Ledger::Booking booking(ledger_, Part::update);
+    const double factor = learning_rate_factor(options_.optimizer, steps_);
+    update_rows(factor);
+    backend_.update_dense(*stream_, at_factor(options_.optimizer.dense, factor), model_.values(), model_.gradients(),
+                          dense_state_.data(), model_.parameter_count());
+    model_.refresh(*stream_);
+    backend_.synchronize(*stream_);
+  }
+  ++steps_;
+  ++ledger_.iterations;
+  ledger_.samples += batch.samples;
+  ledger_.lookups += route_.lookups();
+  ledger_.distinct_rows += route_.lowest().count;
+  ledger_.traffic = ledger_.traffic + (traffic() - before);
+  return loss_sum_[0];
+}
+
+void Trainer::update_rows(double factor) {
+  const RowList& held = route_.lists.front();
+  backend_.update_rows(*stream_, at_factor(options_.optimizer.sparse, factor), store_.rows(), held.slots.data(),
+                       Matrix::f32(held.gradients.data(), held.here, directory_.tables().dim()), held.here);
+}
+
+std::span<const float> Trainer::predict(const Batch& batch, double& loss_sum) {
+  const Ledger before = ledger_;
+  const float* logits = forward(batch);
+  model_.loss(*stream_, labels_.data(), loss_sum_.data());
+  backend_.copy(*stream_, logits_.data(), logits, batch.samples * 4);
+  backend_.synchronize(*stream_);
+  ledger_ = before;  // the ledger is of training steps alone
+  loss_sum += loss_sum_[0];
+  return logits_.span().first(static_cast<size_t>(batch.samples));
+}
+
+}  // namespace sparrow

@@ -1,0 +1,90 @@
+// One training step over all ranks: synchronous, exact, the same arithmetic whatever the placement.
+//
+//   route   distinct rows of the batch, who asks whom            ids
+//   fetch   rows to the ranks whose samples need them            rows
+//   compute pooling, bottom MLP, interaction, top MLP, loss, backward
+//   return  gradients, summed per distinct row, to the holders   gradients
+//   reduce  dense gradients over all ranks                       all-reduce
+//   update  held rows and dense parameters
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "comm/collectives.hpp"
+#include "data/batch.hpp"
+#include "embedding/directory.hpp"
+#include "embedding/store.hpp"
+#include "exchange/row_exchange.hpp"
+#include "kernels/backend.hpp"
+#include "model/dlrm.hpp"
+#include "train/ledger.hpp"
+#include "train/options.hpp"
+
+namespace sparrow {
+
+struct TrainerOptions {
+  ModelOptions model;
+  OptimizerOptions optimizer;
+  DType precision = DType::f32;
+  DType wire = DType::f32;
+  uint64_t seed = 1;
+  int64_t max_samples = 0;  ///< most samples of this rank in one batch
+};
+
+/// Learning rate factor of a step (from 0): linear warm-up, then 1, then polynomial decay of power 2, then held
+/// (MLPerf's DLRM schedule).
+double learning_rate_factor(const OptimizerOptions& options, int64_t step);
+
+class Trainer {
+ public:
+  /// Collective. Everything passed by reference must outlive it.
+  Trainer(Backend& backend, Comm& comm, const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan,
+          const TrainerOptions& options, const Store::IdOfPosition& id_of);
+
+  /// Collective. Trains on one global batch, of which `batch` is this rank's part. Returns the sum of its samples'
+  /// losses, before the update.
+  double step(const Batch& batch);
+
+  /// Collective. Logits of this rank's part, valid until the next call; adds the losses to loss_sum.
+  std::span<const float> predict(const Batch& batch, double& loss_sum);
+
+  int64_t steps() const { return steps_; }
+  void set_steps(int64_t steps) { steps_ = steps; }  ///< when a run is resumed
+  Ledger& ledger() { return ledger_; }
+  Traffic traffic() const;  ///< of all communicators of the step
+
+  Dlrm& model() { return model_; }
+  float* dense_state() const { return dense_state_.data(); }
+  int64_t dense_state_size() const { return dense_state_.size(); }
+  Store& store() { return store_; }
+  const Directory& directory() const { return directory_; }
+  const StageComms& comms() const { return comms_; }
+  Backend& backend() { return backend_; }
+  Stream& stream() { return *stream_; }
+
+ private:
+  const float* forward(const Batch& batch);
+  void update_rows(double factor);
+
+  Backend& backend_;
+  Comm& comm_;
+  TrainerOptions options_;
+  std::unique_ptr<Stream> stream_;
+  StageComms comms_;
+  Directory directory_;
+  Store store_;
+  Router router_;
+  RowExchange rows_;
+  Route route_;
+  Dlrm model_;
+  AllReduce reduce_dense_;
+  Array<float> dense_state_, dense_input_, labels_;
+  Array<double> loss_sum_;
+  Array<float> logits_;
+  int64_t steps_ = 0;
+  Ledger ledger_;
+};
+
+}  // namespace sparrow

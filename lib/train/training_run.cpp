@@ -1,0 +1,265 @@
+#include "train/training_run.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "comm/collectives.hpp"
+#include "data/loader.hpp"
+#include "train/checkpoint.hpp"
+#include "train/trainer.hpp"
+
+namespace sparrow {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Drops records of metrics.jsonl beyond the checkpoint that a run continues from.
+void cut_metrics(const std::string& path, int64_t samples) {
+  std::ifstream file(path);
+  if (!file) return;
+  std::string kept;
+  for (std::string line; std::getline(file, line);) {
+    const nlohmann::json record = nlohmann::json::parse(line, nullptr, false);
+    if (record.is_object() && record.value("samples", samples + 1) <= samples) kept += line + '\n';
+  }
+  std::ofstream(path, std::ios::trunc) << kept;
+}
+
+class TrainingRun {
+ public:
+  TrainingRun(const RunOptions& options, Backend& backend, Comm& comm, const NodePlace& place);
+  RunResult run();
+
+ private:
+  void restore();
+  void pass(int64_t number, SampleRange range);
+  void after_step(double loss_sum, int64_t batch_samples);
+  void report(int64_t samples);
+  void evaluate();
+  void save();
+  LoaderOptions loader_options(int64_t epoch) const;
+  int64_t largest_part() const;
+
+  const RunOptions& options_;
+  Backend& backend_;
+  Comm& comm_;
+  std::string checkpoint_;  ///< that the run continues from; empty: from the start
+  TrainingData data_;
+  Tables tables_;
+  Hierarchy hierarchy_;
+  std::vector<double> shares_;
+  Store::IdOfPosition id_of_, position_of_;
+  Trainer trainer_;
+  int64_t total_samples_ = 0;
+  RunPosition position_, saved_;
+  std::unique_ptr<MetricsFile> metrics_;
+  std::unique_ptr<Progress> progress_;
+  Timer clock_;
+  double paused_ = 0;  ///< seconds of clock_ spent on evaluation and checkpoints
+  double interval_loss_ = 0;
+  int64_t interval_samples_ = 0, interval_steps_ = 0, evaluated_at_ = -1, checkpointed_at_ = 0;
+  RunResult result_;
+  bool stop_ = false;
+};
+
+std::string scratch_folder(const RunOptions& options) {
+  return options.system.scratch.empty() ? options.output.dir + "/scratch" : options.system.scratch;
+}
+
+/// Makes the output folder, emptied of an earlier run unless this one continues it. Returns the checkpoint to continue
+/// from, or "".
+std::string prepare_output(Comm& comm, const OutputOptions& output) {
+  std::string checkpoint;
+  if (comm.rank() == 0) {
+    fs::create_directories(output.dir);
+    if (output.resume == "auto") checkpoint = newest_checkpoint(output.dir).value_or("");
+    if (output.resume != "auto" && output.resume != "never") checkpoint = output.resume;
+    if (checkpoint.empty())
+      for (const char* name : {"start", "checkpoints", "metrics.jsonl"}) fs::remove_all(output.dir + "/" + name);
+    fs::remove(output.dir + "/summary.json");
+  }
+  return broadcast_string(comm, checkpoint, 0);
+}
+
+TrainingRun::TrainingRun(const RunOptions& options, Backend& backend, Comm& comm, const NodePlace& place)
+    : options_(options),
+      backend_(backend),
+      comm_(comm),
+      checkpoint_(prepare_output(comm, options.output)),
+      data_(open_training_data(comm, place, options.data, scratch_folder(options), options.output.dir + "/start")),
+      tables_(data_.shapes.rows, options.model.embedding_dim),
+      hierarchy_(Hierarchy::flat(comm.size())),
+      shares_(options.train.share_list),
+      id_of_([this](int table, int64_t position) { return data_.ids.position(table, position); }),
+      position_of_([this](int table, int64_t id) { return data_.positions.position(table, id); }),
+      trainer_(backend, comm, tables_, hierarchy_, CopyPlan::uniform(tables_, 0),
+               {options.model, options.optimizer, options.system.precision, options.system.wire, options.train.seed,
+                largest_part()},
+               id_of_) {
+  const int64_t per_pass = data_.train_range.size();
+  total_samples_ = options_.train.samples > 0 ? options_.train.samples : per_pass * options_.train.epochs;
+  restore();
+  if (comm_.rank() == 0) {
+    const std::string path = options_.output.dir + "/metrics.jsonl";
+    if (!checkpoint_.empty()) cut_metrics(path, position_.samples);
+    metrics_ = std::make_unique<MetricsFile>(path, !checkpoint_.empty());
+    progress_ = std::make_unique<Progress>(total_samples_);
+  }
+}
+
+int64_t TrainingRun::largest_part() const {
+  const int64_t batch = options_.train.global_batch;
+  return part_of_batch(batch, comm_.rank(), comm_.size(), shares_).size() + 1;  // a short batch may round the other way
+}
+
+void TrainingRun::restore() {
+  if (!checkpoint_.empty()) {
+    position_ = load_checkpoint(trainer_, id_of_, checkpoint_);
+    spdlog::info("continuing from {} ({} samples)", checkpoint_, position_.samples);
+    if (position_.samples >= total_samples_)
+      spdlog::info("nothing is left to train; --set output.resume=never starts again, output.dir=... starts elsewhere");
+  } else if (!options_.train.init.empty()) {
+    load_weights(trainer_, id_of_, options_.train.init);
+    spdlog::info("starting from the weights of {}", options_.train.init);
+  }
+  saved_ = position_;
+  trainer_.set_steps(position_.steps);
+  barrier(comm_);
+}
+
+LoaderOptions TrainingRun::loader_options(int64_t epoch) const {
+  LoaderOptions options;
+  options.shapes = data_.shapes;
+  options.global_batch = options_.train.global_batch;
+  options.rank = comm_.rank();
+  options.ranks = comm_.size();
+  options.shares = shares_;
+  options.shuffle_window = options_.data.shuffle_window;
+  options.seed = options_.train.seed;
+  options.epoch = epoch;
+  return options;
+}
+
+RunResult TrainingRun::run() {
+  const int64_t per_pass = data_.train_range.size();
+  result_.samples = position_.samples;
+  clock_.restart();
+  while (position_.samples < total_samples_ && !stop_) {
+    const int64_t number = position_.samples / per_pass;
+    const int64_t length = std::min(per_pass, total_samples_ - number * per_pass);
+    pass(number, {data_.train_range.first, data_.train_range.first + length});
+  }
+  if (interval_steps_ > 0) report(position_.samples);
+  result_.seconds = clock_.seconds() - paused_;
+  if (progress_) progress_->clear();
+  if (evaluated_at_ != position_.samples) evaluate();
+  if (options_.output.checkpoint_every >= 0 && saved_.samples != position_.samples) save();
+  result_.samples = position_.samples - result_.samples;
+  result_.backend = backend_.name();
+  result_.output_dir = options_.output.dir;
+  result_.ranks = comm_.size();
+  result_.steps = position_.steps;
+  result_.skipped_lines = data_.train.bad_lines();
+  result_.ledger = trainer_.ledger();
+  write_summary(comm_, result_, options_.output.dir + "/summary.json");
+  return result_;
+}
+
+void TrainingRun::pass(int64_t number, SampleRange range) {
+  LoaderOptions options = loader_options(number);
+  options.first_batch = (position_.samples - number * data_.train_range.size()) / options_.train.global_batch;
+  Loader loader(data_.train, range, data_.positions, options);
+  while (!stop_) {
+    const Batch* batch = nullptr;
+    {
+      Ledger::Booking booking(trainer_.ledger(), Part::data);
+      batch = loader.next();
+    }
+    if (batch == nullptr) break;
+    const double loss_sum = trainer_.step(*batch);
+    position_.steps = trainer_.steps();
+    position_.samples += batch->global_samples;
+    after_step(loss_sum, batch->global_samples);
+  }
+}
+
+void TrainingRun::after_step(double loss_sum, int64_t batch_samples) {
+  interval_loss_ += loss_sum;
+  interval_samples_ += batch_samples;
+  ++interval_steps_;
+  const int64_t samples = position_.samples;
+  const auto passed = [&](int64_t every, int64_t since) { return every > 0 && samples / every > since / every; };
+  if (interval_steps_ >= options_.output.report_every) report(samples);
+  if (passed(options_.train.eval_every, samples - batch_samples) && samples < total_samples_) evaluate();
+  if (passed(options_.output.checkpoint_every, samples - batch_samples) && samples < total_samples_) save();
+}
+
+void TrainingRun::report(int64_t samples) {
+  const double loss = sum(comm_, interval_loss_) / static_cast<double>(interval_samples_);
+  if (!std::isfinite(loss))
+    fail("the loss is {} at step {}: the learning rate is too high, or the data are not finite", loss, position_.steps);
+  result_.train_loss = loss;
+  const double seconds = clock_.seconds() - paused_;
+  if (comm_.rank() == 0) {
+    metrics_->step(position_.steps, samples, loss, seconds,
+                   learning_rate_factor(options_.optimizer, position_.steps - 1));
+    progress_->show(samples, loss, static_cast<double>(samples - result_.samples) / seconds, true);
+  }
+  interval_loss_ = 0;
+  interval_samples_ = interval_steps_ = 0;
+}
+
+void TrainingRun::evaluate() {
+  evaluated_at_ = position_.samples;
+  if (data_.eval_range.size() == 0) return;
+  Timer timer;
+  LoaderOptions options = loader_options(0);
+  options.shuffle_window = 0;
+  Loader loader(data_.eval_data(), data_.eval_range, data_.positions, options);
+  std::vector<float> logits, labels;
+  double loss_sum = 0;
+  while (const Batch* batch = loader.next()) {
+    const std::span<const float> part = trainer_.predict(*batch, loss_sum);
+    logits.insert(logits.end(), part.begin(), part.end());
+    labels.insert(labels.end(), batch->labels.begin(), batch->labels.end());
+  }
+  const Metrics metrics = evaluate_predictions(comm_, logits, labels, loss_sum);
+  result_.eval = metrics;
+  if (comm_.rank() == 0) {
+    progress_->clear();
+    metrics_->evaluation(position_.steps, position_.samples, metrics, clock_.seconds() - paused_);
+    spdlog::info("{} samples: held-out AUC {:.5f}, log loss {:.5f}, accuracy {:.4f}", position_.samples, metrics.auc,
+                 metrics.logloss, metrics.accuracy);
+  }
+  if (options_.train.target_auc > 0 && metrics.auc >= options_.train.target_auc) stop_ = true;
+  paused_ += timer.seconds();
+}
+
+void TrainingRun::save() {
+  Timer timer;
+  try {
+    save_checkpoint(comm_, trainer_, position_of_, position_, options_.output.dir, options_.output.keep);
+    saved_ = position_;
+    if (comm_.rank() == 0) spdlog::info("saved the model at {} samples", position_.samples);
+  } catch (const Error& error) {
+    if (options_.output.stop_on_checkpoint_error) throw;
+    spdlog::warn("{}", error.what());
+  }
+  paused_ += timer.seconds();
+}
+
+}  // namespace
+
+RunResult run_training(const RunOptions& options, Backend& backend, Comm& comm, const NodePlace& place) {
+  return TrainingRun(options, backend, comm, place).run();
+}
+
+}  // namespace sparrow

@@ -1,0 +1,14 @@
+// A whole training run: opens the data, builds the trainer, goes through the passes, reports, evaluates, saves.
+#pragma once
+
+#include "train/options.hpp"
+#include "train/report.hpp"
+#include "train/training_data.hpp"
+
+namespace sparrow {
+
+/// Collective. Trains, writes metrics.jsonl, checkpoints and summary.json into output.dir, prints the closing table.
+/// Throws Error.
+RunResult run_training(const RunOptions& options, Backend& backend, Comm& comm, const NodePlace& place);
+
+}  // namespace sparrow

@@ -1,0 +1,194 @@
+// Rows reach the samples that need them, and gradients their holders, on every kind of system.
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <random>
+
+#include "comm/thread_comm.hpp"
+#include "exchange/row_exchange.hpp"
+#include "test/support/hierarchies.hpp"
+
+using namespace sparrow;
+using sparrow::test::hierarchies;
+using sparrow::test::random_plan;
+
+namespace {
+
+constexpr int64_t kDim = 3;
+
+/// A rank's part of a random batch with bags of 0 to `longest` lookups.
+struct RandomBatch {
+  RandomBatch(const Tables& tables, int64_t samples, int longest, unsigned seed) {
+    std::mt19937 random(seed);
+    offsets.push_back(0);
+    for (int t = 0; t < tables.count(); ++t)
+      for (int64_t s = 0; s < samples; ++s) {
+        const unsigned long lookups = longest == 1 ? 1 : random() % static_cast<unsigned>(longest + 1);
+        for (unsigned long l = 0; l < lookups; ++l) {
+          // squaring prefers low positions: rows repeat
+          const double u = static_cast<double>(random() % 1000) / 1000;
+          positions.push_back(static_cast<int64_t>(u * u * static_cast<double>(tables.rows(t))));
+        }
+        offsets.push_back(static_cast<int64_t>(positions.size()));
+      }
+    batch.samples = samples;
+    batch.tables = tables.count();
+    batch.positions = positions;
+    if (longest != 1) batch.offsets = offsets;
+  }
+  std::vector<int64_t> offsets, positions;
+  Batch batch;
+};
+
+float value_of(int64_t key, int64_t element) {
+  return static_cast<float>(key * 8 + element);
+}
+
+/// Integers small enough that every sum of them is exact in fp32 and in bf16.
+float gradient_of(int rank, int64_t bag, int64_t element) {
+  return static_cast<float>((rank + bag + element) % 5 - 2);
+}
+
+struct Case {
+  const Hierarchy& hierarchy;
+  const CopyPlan& plan;
+  bool combine;
+  int longest;
+  DType wire;
+};
+
+/// Runs a fetch and a return on every rank and checks both against what one process computes.
+void check(const Tables& tables, const Case& c) {
+  const int ranks = c.hierarchy.ranks();
+  std::vector<RandomBatch> batches;
+  for (int rank = 0; rank < ranks; ++rank)
+    batches.emplace_back(tables, rank == 1 ? 0 : 5 + rank, c.longest,
+                         static_cast<unsigned>(rank + 7));  // rank 1 has no samples
+
+  std::mutex mutex;
+  std::vector<std::vector<float>> bad;
+  std::map<std::pair<int64_t, int64_t>, float>
+      total;  // (key, holder) -> gradient sum of element 0, as the holders got it
+  std::vector<std::string> problems;
+  run_ranks(ranks, [&](Comm& comm) {
+    const auto backend = make_host_backend(1);
+    const auto stream = backend->make_stream();
+    const Directory directory(tables, c.hierarchy, c.plan, comm.rank(), c.combine);
+    const StageComms comms(comm, c.hierarchy);
+    Array<float> values(*backend, Memory::device, directory.slots() * kDim);
+    std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
+    directory.keys_of_slots(0, keys);
+    for (size_t slot = 0; slot < keys.size(); ++slot)
+      for (int64_t e = 0; e < kDim; ++e) values[static_cast<int64_t>(slot) * kDim + e] = value_of(keys[slot], e);
+    Router router(*backend, directory, comms);
+    RowExchange exchange(*backend, directory, comms, {values.data(), nullptr, directory.slots(), kDim, 0}, c.wire);
+    Route route(*backend, comms.sizes());
+    const RandomBatch& mine = batches[static_cast<size_t>(comm.rank())];
+    std::vector<std::string> found;
+    for (int round = 0; round < 2; ++round) {  // the second time in used memory
+      router.build(*stream, mine.batch, route);
+      exchange.fetch(*stream, route);
+      const RowList& lowest = route.lowest();
+      for (int t = 0; t < tables.count(); ++t)
+        for (int64_t l = mine.batch.first_lookup(t); l < mine.batch.first_lookup(t + 1); ++l) {
+          const int64_t key = tables.first_key(t) + mine.positions[static_cast<size_t>(l)];
+          const float* row = lowest.addresses.data()[lowest.row_of_member.data()[l]];
+          for (int64_t e = 0; e < kDim; ++e)
+            if (row[e] != value_of(key, e)) found.push_back("wrong value of key " + std::to_string(key));
+        }
+      const int64_t bags = mine.batch.samples * tables.count();
+      Array<float> gradients(*backend, Memory::device, bags * kDim);
+      for (int64_t bag = 0; bag < bags; ++bag)
+        for (int64_t e = 0; e < kDim; ++e) gradients[bag * kDim + e] = gradient_of(comm.rank(), bag, e);
+      exchange.return_gradients(*stream, route, Matrix::f32(gradients.data(), bags, kDim));
+    }
+    const std::lock_guard lock(mutex);
+    problems.insert(problems.end(), found.begin(), found.end());
+    for (RowList& list : route.lists)
+      for (int64_t i = 0; i < list.here; ++i) {
+        const int64_t key = list.keys.data()[i];
+        if (directory.holder(key) != comm.rank()) problems.push_back("a row came to a rank that does not hold it");
+        if (!total.emplace(std::pair{key, comm.rank()}, list.gradients.data()[i * kDim]).second)
+          problems.push_back("a row is twice in the lists of a rank");
+      }
+  });
+  CHECK(problems == std::vector<std::string>{});
+
+  // Expected: for each holder, the sum over the ranks of its domain at the row's level.
+  std::map<std::pair<int64_t, int64_t>, float> expected;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const Directory directory(tables, c.hierarchy, c.plan, rank, c.combine);
+    const RandomBatch& mine = batches[static_cast<size_t>(rank)];
+    for (int t = 0; t < tables.count(); ++t)
+      for (int64_t s = 0; s < mine.batch.samples; ++s) {
+        const int64_t bag = t * mine.batch.samples + s;
+        for (int64_t l = mine.offsets[static_cast<size_t>(bag)]; l < mine.offsets[static_cast<size_t>(bag) + 1]; ++l) {
+          const int64_t key = tables.first_key(t) + mine.positions[static_cast<size_t>(l)];
+          expected[{key, directory.holder(key)}] += gradient_of(rank, bag, 0);
+        }
+      }
+  }
+  CHECK(total == expected);
+}
+
+}  // namespace
+
+TEST_CASE("RowsAndGradientsTravelOnEverySystem") {
+  std::mt19937 random(5);
+  const Tables tables({1, 4, 60, 200}, kDim);
+  for (const auto& [name, hierarchy] : hierarchies())
+    for (const bool combine : {true, false})
+      for (const int longest : {1, 4}) {
+        INFO(name << ", combine " << combine << ", bags up to " << longest);
+        const CopyPlan held = CopyPlan::uniform(tables, 0);
+        check(tables, {hierarchy, held, combine, longest, DType::f32});
+        const CopyPlan mixed = random_plan(tables, hierarchy.depth(), random);
+        check(tables, {hierarchy, mixed, combine, longest, DType::f32});
+      }
+}
+
+TEST_CASE("Bf16OnTheWireKeepsValuesThatFitIt") {
+  const Tables tables({1, 4, 15}, kDim);  // values below 8 * 20 + 3 = 163 are exact in 8 bits of mantissa
+  for (const auto& [name, hierarchy] : hierarchies()) {
+    INFO(name);
+    const CopyPlan plan = CopyPlan::uniform(tables, 0);
+    check(tables, {hierarchy, plan, true, 3, DType::bf16});
+  }
+}
+
+TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
+  // 2 nodes of 2 ranks, all four want the same 10 rows, all held by node 0's rank 0 or node 1's ranks.
+  const Tables tables({40}, kDim);
+  const Hierarchy hierarchy({{0, 0, 0, 0}, {0, 0, 1, 1}, {0, 1, 2, 3}});
+  const CopyPlan plan = CopyPlan::uniform(tables, 0);
+  std::vector<int64_t> positions(40);
+  for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int64_t>(i);
+  for (const bool combine : {true, false}) {
+    std::mutex mutex;
+    int64_t between_nodes = 0;
+    run_ranks(4, [&](Comm& comm) {
+      const auto backend = make_host_backend(1);
+      const auto stream = backend->make_stream();
+      const Directory directory(tables, hierarchy, plan, comm.rank(), combine);
+      const StageComms comms(comm, hierarchy);
+      Array<float> values(*backend, Memory::device, directory.slots() * kDim);
+      std::fill_n(values.data(), values.size(), 1.0f);
+      Router router(*backend, directory, comms);
+      RowExchange exchange(*backend, directory, comms, {values.data(), nullptr, directory.slots(), kDim, 0},
+                           DType::f32);
+      Route route(*backend, comms.sizes());
+      Batch batch;
+      batch.samples = 40;
+      batch.tables = 1;
+      batch.positions = positions;
+      router.build(*stream, batch, route);
+      exchange.fetch(*stream, route);
+      const std::lock_guard lock(mutex);
+      between_nodes += comms[0].traffic().received_bytes[static_cast<size_t>(Phase::rows)];
+    });
+    // Each node lacks 20 of the 40 rows: once per node with combining, once per rank plus what its own node holds
+    // without.
+    CHECK(between_nodes == (combine ? 2 * 20 : 4 * 30) * kDim * 4);
+  }
+}

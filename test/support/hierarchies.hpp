@@ -1,0 +1,52 @@
+// Shapes of systems that tests run on, and random copy plans for them.
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "embedding/directory.hpp"
+#include "embedding/hierarchy.hpp"
+
+namespace sparrow::test {
+
+struct NamedHierarchy {
+  std::string name;
+  Hierarchy hierarchy;
+};
+
+/// Flat systems of 1 to 8 ranks, 2 x 2, 2 x 2 x 2, 3 + 1, ranks of a node that are not neighbours, unequal shares, a
+/// pure asker.
+inline std::vector<NamedHierarchy> hierarchies() {
+  std::vector<NamedHierarchy> list;
+  for (const int n : {1, 2, 3, 4, 7}) list.push_back({"flat " + std::to_string(n), Hierarchy::flat(n)});
+  list.push_back({"2 x 2", Hierarchy({{0, 0, 0, 0}, {0, 0, 1, 1}, {0, 1, 2, 3}})});
+  list.push_back(
+      {"2 x 2 x 2",
+       Hierarchy(
+           {{0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 1, 1, 1, 1}, {0, 0, 1, 1, 2, 2, 3, 3}, {0, 1, 2, 3, 4, 5, 6, 7}})});
+  list.push_back({"3 + 1", Hierarchy({{0, 0, 0, 0}, {0, 0, 0, 1}, {0, 1, 2, 3}})});
+  list.push_back({"2 x 2 interleaved", Hierarchy({{0, 0, 0, 0}, {0, 1, 0, 1}, {0, 1, 2, 3}})});
+  list.push_back({"weights 1 3 2", Hierarchy({{0, 0, 0}, {0, 1, 2}}, {1, 3, 2})});
+  list.push_back({"server and clients", Hierarchy({{0, 0, 0, 0}, {0, 1, 2, 3}}, {1, 0, 0, 0})});
+  return list;
+}
+
+/// Random intervals of random levels up to max_level.
+inline CopyPlan random_plan(const Tables& tables, int max_level, std::mt19937& random) {
+  CopyPlan plan;
+  for (int t = 0; t < tables.count(); ++t) {
+    std::vector<CopyInterval> list;
+    int64_t first = 0;
+    while (first < tables.rows(t)) {
+      list.push_back({first, static_cast<int>(random() % static_cast<unsigned>(max_level + 1))});
+      first += 1 + static_cast<int64_t>(random() % 40);
+    }
+    plan.tables.push_back(list);
+    plan.offsets.push_back(static_cast<int64_t>(random() % 100));
+  }
+  return plan;
+}
+
+}  // namespace sparrow::test
