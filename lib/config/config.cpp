@@ -84,7 +84,7 @@ void read_generate(const YamlNode& node, GenerateOptions& options) {
   read_integer(map, "samples", options.samples, 1);
   read_integer(map, "shards", options.shards, 1, 100000);
   read_integer(map, "seed", options.seed, 0);
-  read_real(map, "scale", options.scale, 1e-9, 1e3);
+  read_real(map, "scale", options.scale, 1e-9, 2);
   read_choice(map, "format", options.format, {"tsv", "npy"});
   read_boolean(map, "gzip", options.gzip);
   read_choice(map, "like", options.like, {"terabyte", "kaggle"});

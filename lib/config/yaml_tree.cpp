@@ -96,7 +96,9 @@ class TreeBuilder final : public YAML::EventHandler {
     } else if (expects_key()) {
       add_key(*value);
     } else {
-      open_.back().value->entries.back().value = std::move(value);
+      YamlValue::Entry& entry = open_.back().value->entries.back();
+      if (value->kind == YamlValue::Kind::null) value->line = entry.line;  // yaml-cpp names the line of what follows
+      entry.value = std::move(value);
       open_.back().has_key = false;
     }
   }
