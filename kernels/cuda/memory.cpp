@@ -1,0 +1,154 @@
+// Memory, streams, events and copies of the CUDA backend, and the function by which the program finds it.
+#include <cstdlib>
+#include <cstring>
+
+#include "base/error.hpp"
+#include "kernels/cuda/check.hpp"
+#include "kernels/cuda/cuda_backend.hpp"
+#include "kernels/cuda_module.hpp"
+
+namespace sparrow::cuda {
+
+void call_failed(cudaError_t status, const char* call, const char* file, int line) {
+  fail("{}:{}: {}: {}: {}", file, line, call, cudaGetErrorName(status), cudaGetErrorString(status));
+}
+
+CudaStream::CudaStream() {
+  SPARROW_CUDA(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking));
+}
+
+CudaStream::~CudaStream() {
+  // A destructor must not throw: an error here was reported, or will be, by the next checked call.
+  cudaStreamSynchronize(handle_);
+  cudaFree(scratch_);
+  cudaStreamDestroy(handle_);
+}
+
+void* CudaStream::scratch(int64_t bytes) {
+  if (bytes > scratch_bytes_) {
+    SPARROW_CUDA(cudaStreamSynchronize(handle_));
+    SPARROW_CUDA(cudaFree(scratch_));
+    scratch_ = nullptr;
+    scratch_bytes_ = 0;
+    if (cudaMalloc(&scratch_, static_cast<size_t>(bytes)) != cudaSuccess) {
+      cudaGetLastError();
+      fail("device memory: {} bytes of scratch space for a stream do not fit", bytes);
+    }
+    scratch_bytes_ = bytes;
+  }
+  return scratch_;
+}
+
+CudaEvent::CudaEvent() {
+  SPARROW_CUDA(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming));
+}
+
+CudaEvent::~CudaEvent() {
+  cudaEventDestroy(handle_);
+}
+
+CudaBackend::CudaBackend(int device, bool tf32) : device_(device), tf32_(tf32) {
+  int devices = 0;
+  const cudaError_t status = cudaGetDeviceCount(&devices);
+  if (status != cudaSuccess) fail("no CUDA device: {}", cudaGetErrorString(status));
+  if (device < 0 || device >= devices) fail("CUDA device {} does not exist: this machine has {}", device, devices);
+  SPARROW_CUDA(cudaSetDevice(device));
+}
+
+void* CudaBackend::allocate(Memory memory, int64_t bytes) {
+  SPARROW_CHECK(bytes >= 0, "allocation of {} bytes", bytes);
+  if (bytes == 0) return nullptr;
+  void* data = nullptr;
+  const auto size = static_cast<size_t>(bytes);
+  SPARROW_CUDA(cudaSetDevice(device_));
+  if (memory == Memory::device) {
+    if (cudaMalloc(&data, size) == cudaSuccess) return data;
+    cudaGetLastError();
+    size_t free = 0, total = 0;
+    SPARROW_CUDA(cudaMemGetInfo(&free, &total));
+    fail("device memory: {} bytes do not fit, {} of {} are free on CUDA device {}", bytes, free, total, device_);
+  }
+  if (memory == Memory::pinned) {
+    if (cudaHostAlloc(&data, size, cudaHostAllocMapped | cudaHostAllocPortable) == cudaSuccess) return data;
+    cudaGetLastError();
+    fail("pinned host memory: {} bytes do not fit", bytes);
+  }
+  data = std::aligned_alloc(64, (size + 63) / 64 * 64);
+  if (!data) fail("host memory: {} bytes do not fit", bytes);
+  return data;
+}
+
+void CudaBackend::release(Memory memory, void* data, int64_t) noexcept {
+  switch (memory) {
+    case Memory::device:
+      cudaFree(data);
+      break;
+    case Memory::pinned:
+      cudaFreeHost(data);
+      break;
+    case Memory::host:
+      std::free(data);
+      break;
+  }
+}
+
+std::unique_ptr<Stream> CudaBackend::make_stream() {
+  SPARROW_CUDA(cudaSetDevice(device_));  // a new thread starts on device 0
+  return std::make_unique<CudaStream>();
+}
+
+std::unique_ptr<Event> CudaBackend::make_event() {
+  SPARROW_CUDA(cudaSetDevice(device_));
+  return std::make_unique<CudaEvent>();
+}
+
+void CudaBackend::record(Event& event, Stream& stream) {
+  SPARROW_CUDA(cudaEventRecord(static_cast<CudaEvent&>(event).handle(), handle(stream)));
+}
+
+void CudaBackend::wait(Stream& stream, const Event& event) {
+  SPARROW_CUDA(cudaStreamWaitEvent(handle(stream), static_cast<const CudaEvent&>(event).handle(), 0));
+}
+
+void CudaBackend::synchronize(Stream& stream) {
+  SPARROW_CUDA(cudaStreamSynchronize(handle(stream)));
+}
+
+void CudaBackend::synchronize(const Event& event) {
+  SPARROW_CUDA(cudaEventSynchronize(static_cast<const CudaEvent&>(event).handle()));
+}
+
+void CudaBackend::copy(Stream& stream, void* to, const void* from, int64_t bytes) {
+  SPARROW_CHECK(bytes >= 0, "copy of {} bytes", bytes);
+  if (bytes == 0) return;
+  SPARROW_CUDA(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, handle(stream)));
+}
+
+void CudaBackend::zero(Stream& stream, void* data, int64_t bytes) {
+  SPARROW_CHECK(bytes >= 0, "zeroing of {} bytes", bytes);
+  if (bytes == 0) return;
+  cudaPointerAttributes place{};
+  SPARROW_CUDA(cudaPointerGetAttributes(&place, data));
+  if (place.type != cudaMemoryTypeUnregistered) {
+    SPARROW_CUDA(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), handle(stream)));
+    return;
+  }
+  // Ordinary host memory is nothing a GPU can write: the host does it when the stream gets there.
+  struct Area {
+    void* data;
+    size_t bytes;
+  };
+  const auto clear = [](void* argument) {
+    const std::unique_ptr<Area> area(static_cast<Area*>(argument));
+    std::memset(area->data, 0, area->bytes);
+  };
+  auto area = std::make_unique<Area>(Area{data, static_cast<size_t>(bytes)});
+  SPARROW_CUDA(cudaLaunchHostFunc(handle(stream), clear, area.get()));
+  static_cast<void>(area.release());  // the callback's from here on
+}
+
+}  // namespace sparrow::cuda
+
+extern "C" sparrow::Backend* sparrow_make_cuda_backend(const sparrow::CudaOptions* options) {
+  return new sparrow::cuda::CudaBackend(options->device, options->tf32);
+}

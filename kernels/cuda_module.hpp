@@ -1,0 +1,25 @@
+// Finds the CUDA backend at run time. It lives in a module of its own, libsparrow_cuda.so, so that one program starts
+// on machines with and without CUDA's libraries, and a build without the CUDA Toolkit merely has no module.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "kernels/backend.hpp"
+
+namespace sparrow {
+
+struct CudaOptions {
+  int device = 0;     ///< CUDA's number of the GPU to use
+  bool tf32 = false;  ///< fp32 matrix products on tensor cores, inputs rounded to tf32
+};
+
+/// Loads libsparrow_cuda.so from the folder `directory`, or from that of the running program where it is empty, and
+/// makes its backend. Throws Error with the reason: no module (a build without CUDA), a library that it needs is
+/// missing, no device. The module is never unloaded.
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {}, const std::string& directory = "");
+
+}  // namespace sparrow
+
+/// What the module exports.
+extern "C" sparrow::Backend* sparrow_make_cuda_backend(const sparrow::CudaOptions* options);
