@@ -46,7 +46,9 @@ void check_equal(const Parsed& parsed, const Sample& sample) {
   for (int t = 0; t < kCriteoTables; ++t) CHECK(parsed.categories[t] == sample.categories[t]);
 }
 
-std::string valid_line() { return make_sample(3, 0).line(); }
+std::string valid_line() {
+  return make_sample(3, 0).line();
+}
 
 /// The line with one field replaced.
 std::string with_field(int column, const std::string& value) {
@@ -89,7 +91,8 @@ TEST_CASE("Missing values are 0, negative integers count as 0", "[tsv]") {
     sample.label = 1;
     return sample;
   }());
-  for (const char* value : {"-1", "-3", "-9223372036854775808", "0", "-0", "00"}) CHECK(parse(with_field(5, value)).dense[4] == 0.0f);
+  for (const char* value : {"-1", "-3", "-9223372036854775808", "0", "-0", "00"})
+    CHECK(parse(with_field(5, value)).dense[4] == 0.0f);
   CHECK(parse(with_field(5, "9223372036854775807")).dense[4] == static_cast<float>(std::log(9223372036854775808.0)));
   CHECK(parse(with_field(5, "00000000000000000007")).dense[4] == static_cast<float>(std::log(8.0)));
 }
@@ -116,10 +119,11 @@ TEST_CASE("Every malformed field is refused and named", "[tsv]") {
   CHECK_THAT(refusal(with_field(1, "x")), StartsWith("column 2 (I1): 'x' is not an integer"));
   for (const char* bad : {"1.5", "+1", " 1", "1 ", "--1", "-", "0x1", "1234567x", "12345678x", "1e3"})
     CHECK_THAT(refusal(with_field(13, bad)), StartsWith("column 14 (I13)") && Contains("not an integer"));
-  for (const char* bad : {"9223372036854775808", "-9223372036854775809", "99999999999999999999999", "000000000000000000001"})
+  for (const char* bad :
+       {"9223372036854775808", "-9223372036854775809", "99999999999999999999999", "000000000000000000001"})
     CHECK_THAT(refusal(with_field(7, bad)), StartsWith("column 8 (I7)") && Contains("out of range"));
-  for (const char* bad : {"1234567", "123456789", "1234567g", "G2345678", "12 45678", "0x345678", "1234/678", "1234:678", "1234@678",
-                          "1234`678", "\xb0\xb1\xb2\xb3\xb4\xb5\xb6\xb7", "1"})
+  for (const char* bad : {"1234567", "123456789", "1234567g", "G2345678", "12 45678", "0x345678", "1234/678",
+                          "1234:678", "1234@678", "1234`678", "\xb0\xb1\xb2\xb3\xb4\xb5\xb6\xb7", "1"})
     CHECK_THAT(refusal(with_field(20, bad)), StartsWith("column 21 (C7)") && Contains("eight hexadecimal digits"));
   CHECK_THAT(refusal(with_field(39, "1234567")), StartsWith("column 40 (C26)"));
   CHECK_THAT(refusal(with_field(39, "123456789")), StartsWith("column 40 (C26)"));

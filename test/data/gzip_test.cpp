@@ -75,7 +75,8 @@ TEST_CASE_METHOD(Fixture, "A corrupt gzip is refused", "[gzip]") {
   for (uint64_t i = 0; i < 300; ++i) {
     std::string bytes = whole;
     const Philox4 words = random_words(9, 0, i, 0);
-    const size_t at = 10 + words.v[0] % (bytes.size() - 10);  // behind the header, whose time and system may be anything
+    const size_t at =
+        10 + words.v[0] % (bytes.size() - 10);  // behind the header, whose time and system may be anything
     bytes[at] = static_cast<char>(bytes[at] ^ (1 << words.v[1] % 8));
     CHECK(!refusal(bytes).empty());
   }
@@ -84,7 +85,8 @@ TEST_CASE_METHOD(Fixture, "A corrupt gzip is refused", "[gzip]") {
 TEST_CASE_METHOD(Fixture, "Files that cannot be read or written are named", "[gzip]") {
   CHECK_THAT(error_of([&] { decompress_gzip(folder / "none.gz", scratch); }), Contains("none.gz: No such file"));
   write_file(path, gzip_of("text"));
-  CHECK_THAT(error_of([&] { decompress_gzip(path, folder / "no_such_folder/scratch"); }), Contains("no_such_folder/scratch"));
+  CHECK_THAT(error_of([&] { decompress_gzip(path, folder / "no_such_folder/scratch"); }),
+             Contains("no_such_folder/scratch"));
   CHECK_THAT(error_of([&] { decompress_gzip(path, "/dev/full/x"); }), Contains("/dev/full/x"));
 }
 

@@ -26,7 +26,8 @@ TempFolder::~TempFolder() {
 
 std::vector<std::string> TempFolder::names() const {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(path_)) names.push_back(entry.path().filename().string());
+  for (const auto& entry : std::filesystem::directory_iterator(path_))
+    names.push_back(entry.path().filename().string());
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -98,7 +99,8 @@ std::string gzip_of(std::string_view bytes) {
   return output;
 }
 
-std::string write_npy_triplet(const std::string& stem, const std::vector<Sample>& samples, bool two_dimensional_labels) {
+std::string write_npy_triplet(const std::string& stem, const std::vector<Sample>& samples,
+                              bool two_dimensional_labels) {
   const int64_t n = static_cast<int64_t>(samples.size());
   std::vector<float> dense;
   std::vector<int32_t> sparse, labels;

@@ -1,4 +1,5 @@
-// What the tests of data share: a temporary folder, lines of Criteo's format with known values, and the files made of them.
+// What the tests of data share: a temporary folder, lines of Criteo's format with known values, and the files made of
+// them.
 #pragma once
 
 #include <cstdint>
@@ -48,7 +49,8 @@ std::string read_file(const std::string& path);
 /// One gzip member.
 std::string gzip_of(std::string_view bytes);
 
-/// Writes X_dense.npy, X_sparse.npy (categories modulo 2^31, which int32 can hold), X_labels.npy; returns the first one's path.
+/// Writes X_dense.npy, X_sparse.npy (categories modulo 2^31, which int32 can hold), X_labels.npy; returns the first
+/// one's path.
 std::string write_npy_triplet(const std::string& stem, const std::vector<Sample>& samples, bool two_dimensional_labels);
 
 /// The message of the Error that `call` throws; "" if it throws none.
