@@ -62,11 +62,13 @@ struct RootColumn {
   double weight;             ///< probability of following
 };
 
-/// The coarse column is a function of the fine one, without exception. backwards: the coarse one is known first (it is
-/// a function of a third column too) and the fine one is drawn among the categories that have this coarse one.
+/// The coarse column is a function of the fine one: without exception in generated data. backwards: the coarse one is
+/// known first (it is a function of a third column too) and the fine one is drawn among the categories that have this
+/// coarse one.
 struct ColumnFunction {
   std::string_view fine, coarse;
   bool backwards = false;
+  double exceptions = 0;  ///< share of the samples measured that contradict
 };
 
 /// A column's share of the variance of the categorical part of the logit (relative to the sum of all shares).

@@ -327,20 +327,29 @@ constexpr MissingGroup kMissing[] = {
     {"I5 I11", 0.4652, "I4", 0.43, -0.422},
     {"I2", 0.1017, "I5", 0.86, 0.237},
     {"C1 C10 C11 C20 C21 C22", 0.0258, "", 0, 0},
-    {"C14 C16 C17 C23", 0.4667, "latent", 0.9, 0},
+    {"C14 C16 C17 C23", 0.4667, "latent", 0.98, 0},
 };
 
 constexpr RootColumn kRoots[] = {
-    {"C20", "latent", 0.95},  {"C2", "latent", 0.9},   {"C3", "latent", 0.45},  {"C4", "", 0},
-    {"C5", "C4", 0.3},        {"C18", "C4", 0.25},     {"C9", "latent", 0.4},   {"C25", "C9", 0.7},
-    {"C19", "latent", 0.75},  {"C12", "C3", 0.75},     {"C13", "C3", 0.5},      {"C14", "missing", 0.9},
-    {"C16", "missing", 0.95}, {"C17", "missing", 0.9}, {"C23", "missing", 0.9},
+    {"C2", "latent", 1},      {"C20", "latent", 0.97},  {"C3", "latent", 0.5},    {"C4", "", 0},
+    {"C5", "C4", 0.25},       {"C18", "C4", 0.2},       {"C9", "latent", 0.4},    {"C25", "C9", 0.7},
+    {"C19", "latent", 0.85},  {"C12", "C3", 0.7},       {"C13", "C3", 0.45},      {"C14", "missing", 0.97},
+    {"C16", "missing", 0.99}, {"C17", "missing", 0.98}, {"C23", "missing", 0.98},
 };
 
-// No exception in the rows measured.
+// C6 is a function of C3 without exception, of C7 with some.
 constexpr ColumnFunction kFunctions[] = {
-    {"C20", "C1"}, {"C1", "C22"},       {"C22", "C10"}, {"C10", "C21"}, {"C21", "C11"}, {"C3", "C7"},
-    {"C7", "C6"},  {"C24", "C7", true}, {"C2", "C15"},  {"C15", "C8"},  {"C2", "C26"},
+    {"C20", "C1"},
+    {"C1", "C22"},
+    {"C22", "C10"},
+    {"C10", "C21"},
+    {"C21", "C11"},
+    {"C3", "C7"},
+    {"C7", "C6", false, 0.0854},
+    {"C24", "C7", true},
+    {"C2", "C15"},
+    {"C15", "C8"},
+    {"C2", "C26"},
 };
 
 // Chosen: mostly mid-size columns, whose frequent categories occur often enough to be learned from.

@@ -64,7 +64,7 @@ int64_t DiscreteTable::find(double x) const {
 
 RankSampler::RankSampler(const RankLaw& law, double scale) {
   const auto scaled = static_cast<int64_t>(std::llround(static_cast<double>(law.n) * scale));
-  ranks_ = std::max(scaled, std::min<int64_t>(law.n, 4));
+  ranks_ = std::max(scaled, std::min(law.n, kLeast));
   probabilities_ = head_probabilities(law);
   const auto head = std::ssize(probabilities_);
 

@@ -32,9 +32,11 @@ class DiscreteTable {
 class RankSampler {
  public:
   static constexpr int64_t kExplicit = 16384;
+  static constexpr int64_t kLeast = 1000;
 
   RankSampler() = default;
-  /// The number of ranks is law.n * scale, rounded, but not less than the smaller of law.n and 4.
+  /// The number of ranks is law.n * scale, rounded, but not less than the smaller of law.n and
+  /// kLeast: cutting middle-sized columns further would spoil the shape and save no memory.
   RankSampler(const RankLaw& law, double scale);
 
   int64_t ranks() const { return ranks_; }

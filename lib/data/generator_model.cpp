@@ -98,8 +98,11 @@ void SampleModel::draw_categories(const Words& words, CriteoSample& out, double&
         const double rate = groups_[static_cast<size_t>(self.follows)].rate;  // what is left once it is not missing
         leader = std::max(0.0, (leader - rate) / (1 - rate));
       }
-      const auto block = std::min(static_cast<size_t>(leader * kBlocks), size_t{kBlocks - 1});
-      value = group != nullptr && group->same ? leader : (self.permutation[block] + own) / kBlocks;
+      const double scaled = leader * kBlocks;
+      const auto block = std::min(static_cast<size_t>(scaled), size_t{kBlocks - 1});
+      value = group != nullptr && group->same
+                  ? leader
+                  : (self.permutation[block] + scaled - static_cast<double>(block)) / kBlocks;
     }
     if (group == nullptr) {
       const auto c = static_cast<size_t>(roots_[i - groups_.size()]);

@@ -1,13 +1,14 @@
 // One sample as a pure function of (data set, scale, seed, sample number): the statistical model behind `sparrow
 // generate`.
 //
-// A sample has a latent class, a number in (0, 1) that columns and missing groups follow: one that follows has its own
-// number in the block, of kBlocks equal ones, that a fixed permutation assigns to the block of what it follows. Every
-// number stays uniform in (0, 1), so coupling changes no column's distribution. Coarse columns are functions of fine
-// ones (generator_map.hpp). Integers are a Gaussian copula. The label is drawn with a logit that is a weighted sum of
-// log(1 + integer), missing values, and an effect per category that fades with rarity: p / (p + kRare). Offset and
-// scale of the logit are set from kCalibration samples of a fixed seed so that it has the standard deviation asked for
-// and clicks have their rate.
+// A sample has a latent class, a number in (0, 1) that columns and missing groups follow: one that follows has, with
+// the probability that is its weight, the same number with kBlocks equal blocks of (0, 1) exchanged by a fixed
+// permutation, else an independent one. Every number stays uniform in (0, 1), so coupling changes no column's
+// distribution; a frequent category has an interval of numbers, so what follows it has few categories beside it. Coarse
+// columns are functions of fine ones (generator_map.hpp). Integers are a Gaussian copula. The label is drawn with a
+// logit that is a weighted sum of log(1 + integer), missing values, and an effect per category that fades with rarity:
+// p / (p + kRare). Offset and scale of the logit are set from kCalibration samples of a fixed seed so that it has the
+// standard deviation asked for and clicks have their rate.
 //
 // What it leaves out: drift over time, and integers that depend on categories (both depend on the click only).
 #pragma once
@@ -38,7 +39,7 @@ uint32_t criteo_rank(int column, uint32_t value);
 /// Constant after construction (some 0.2 s and 20 MB); any number of threads may call sample().
 class SampleModel {
  public:
-  static constexpr int kBlocks = 128;
+  static constexpr int kBlocks = 8;
   static constexpr double kRare = 5e-4;
   static constexpr int kCalibration = 20000;
 

@@ -90,8 +90,9 @@ void compare_functions(const RawSamples& samples, const CriteoStatistics& statis
     int64_t contradictions = 0;
     for (size_t i = 0; i < fine.size(); ++i)
       contradictions += value.try_emplace(fine[i], coarse[i]).first->second != coarse[i];
-    rows.push_back(
-        {fmt::format("{} -> {}: contradictions", f.fine, f.coarse), 0, static_cast<double>(contradictions), 0});
+    const double exceptions = f.exceptions * static_cast<double>(fine.size());
+    rows.push_back({fmt::format("{} -> {}: contradictions", f.fine, f.coarse), exceptions,
+                    static_cast<double>(contradictions), 2 * exceptions});
   }
 }
 
@@ -100,7 +101,7 @@ void compare_rates(const RawSamples& samples, const CriteoStatistics& statistics
   const auto share = [n](int64_t count) { return static_cast<double>(count) / static_cast<double>(n); };
   const double clicks = share(std::accumulate(samples.labels.begin(), samples.labels.end(), int64_t{0}));
   rows.push_back({"clicks", statistics.clicks, clicks,
-                  0.1 * statistics.clicks + four_errors(statistics.clicks, n, statistics.measured.rows)});
+                  0.05 * statistics.clicks + four_errors(statistics.clicks, n, statistics.measured.rows)});
   for (const MissingGroup& group : statistics.missing) {
     // The columns of a group are missing together, so a sample with some of them is one too many.
     double worst = group.rate;
@@ -119,7 +120,7 @@ void compare_rates(const RawSamples& samples, const CriteoStatistics& statistics
     }
     if (group.columns[0] == 'I' && !samples.has_integers) continue;
     rows.push_back({fmt::format("{} missing", group.columns), group.rate, worst,
-                    0.01 + four_errors(group.rate, n, statistics.measured.rows)});
+                    0.03 * group.rate + four_errors(group.rate, n, statistics.measured.rows)});
   }
 }
 
@@ -148,7 +149,7 @@ void compare_quantiles(const RawSamples& samples, const MeasuredFigures& measure
     const auto of_measured =
         static_cast<int64_t>(static_cast<double>(measured.rows) * (1 - measured.integer_missing[i]));
     rows.push_back({fmt::format("I{} quantiles, worst distance", i + 1), 0, worst,
-                    0.02 + four_errors(0.5, std::ssize(present), of_measured)});
+                    0.01 + four_errors(0.5, std::ssize(present), of_measured)});
   }
 }
 
