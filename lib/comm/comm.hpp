@@ -29,6 +29,9 @@ struct Traffic {
   std::array<int64_t, kPhases> sent_bytes{}, received_bytes{}, sent_messages{};
 };
 
+Traffic operator+(const Traffic& a, const Traffic& b);
+Traffic operator-(const Traffic& a, const Traffic& b);
+
 /// One all-to-all. Spans have size() elements and, like the buffers, must stay alive until the wait. Part i of send goes to rank i;
 /// part i of recv comes from rank i; sizes must agree between the two (a mismatch throws on the receiver, or earlier).
 struct AllToAll {

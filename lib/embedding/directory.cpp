@@ -2,98 +2,147 @@
 
 #include <algorithm>
 
+#include "base/random.hpp"
+
 namespace sparrow {
 
-CopyPlan CopyPlan::uniform(const Tables& tables, int level) {
-  CopyPlan plan;
-  for (int t = 0; t < tables.count(); ++t) {
-    plan.tables.push_back({{0, level}});
-    plan.offsets.push_back(t);
-  }
-  return plan;
-}
-
 Directory::Directory(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan, int rank, bool combine)
-    : tables_(tables), hierarchy_(hierarchy), rank_(rank), combine_(combine) {
-  SPARROW_CHECK(static_cast<int>(plan.tables.size()) == tables.count() && plan.offsets.size() == plan.tables.size(),
-                "the plan has {} tables, the model {}", plan.tables.size(), tables.count());
-  for (int t = 0; t < tables.count(); ++t) {
-    const auto& list = plan.tables[static_cast<size_t>(t)];
-    SPARROW_CHECK(!list.empty() && list[0].first == 0, "the plan of table {} does not start at position 0", t);
-    for (size_t i = 0; i < list.size(); ++i) {
-      const int64_t end = i + 1 < list.size() ? list[i + 1].first : tables.rows(t);
-      SPARROW_CHECK(list[i].first < end && list[i].level >= 0 && list[i].level <= hierarchy.depth(),
-                    "bad interval {} of table {}: positions {} to {}, level {}", i, t, list[i].first, end,
-                    list[i].level);
-      const auto& ring = hierarchy.ring(list[i].level, hierarchy.domain(list[i].level, rank));
-      const auto turn = static_cast<int64_t>(ring.size());
-      Interval interval;
-      interval.first_key = tables.first_key(t) + list[i].first;
-      interval.end_key = tables.first_key(t) + end;
-      interval.table = t;
-      interval.level = list[i].level;
-      interval.shift = plan.offsets[static_cast<size_t>(t)] - tables.first_key(t);
-      interval.first_turn = (interval.first_key + interval.shift) / turn;
-      interval.first_slot = slots_;
-      interval.per_turn = 0;
-      for (const int holder_rank : ring)
-        interval.mine.push_back(holder_rank == rank ? static_cast<int>(interval.per_turn++) : -1);
-      const int64_t last_turn = (interval.end_key - 1 + interval.shift) / turn;
-      slots_ += (last_turn - interval.first_turn + 1) * interval.per_turn;
-      first_keys_.push_back(interval.first_key);
-      intervals_.push_back(std::move(interval));
+    : tables_(tables), hierarchy_(hierarchy), plan_(plan), rank_(rank), combine_(combine) {
+  SPARROW_CHECK(static_cast<int>(plan.tables.size()) == tables.count(), "the plan has {} tables, the model {}",
+                plan.tables.size(), tables.count());
+  for (const CopyOption& option : plan_.options) {
+    SPARROW_CHECK(option.level >= 0 && option.level <= hierarchy.depth(), "copy level {} of {}", option.level,
+                  hierarchy.depth());
+    SPARROW_CHECK(static_cast<int>(option.rings.size()) == hierarchy.domains(option.level));
+    for (size_t d = 0; d < option.rings.size(); ++d) {
+      SPARROW_CHECK(!option.rings[d].empty(), "no rank of domain {} of level {} holds anything", d, option.level);
+      for (const int holder_rank : option.rings[d])
+        SPARROW_CHECK(holder_rank >= 0 && holder_rank < hierarchy.ranks() &&
+                          hierarchy.domain(option.level, holder_rank) == static_cast<int>(d),
+                      "rank {} is not in domain {} of level {}", holder_rank, d, option.level);
     }
   }
+  for (int t = 0; t < tables.count(); ++t) {
+    const auto& list = plan_.tables[static_cast<size_t>(t)].intervals;
+    SPARROW_CHECK(!list.empty() && list[0].first == 0, "the plan of table {} does not start at position 0", t);
+    for (size_t i = 0; i < list.size(); ++i)
+      add_interval(t, list[i], i + 1 < list.size() ? list[i + 1].first : tables.rows(t));
+  }
+}
+
+void Directory::add_interval(int table, const CopyInterval& from, int64_t end) {
+  SPARROW_CHECK(from.first < end && end <= tables_.rows(table), "bad interval of table {}: positions {} to {}", table,
+                from.first, end);
+  SPARROW_CHECK(from.option >= 0 && from.option < static_cast<int>(plan_.options.size()), "table {} has option {}",
+                table, from.option);
+  const CopyTable& copies = plan_.tables[static_cast<size_t>(table)];
+  SPARROW_CHECK(copies.offset >= 0);
+  Interval interval;
+  interval.first_key = tables_.first_key(table) + from.first;
+  interval.end_key = tables_.first_key(table) + end;
+  interval.table = table;
+  interval.option = from.option;
+  interval.level = plan_.options[static_cast<size_t>(from.option)].level;
+  interval.shift = copies.offset - tables_.first_key(table);
+  interval.ring = make_ring(plan_.options[static_cast<size_t>(from.option)], copies.holder_slot);
+  const Ring& ring = rings_[static_cast<size_t>(interval.ring)];
+  interval.first_turn_mine = places_before(ring, interval.first_key + interval.shift);
+  interval.first_slot = slots_;
+  interval.slots = places_before(ring, interval.end_key + interval.shift) - interval.first_turn_mine;
+  slots_ += interval.slots;
+  first_keys_.push_back(interval.first_key);
+  intervals_.push_back(interval);
+}
+
+int Directory::make_ring(const CopyOption& option, int64_t holder_slot) {
+  std::vector<int> ranks = option.rings[static_cast<size_t>(hierarchy_.domain(option.level, rank_))];
+  if (holder_slot >= 0) {
+    SPARROW_CHECK(holder_slot < static_cast<int64_t>(ranks.size()), "holder slot {} of {}", holder_slot, ranks.size());
+    ranks = {ranks[static_cast<size_t>(holder_slot)]};
+  }
+  for (size_t i = 0; i < rings_.size(); ++i)
+    if (rings_[i].ranks == ranks) return static_cast<int>(i);
+  Ring ring{ranks, {0}, {}};
+  for (size_t place = 0; place < ranks.size(); ++place) {
+    if (ranks[place] == rank_) ring.mine.push_back(static_cast<int64_t>(place));
+    ring.mine_before.push_back(static_cast<int64_t>(ring.mine.size()));
+  }
+  rings_.push_back(std::move(ring));
+  return static_cast<int>(rings_.size()) - 1;
+}
+
+int64_t Directory::places_before(const Ring& ring, int64_t place) const {
+  const auto turn = static_cast<int64_t>(ring.ranks.size());
+  return place / turn * static_cast<int64_t>(ring.mine.size()) + ring.mine_before[static_cast<size_t>(place % turn)];
 }
 
 size_t Directory::interval_of(int64_t key) const {
   return static_cast<size_t>(std::upper_bound(first_keys_.begin(), first_keys_.end(), key) - first_keys_.begin()) - 1;
 }
 
-int Directory::holder(const Interval& interval, int64_t key, int rank) const {
-  const auto& ring = hierarchy_.ring(interval.level, hierarchy_.domain(interval.level, rank));
-  return ring[static_cast<uint64_t>(key + interval.shift) % ring.size()];
+int Directory::holder(const Interval& interval, int64_t key) const {
+  const std::vector<int>& ranks = rings_[static_cast<size_t>(interval.ring)].ranks;
+  return ranks[static_cast<uint64_t>(key + interval.shift) % ranks.size()];
 }
 
 int Directory::ask(int stage, int64_t key) const {
   const Interval& interval = intervals_[interval_of(key)];
   if (interval.level > stage) return -1;
-  const int held_by = holder(interval, key, rank_);
+  const int held_by = holder(interval, key);
   if (!combine_) return interval.level == stage ? held_by : rank_;
   if (hierarchy_.domain(stage, held_by) == hierarchy_.domain(stage, rank_)) return held_by;
   const auto& ring = hierarchy_.ring(stage, hierarchy_.domain(stage, rank_));
   return ring[static_cast<uint64_t>(key + interval.shift) % ring.size()];
 }
 
+int Directory::merger(int64_t key, int level, int domain) const {
+  const Interval& interval = intervals_[interval_of(key)];
+  SPARROW_CHECK(level <= interval.level);
+  for (; level < interval.level; ++level) {
+    const std::vector<int>& children = hierarchy_.children(level, domain);
+    domain = children[mix64(static_cast<uint64_t>(key) * 64 + static_cast<uint64_t>(level)) % children.size()];
+  }
+  const CopyTable& copies = plan_.tables[static_cast<size_t>(interval.table)];
+  const auto& ring = plan_.options[static_cast<size_t>(interval.option)].rings[static_cast<size_t>(domain)];
+  if (copies.holder_slot >= 0) return ring[static_cast<size_t>(copies.holder_slot)];
+  return ring[static_cast<uint64_t>(key + interval.shift) % ring.size()];
+}
+
 int64_t Directory::slot(int64_t key) const {
   const Interval& interval = intervals_[interval_of(key)];
-  const auto place = static_cast<uint64_t>(key + interval.shift);
-  const uint64_t turn = interval.mine.size();
-  const int mine = interval.mine[place % turn];
-  SPARROW_CHECK(mine >= 0, "row {} of table {} is not held by rank {}", key - tables_.first_key(interval.table),
-                interval.table, rank_);
-  return interval.first_slot + (static_cast<int64_t>(place / turn) - interval.first_turn) * interval.per_turn + mine;
+  const Ring& ring = rings_[static_cast<size_t>(interval.ring)];
+  const int64_t place = key + interval.shift;
+  SPARROW_CHECK(ring.ranks[static_cast<size_t>(place) % ring.ranks.size()] == rank_,
+                "row {} of table {} is not held by rank {}", key - tables_.first_key(interval.table), interval.table,
+                rank_);
+  return interval.first_slot + places_before(ring, place) - interval.first_turn_mine;
 }
 
 void Directory::keys_of_slots(int64_t first, std::span<int64_t> keys) const {
-  std::fill(keys.begin(), keys.end(), -1);
-  const int64_t end = first + static_cast<int64_t>(keys.size());
+  SPARROW_CHECK(first >= 0 && first + static_cast<int64_t>(keys.size()) <= slots_);
+  size_t done = 0;
   for (const Interval& interval : intervals_) {
-    if (interval.per_turn == 0) continue;
-    const auto turn = static_cast<int64_t>(interval.mine.size());
-    const int64_t last_turn = (interval.end_key - 1 + interval.shift) / turn;
-    const int64_t slots_end = interval.first_slot + (last_turn - interval.first_turn + 1) * interval.per_turn;
-    if (interval.first_slot >= end || slots_end <= first) continue;
-    int64_t t = interval.first_turn + std::max<int64_t>(0, (first - interval.first_slot) / interval.per_turn);
-    for (; t <= last_turn && interval.first_slot + (t - interval.first_turn) * interval.per_turn < end; ++t)
-      for (int64_t place = 0; place < turn; ++place) {
-        const int mine = interval.mine[static_cast<size_t>(place)];
-        const int64_t key = t * turn + place - interval.shift;
-        if (mine < 0 || key < interval.first_key || key >= interval.end_key) continue;
-        const int64_t slot = interval.first_slot + (t - interval.first_turn) * interval.per_turn + mine;
-        if (slot >= first && slot < end) keys[static_cast<size_t>(slot - first)] = key;
-      }
+    const Ring& ring = rings_[static_cast<size_t>(interval.ring)];
+    const auto turn = static_cast<int64_t>(ring.ranks.size()), per_turn = static_cast<int64_t>(ring.mine.size());
+    for (; done < keys.size(); ++done) {
+      const int64_t within = first + static_cast<int64_t>(done) - interval.first_slot;
+      if (within >= interval.slots) break;
+      const int64_t mine = interval.first_turn_mine + within;
+      keys[done] = mine / per_turn * turn + ring.mine[static_cast<size_t>(mine % per_turn)] - interval.shift;
+    }
   }
+}
+
+std::vector<Directory::SlotRun> Directory::slots_of_option(int option) const {
+  std::vector<SlotRun> runs;
+  for (const Interval& interval : intervals_) {
+    if (interval.option != option || interval.slots == 0) continue;
+    if (!runs.empty() && runs.back().first + runs.back().count == interval.first_slot)
+      runs.back().count += interval.slots;
+    else
+      runs.push_back({interval.first_slot, interval.slots});
+  }
+  return runs;
 }
 
 }  // namespace sparrow

@@ -9,80 +9,87 @@
 //   2 nodes of 2 ranks, copy level 0, holder rank 3: rank 0 asks the proxy of its node, rank 1 (stage 1, inside the
 //   node); rank 1 asks rank 3 (stage 0, between the nodes). Rank 2 asks rank 3 at stage 1: where the holder is in the
 //   domain, it is the proxy itself.
+//
+// Above the copies the same tree is used to add up the gradients of rows with several copies: `merger` names, per row
+// and domain, the holder among its copies that adds for that domain.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "embedding/hierarchy.hpp"
-#include "embedding/tables.hpp"
+#include "embedding/copy_plan.hpp"
 
 namespace sparrow {
 
-/// Rows [first, next interval's first) of a table have copies in every domain of `level`.
-struct CopyInterval {
-  int64_t first = 0;  ///< position
-  int level = 0;
-};
-
-/// What every rank holds: per table intervals that start at position 0, ascending. offset: see Hierarchy; one per
-/// table.
-struct CopyPlan {
-  std::vector<std::vector<CopyInterval>> tables;
-  std::vector<int64_t> offsets;
-
-  /// Every row of every table at one level, offsets spread so that the tables' hottest rows (position 0) take turns.
-  static CopyPlan uniform(const Tables& tables, int level);
-};
-
 class Directory {
  public:
-  /// Throws Error if the plan does not cover the tables. Keeps references to tables and hierarchy.
-  /// combine = false: rows are asked for at their holder directly, at the stage of their copy level (no proxies).
+  /// Throws Error if the plan does not cover the tables or names ranks outside a domain. Keeps references to tables and
+  /// hierarchy. combine = false: rows are asked for at their holder directly, at the stage of their copy level (no
+  /// proxies).
   Directory(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan, int rank, bool combine = true);
 
   const Tables& tables() const { return tables_; }
   const Hierarchy& hierarchy() const { return hierarchy_; }
+  const CopyPlan& plan() const { return plan_; }
   int rank() const { return rank_; }
 
+  /// Number of the row's option in the plan, and its level.
+  int option(int64_t key) const { return intervals_[interval_of(key)].option; }
   int level(int64_t key) const { return intervals_[interval_of(key)].level; }
 
   /// The rank that holds the copy used by ranks of this rank's domain at the row's copy level.
-  int holder(int64_t key) const { return holder(intervals_[interval_of(key)], key, rank_); }
+  int holder(int64_t key) const { return holder(intervals_[interval_of(key)], key); }
 
   /// Whom this rank asks at `stage` for a row that it wants on behalf of its own domain at level stage + 1: a rank of
   /// its domain at level `stage` (perhaps itself), or -1 when there is nothing to ask (the copy level is below this
   /// stage: the row is here).
   int ask(int stage, int64_t key) const;
 
+  /// The holder that adds up the row's gradients for `domain` of `level`, which is not below the row's copy level; at
+  /// the copy level it is the domain's holder, above it that of one of the child domains, chosen by row.
+  int merger(int64_t key, int level, int domain) const;
+
   /// Slot in this rank's store; the row must be held here.
   int64_t slot(int64_t key) const;
-  /// Slots this rank's store needs (a few more than rows: rings are rounded up to whole turns).
   int64_t slots() const { return slots_; }
 
-  /// Keys held here in slots [first, first + keys.size()); -1 for the few empty slots.
+  /// Keys held here in slots [first, first + keys.size()).
   void keys_of_slots(int64_t first, std::span<int64_t> keys) const;
 
+  /// Runs of slots of one option: [first, first + count).
+  struct SlotRun {
+    int64_t first = 0, count = 0;
+  };
+  std::vector<SlotRun> slots_of_option(int option) const;
+
  private:
+  /// Places of one ring, as this rank sees it.
+  struct Ring {
+    std::vector<int> ranks;
+    std::vector<int64_t> mine_before;  ///< [places + 1], places before i that are this rank's
+    std::vector<int64_t> mine;         ///< this rank's places
+  };
   struct Interval {
     int64_t first_key, end_key;
-    int table;
-    int level;
-    int64_t shift;       ///< position + offset = key + shift
-    int64_t first_turn;  ///< turn of the ring in which the interval starts
-    int64_t first_slot;
-    std::vector<int>
-        mine;  ///< for each place in this rank's ring: how many earlier places are this rank's, or -1 if it is not
-    int64_t per_turn;  ///< places of the ring that are this rank's
+    int table, option, level;
+    int64_t shift;            ///< position + offset = key + shift
+    int ring;                 ///< of this rank's domain
+    int64_t first_turn_mine;  ///< places of this rank up to the interval's first row, counted from place 0 of turn 0
+    int64_t first_slot, slots;
   };
   size_t interval_of(int64_t key) const;
-  int holder(const Interval& interval, int64_t key, int rank) const;
+  int holder(const Interval& interval, int64_t key) const;
+  int make_ring(const CopyOption& option, int64_t holder_slot);
+  int64_t places_before(const Ring& ring, int64_t place) const;
+  void add_interval(int table, const CopyInterval& from, int64_t end);
 
   const Tables& tables_;
   const Hierarchy& hierarchy_;
+  CopyPlan plan_;
   int rank_;
   bool combine_;
+  std::vector<Ring> rings_;
   std::vector<Interval> intervals_;
   std::vector<int64_t> first_keys_;
   int64_t slots_ = 0;

@@ -39,6 +39,11 @@ Hierarchy::Hierarchy(std::vector<std::vector<int>> domain_of, std::vector<int> r
       if (ring.empty()) ring = ranks;  // a domain of ranks that hold nothing of their own still needs proxies
     }
   }
+  for (int level = 0; level < depth(); ++level) {
+    children_.emplace_back(static_cast<size_t>(domains(level)));
+    for (int d = 0; d < domains(level + 1); ++d)
+      children_.back()[static_cast<size_t>(domain(level, members(level + 1, d)[0]))].push_back(d);
+  }
   SPARROW_CHECK(domains(0) == 1 && domains(depth()) == static_cast<int>(n),
                 "the root must be one domain and every rank its own");
 }

@@ -36,11 +36,15 @@ class Hierarchy {
   const std::vector<int>& ring(int level, int domain) const {
     return rings_[static_cast<size_t>(level)][static_cast<size_t>(domain)];
   }
+  /// Domains of level + 1 inside a domain.
+  const std::vector<int>& children(int level, int domain) const {
+    return children_[static_cast<size_t>(level)][static_cast<size_t>(domain)];
+  }
   int domains(int level) const { return static_cast<int>(members_[static_cast<size_t>(level)].size()); }
 
  private:
   std::vector<std::vector<int>> domain_of_;
-  std::vector<std::vector<std::vector<int>>> members_, rings_;
+  std::vector<std::vector<std::vector<int>>> members_, rings_, children_;
 };
 
 }  // namespace sparrow

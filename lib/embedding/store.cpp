@@ -20,10 +20,6 @@ void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const
     keys.resize(static_cast<size_t>(std::min(kChunk, rows_.slots - first)));
     directory_.keys_of_slots(first, keys);
     for (size_t i = 0; i < keys.size();) {  // a run of slots of one table at a time
-      if (keys[i] < 0) {                    // an empty slot: never read
-        ++i;
-        continue;
-      }
       const int table = tables.table_of(keys[i]);
       const int64_t end = tables.first_key(table) + tables.rows(table);
       const size_t begin = i;

@@ -16,40 +16,14 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
-#include "comm/comm.hpp"
 #include "data/batch.hpp"
 #include "embedding/directory.hpp"
-#include "exchange/scratch.hpp"
-#include "kernels/backend.hpp"
+#include "exchange/row_list.hpp"
 
 namespace sparrow {
-
-/// Distinct rows needed by one rank at one level.
-struct RowList {
-  explicit RowList(Backend& backend);
-  int64_t count = 0;
-  int64_t here = 0;                ///< the first this many have their copy at this rank
-  Scratch<int64_t> keys;           ///< [count]
-  Scratch<int64_t> slots;          ///< [here], in this rank's store
-  Scratch<int32_t> row_of_member;  ///< [members], place of each member's row in the list
-  int64_t members = 0;
-  Groups groups;  ///< members by row: bags at the lowest level, requests above
-  Scratch<int32_t> group_offsets, group_items;
-  Scratch<const float*> addresses;  ///< [count], where the values are once fetched
-  Scratch<float> gradients;         ///< (count, dim)
-};
-
-/// Rows per peer of one stage's exchange. Offsets are running sums; all have one entry per rank of the stage's
-/// communicator.
-struct StageCounts {
-  std::vector<int64_t> asked, asked_offsets;          ///< rows this rank asks of each, in list order after `here`
-  std::vector<int64_t> requested, requested_offsets;  ///< rows each asks of this rank
-  int64_t asked_total = 0, requested_total = 0;
-};
 
 struct Route {
   /// depth: of the hierarchy; peers[s]: ranks of stage s's communicator.
@@ -65,26 +39,6 @@ struct Route {
   int64_t lookups() const { return lists.back().members; }
 };
 
-/// A communicator per stage of the hierarchy: stage s joins the ranks of this rank's domain at level s. Peers are
-/// numbered in it.
-class StageComms {
- public:
-  /// Collective over `world`, whose ranks are the hierarchy's.
-  StageComms(Comm& world, const Hierarchy& hierarchy);
-  Comm& operator[](int stage) const { return *comms_[static_cast<size_t>(stage)]; }
-  int count() const { return static_cast<int>(comms_.size()); }
-  std::span<const int> sizes() const { return sizes_; }
-  /// Number in stage s's communicator of a rank of the world.
-  int peer(int stage, int world_rank) const {
-    return peer_of_[static_cast<size_t>(stage)][static_cast<size_t>(world_rank)];
-  }
-
- private:
-  std::vector<std::unique_ptr<Comm>> comms_;
-  std::vector<int> sizes_;
-  std::vector<std::vector<int>> peer_of_;
-};
-
 class Router {
  public:
   Router(Backend& backend, const Directory& directory, const StageComms& comms);
@@ -94,17 +48,14 @@ class Router {
   void build(Stream& stream, const Batch& batch, Route& route);
 
  private:
-  void collect(Stream& stream, int level, const int64_t* keys, std::span<const int64_t> segments, RowList& list,
-               StageCounts* counts);
-  const int64_t* ask(Stream& stream, int stage, const RowList& list, StageCounts& counts);
+  void collect(Stream& stream, int level, const int64_t* keys, std::span<const int64_t> segments, Route& route);
 
   Backend& backend_;
   const Directory& directory_;
   const StageComms& comms_;
-  std::vector<int64_t> segments_, distinct_segments_, send_bytes_, send_offsets_, recv_bytes_, recv_offsets_;
-  Scratch<int64_t> keys_, distinct_keys_, requests_;
-  Scratch<int32_t> destination_, order_, order_offsets_, place_;
-  Scratch<uint32_t> send_keys_, recv_keys_;
+  RowListMaker maker_;
+  std::vector<int64_t> segments_;
+  Scratch<int64_t> keys_;
 };
 
 }  // namespace sparrow

@@ -1,6 +1,6 @@
 #include "exchange/row_exchange.hpp"
 
-#include <algorithm>
+#include <utility>
 
 namespace sparrow {
 
@@ -14,13 +14,7 @@ RowExchange::RowExchange(Backend& backend, const Directory& directory, const Sta
       dim_(store.dim),
       send_(backend, Memory::device),
       received_gradients_(backend, Memory::device) {
-  int most = 0;
-  for (const int size : comms.sizes()) {
-    blocks_.emplace_back(backend);
-    most = std::max(most, size);
-  }
-  for (auto* list : {&send_bytes_, &send_offsets_, &recv_bytes_, &recv_offsets_})
-    list->resize(static_cast<size_t>(most));
+  for (int stage = 0; stage < comms.count(); ++stage) blocks_.emplace_back(backend);
 }
 
 void RowExchange::address_here(Stream& stream, RowList& list) {
@@ -94,29 +88,6 @@ void RowExchange::send_gradients(Stream& stream, int stage, Route& route) {
   comms_[stage].wait(ticket);
   backend_.sum_rows(stream, to.groups, Matrix::of(wire_, recv, counts.requested_total, dim_),
                     Matrix::f32(to.gradients.reserve(to.count * dim_), to.count, dim_));
-}
-
-Ticket RowExchange::post(Stream& stream, int stage, Phase phase, const void* send,
-                         const std::vector<int64_t>& send_rows, const std::vector<int64_t>& send_offsets, void* recv,
-                         const std::vector<int64_t>& recv_rows, const std::vector<int64_t>& recv_offsets,
-                         bool with_self) {
-  const auto peers = send_rows.size();
-  const auto self = static_cast<size_t>(comms_[stage].rank());
-  const int64_t row_bytes = dim_ * size_of(wire_);
-  for (size_t p = 0; p < peers; ++p) {
-    const bool skip = p == self && !with_self;
-    send_bytes_[p] = skip ? 0 : send_rows[p] * row_bytes, send_offsets_[p] = send_offsets[p] * row_bytes;
-    recv_bytes_[p] = skip ? 0 : recv_rows[p] * row_bytes, recv_offsets_[p] = recv_offsets[p] * row_bytes;
-  }
-  AllToAll exchange;
-  exchange.phase = phase;
-  exchange.send = static_cast<const std::byte*>(send);
-  exchange.recv = static_cast<std::byte*>(recv);
-  exchange.send_bytes = std::span(send_bytes_).first(peers),
-  exchange.send_offsets = std::span(send_offsets_).first(peers);
-  exchange.recv_bytes = std::span(recv_bytes_).first(peers),
-  exchange.recv_offsets = std::span(recv_offsets_).first(peers);
-  return comms_[stage].post(&stream, exchange);
 }
 
 }  // namespace sparrow

@@ -37,10 +37,6 @@ class RowExchange {
   void address_here(Stream& stream, RowList& list);
   void send_rows(Stream& stream, int stage, Route& route);
   void send_gradients(Stream& stream, int stage, Route& route);
-  Ticket post(Stream& stream, int stage, Phase phase, const void* send, const std::vector<int64_t>& send_rows,
-              const std::vector<int64_t>& send_offsets, void* recv, const std::vector<int64_t>& recv_rows,
-              const std::vector<int64_t>& recv_offsets, bool with_self);
-
   Backend& backend_;
   const Directory& directory_;
   const StageComms& comms_;
@@ -50,7 +46,7 @@ class RowExchange {
   std::vector<Block> blocks_;  ///< by stage: rows received
   Scratch<std::byte> send_;
   Scratch<std::byte> received_gradients_;
-  std::vector<int64_t> send_bytes_, send_offsets_, recv_bytes_, recv_offsets_;
+  RowTransfer transfer_;
 };
 
 }  // namespace sparrow

@@ -244,10 +244,10 @@ json read_index(const std::string& folder) {
   std::ifstream file(path);
   if (!file) fail_errno(path);
   const json index = json::parse(file, nullptr, false);
-  if (!index.is_object() || index.value("format", "") != "sparrow checkpoint")
+  if (!index.is_object() || index.value("format", json()) != "sparrow checkpoint")
     fail("{}: no index of a checkpoint", path);
-  if (index.value("version", -1) != kFormatVersion)
-    fail("{}: version {} is not known here", path, index.value("version", -1));
+  if (index.value("version", json()) != kFormatVersion)
+    fail("{}: version {} is not known here", path, index.value("version", json()).dump());
   return index;
 }
 
@@ -293,7 +293,6 @@ void load_rows(Trainer& trainer, const Store::IdOfPosition& id_of_position, cons
     bool with_state = false;
     for (int64_t i = 0; i < n; ++i) {
       const int64_t key = keys[static_cast<size_t>(i)];
-      if (key < 0) continue;
       const int table = tables.table_of(key);
       const RowData row = find(table, id_of_position(table, key - tables.first_key(table)));
       std::copy_n(row.values, store.dim, values.data() + i * store.dim);

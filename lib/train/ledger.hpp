@@ -38,9 +38,6 @@ struct Ledger {
   };
 };
 
-Traffic operator+(const Traffic& a, const Traffic& b);
-Traffic operator-(const Traffic& a, const Traffic& b);
-
 /// Sum and maximum over ranks of a rank's number.
 struct OverRanks {
   double mean = 0;

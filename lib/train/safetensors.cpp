@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -87,12 +88,32 @@ std::vector<int64_t> read_shape(const std::string& path, const std::string& name
   return result;
 }
 
+/// A tensor's bytes in the data.
+struct Extent {
+  uint64_t begin, end;
+  std::string name;
+};
+
+/// The format wants every byte of the data in exactly one tensor.
+void check_cover(const std::string& path, std::vector<Extent> extents, uint64_t data_bytes) {
+  std::sort(extents.begin(), extents.end(),
+            [](const Extent& a, const Extent& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  uint64_t covered = 0;
+  for (const Extent& extent : extents) {
+    if (extent.begin < covered) fail("{}: tensor {} overlaps another one", path, extent.name);
+    if (extent.begin > covered) fail("{}: a gap in the data before tensor {}", path, extent.name);
+    covered = extent.end;
+  }
+  if (covered != data_bytes) fail("{}: {} bytes beyond its tensors", path, data_bytes - covered);
+}
+
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path), file_(path) {
   const Header header = split(path, file_.bytes());
   const json parsed = json::parse(header.json_text, nullptr, false);
   if (!parsed.is_object()) fail("{}: its header is no JSON object", path);
+  std::vector<Extent> extents;
   for (const auto& [name, tensor] : parsed.items()) {
     if (name == "__metadata__") continue;
     if (!tensor.is_object() || !tensor.contains("shape") || !tensor["shape"].is_array() ||
@@ -106,11 +127,13 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path), file_(p
     const TensorShape shape{name, read_shape(path, name, tensor["shape"])};
     if (begin > end || end > header.data.size() || end - begin != static_cast<uint64_t>(shape.size()) * 4)
       fail("{}: tensor {}: data_offsets {} do not fit its shape or the file", path, name, offsets.dump());
+    extents.push_back({begin, end, name});
     const char* data = header.data.data() + begin;
     if (reinterpret_cast<uintptr_t>(data) % alignof(float) != 0) fail("{}: tensor {} is not aligned", path, name);
     const void* values = data;
     tensors_[name] = {shape.shape, {static_cast<const float*>(values), static_cast<size_t>(shape.size())}};
   }
+  check_cover(path, std::move(extents), header.data.size());
 }
 
 std::span<const float> SafetensorsFile::tensor(const std::string& name, const std::vector<int64_t>& shape) const {

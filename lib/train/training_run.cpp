@@ -100,7 +100,7 @@ TrainingRun::TrainingRun(const RunOptions& options, Backend& backend, Comm& comm
       shares_(options.train.share_list),
       id_of_([this](int table, int64_t position) { return data_.ids.position(table, position); }),
       position_of_([this](int table, int64_t id) { return data_.positions.position(table, id); }),
-      trainer_(backend, comm, tables_, hierarchy_, CopyPlan::uniform(tables_, 0),
+      trainer_(backend, comm, tables_, hierarchy_, CopyPlan::uniform(tables_, hierarchy_, 0),
                {options.model, options.optimizer, options.system.precision, options.system.wire, options.train.seed,
                 largest_part()},
                id_of_) {

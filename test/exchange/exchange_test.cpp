@@ -141,9 +141,9 @@ TEST_CASE("RowsAndGradientsTravelOnEverySystem") {
     for (const bool combine : {true, false})
       for (const int longest : {1, 4}) {
         INFO(name << ", combine " << combine << ", bags up to " << longest);
-        const CopyPlan held = CopyPlan::uniform(tables, 0);
+        const CopyPlan held = CopyPlan::uniform(tables, hierarchy, 0);
         check(tables, {hierarchy, held, combine, longest, DType::f32});
-        const CopyPlan mixed = random_plan(tables, hierarchy.depth(), random);
+        const CopyPlan mixed = random_plan(tables, hierarchy, hierarchy.depth(), random);
         check(tables, {hierarchy, mixed, combine, longest, DType::f32});
       }
 }
@@ -152,7 +152,7 @@ TEST_CASE("Bf16OnTheWireKeepsValuesThatFitIt") {
   const Tables tables({1, 4, 15}, kDim);  // values below 8 * 20 + 3 = 163 are exact in 8 bits of mantissa
   for (const auto& [name, hierarchy] : hierarchies()) {
     INFO(name);
-    const CopyPlan plan = CopyPlan::uniform(tables, 0);
+    const CopyPlan plan = CopyPlan::uniform(tables, hierarchy, 0);
     check(tables, {hierarchy, plan, true, 3, DType::bf16});
   }
 }
@@ -161,7 +161,7 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
   // 2 nodes of 2 ranks, all four want the same 10 rows, all held by node 0's rank 0 or node 1's ranks.
   const Tables tables({40}, kDim);
   const Hierarchy hierarchy({{0, 0, 0, 0}, {0, 0, 1, 1}, {0, 1, 2, 3}});
-  const CopyPlan plan = CopyPlan::uniform(tables, 0);
+  const CopyPlan plan = CopyPlan::uniform(tables, hierarchy, 0);
   std::vector<int64_t> positions(40);
   for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int64_t>(i);
   for (const bool combine : {true, false}) {

@@ -33,18 +33,22 @@ inline std::vector<NamedHierarchy> hierarchies() {
   return list;
 }
 
-/// Random intervals of random levels up to max_level.
-inline CopyPlan random_plan(const Tables& tables, int max_level, std::mt19937& random) {
+/// Random intervals of random options: every level up to max_level, both reductions; some tables with a fixed holder.
+inline CopyPlan random_plan(const Tables& tables, const Hierarchy& hierarchy, int max_level, std::mt19937& random) {
   CopyPlan plan;
+  for (int level = 0; level <= max_level; ++level)
+    for (const CopyReduction reduction : {CopyReduction::sparse, CopyReduction::dense})
+      plan.options.push_back(option_at_level(hierarchy, level, reduction));
   for (int t = 0; t < tables.count(); ++t) {
-    std::vector<CopyInterval> list;
+    CopyTable table;
+    table.offset = static_cast<int64_t>(random() % 100);
+    if (random() % 4 == 0) table.holder_slot = 0;
     int64_t first = 0;
     while (first < tables.rows(t)) {
-      list.push_back({first, static_cast<int>(random() % static_cast<unsigned>(max_level + 1))});
+      table.intervals.push_back({first, static_cast<int>(random() % plan.options.size())});
       first += 1 + static_cast<int64_t>(random() % 40);
     }
-    plan.tables.push_back(list);
-    plan.offsets.push_back(static_cast<int64_t>(random() % 100));
+    plan.tables.push_back(table);
   }
   return plan;
 }

@@ -1,0 +1,49 @@
+// What a run needs to know of a placement plan: for every row, at which level it has copies and which ranks hold them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "embedding/hierarchy.hpp"
+#include "embedding/tables.hpp"
+
+namespace sparrow {
+
+/// How the copies of a row are kept equal, where it has several: gradients of all rows of an interval are all-reduced
+/// (dense), or those of the rows that some rank touched are sent with their keys (sparse).
+enum class CopyReduction : uint8_t { dense, sparse };
+
+/// Rows with a copy in every domain of `level`. In domain d position p of table t is held by rings[d][(p + offset_t)
+/// mod ring size], or by rings[d][holder_slot] where the table has a fixed holder.
+struct CopyOption {
+  int level = 0;
+  CopyReduction reduction = CopyReduction::sparse;
+  std::vector<std::vector<int>> rings;  ///< by domain of the level: ranks, in slot order
+};
+
+/// Positions from `first` to the next interval's take options[option].
+struct CopyInterval {
+  int64_t first = 0;
+  int option = 0;
+};
+
+struct CopyTable {
+  int64_t offset = 0;
+  int64_t holder_slot = -1;             ///< >= 0: the whole table is held by that slot
+  std::vector<CopyInterval> intervals;  ///< ascending, the first at position 0
+};
+
+struct CopyPlan {
+  std::vector<CopyOption> options;
+  std::vector<CopyTable> tables;
+
+  /// Every row at one level on the hierarchy's own rings; offsets spread so that the tables' hottest rows (position 0)
+  /// take turns.
+  static CopyPlan uniform(const Tables& tables, const Hierarchy& hierarchy, int level,
+                          CopyReduction reduction = CopyReduction::sparse);
+};
+
+/// The option with copies in every domain of `level` on the hierarchy's own rings.
+CopyOption option_at_level(const Hierarchy& hierarchy, int level, CopyReduction reduction);
+
+}  // namespace sparrow
