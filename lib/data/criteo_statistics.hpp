@@ -15,24 +15,10 @@
 #include <span>
 #include <string_view>
 
+#include "base/criteo_marginals.hpp"
 #include "data/batch.hpp"
 
 namespace sparrow {
-
-struct HeadKnot {
-  int rank;            ///< from 1
-  double probability;  ///< of the category with this rank; between knots log-log interpolated
-};
-
-/// How often the category of rank r (1 = most frequent) is drawn: the knots up to the last knot's rank, head_mass in
-/// total; then c r^-s1 up to rank r1 and c' r^-s2 up to rank n, continuous at r1, with the rest of the mass. Missing
-/// values are not counted.
-struct RankLaw {
-  std::span<const HeadKnot> head;
-  double head_mass;
-  double s1, s2;
-  int64_t r1, n;
-};
 
 struct IntegerKnot {
   double cumulative;  ///< share of values <= value
@@ -88,7 +74,7 @@ struct MeasuredFigures {
   std::array<double, 3> top_shares;  ///< top 100, 1,000, 10,000; 0 = not measured
   double clicks;
   std::array<double, kCriteoDense> integer_missing;
-  std::array<double, kCriteoTables> column_missing;
+  std::span<const double, kCriteoTables> column_missing;
   std::array<std::array<double, 8>, kCriteoDense> quantiles;  ///< of present integers, at kQuantileLevels
   const double (*spearman)[kCriteoDense];                     ///< rank correlations of integers, both present
 };
@@ -96,7 +82,7 @@ constexpr std::array<double, 8> kQuantileLevels{0.05, 0.1, 0.25, 0.5, 0.75, 0.9,
 
 struct CriteoStatistics {
   std::string_view name;
-  std::array<RankLaw, kCriteoTables> columns;
+  std::span<const RankLaw, kCriteoTables> columns;  ///< base/criteo_marginals.hpp
   std::span<const RootColumn> roots;
   std::span<const ColumnFunction> functions;  ///< in an order in which what each needs is known
   std::span<const MissingGroup> missing;

@@ -22,21 +22,6 @@ double power_quantile(double a, double b, double s, double t) {
   return std::pow(first + t * (std::pow(b, 1 - s) - first), 1 / (1 - s));
 }
 
-/// Probabilities of the head's ranks, from its knots, with the law's total.
-std::vector<double> head_probabilities(const RankLaw& law) {
-  std::vector<double> head{law.head[0].probability};
-  for (size_t k = 1; k < law.head.size(); ++k) {
-    const HeadKnot &a = law.head[k - 1], &b = law.head[k];
-    const double slope = std::log(b.probability / a.probability) / std::log(static_cast<double>(b.rank) / a.rank);
-    for (int rank = a.rank + 1; rank <= b.rank; ++rank)
-      head.push_back(a.probability * std::pow(static_cast<double>(rank) / a.rank, slope));
-  }
-  double sum = 0;
-  for (const double p : head) sum += p;
-  for (double& p : head) p *= law.head_mass / sum;
-  return head;
-}
-
 }  // namespace
 
 DiscreteTable::DiscreteTable(const std::vector<double>& weights) : cumulative_(weights.size()) {
