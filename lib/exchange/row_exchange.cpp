@@ -47,8 +47,9 @@ void RowExchange::send_rows(Stream& stream, int stage, Route& route) {
 
   float* rows = block.f32.reserve(counts.asked_total * dim_);
   void* recv = wire_ == DType::f32 ? static_cast<void*>(rows) : block.wire.reserve(counts.asked_total * row_bytes);
-  const Ticket ticket = post(stream, stage, Phase::rows, send, counts.requested, counts.requested_offsets, recv,
-                             counts.asked, counts.asked_offsets, false);
+  const Ticket ticket =
+      transfer_.post(stream, comms_[stage], Phase::rows, send, counts.requested, counts.requested_offsets, recv,
+                     counts.asked, counts.asked_offsets, row_bytes, false);
   const float** addresses = to.addresses.data() + to.here;
   backend_.address_rows(stream, rows, nullptr, counts.asked_total, dim_, addresses);
   backend_.synchronize(stream);
@@ -83,8 +84,9 @@ void RowExchange::send_gradients(Stream& stream, int stage, Route& route) {
   }
   backend_.synchronize(stream);
   std::byte* recv = received_gradients_.reserve(counts.requested_total * row_bytes);
-  const Ticket ticket = post(stream, stage, Phase::gradients, send, counts.asked, counts.asked_offsets, recv,
-                             counts.requested, counts.requested_offsets, true);
+  const Ticket ticket =
+      transfer_.post(stream, comms_[stage], Phase::gradients, send, counts.asked, counts.asked_offsets, recv,
+                     counts.requested, counts.requested_offsets, row_bytes, true);
   comms_[stage].wait(ticket);
   backend_.sum_rows(stream, to.groups, Matrix::of(wire_, recv, counts.requested_total, dim_),
                     Matrix::f32(to.gradients.reserve(to.count * dim_), to.count, dim_));
