@@ -66,6 +66,13 @@ int64_t holder_slot(const TablePlan& table, int64_t position, int64_t k);
 void check(const Plan& plan, const Topology& topology, const Workload& workload,
            const std::vector<double>& reserved = {});
 
+/// Bytes of rows on the fullest instance of each store, by domain and store, counted through the holder rule.
+std::vector<std::vector<int64_t>> fullest_instances(const Plan& plan, const Tree& tree, const Workload& workload);
+
+/// A placement of whole rows as a plan: shares of each class in order become intervals, options that no row takes are
+/// dropped, and the tables get offsets such that their hottest held rows spread evenly over the holders.
+Plan to_plan(const CostModel& model, const Placement& placement, const std::string& strategy);
+
 /// The plan as a placement by classes, to cost it.
 Placement to_placement(const Plan& plan, const Workload& workload);
 

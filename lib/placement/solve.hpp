@@ -42,8 +42,9 @@ struct Solution {
   std::vector<Price> prices;   ///< those above zero, by falling saving
   std::vector<StrategyResult> strategies;
   double floor_bytes = 0;
-  double grouping_error = 0;  ///< the worst of the tables
-  int linear_programmes = 0;  ///< how many were solved
+  double grouping_error = 0;            ///< the worst of the tables
+  int linear_programmes = 0;            ///< how many were solved
+  std::vector<double> quantity_prices;  ///< for `explain`: seconds per unit of each quantity of the cost model
 };
 
 /// Throws Error naming the store, what is needed and what is there when the rows do not fit.

@@ -1,0 +1,341 @@
+// The named strategies, under the same cost model. Whoever holds, holds an equal share per rank as far as memory
+// allows.
+#include "placement/strategies.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <functional>
+#include <numeric>
+
+#include "base/error.hpp"
+#include "placement/model.hpp"
+
+namespace sparrow::placement {
+namespace {
+
+constexpr std::array<const char*, kStrategies> kNames = {"held",       "table_wise", "row_wise",
+                                                         "replicated", "fetched",    "hot_cold"};
+
+double stored_bytes(const CostModel& model) {
+  double sum = 0;
+  for (int t = 0; t < model.tables(); ++t)
+    sum += static_cast<double>(model.table(t).access.total_rows()) * model.shape(t).stored_bytes;
+  return sum;
+}
+
+/// The share of the rows on one instance of each site: equal, but no more than fits; empty when all together are too
+/// small.
+std::vector<double> pour(const CostModel& model, const std::vector<Site>& sites, double bytes) {
+  std::vector<size_t> by_capacity(sites.size());
+  std::iota(by_capacity.begin(), by_capacity.end(), size_t{0});
+  const auto capacity = [&](size_t i) { return std::max(0.0, model.capacity(sites[i])); };
+  const auto instances = [&](size_t i) { return static_cast<double>(model.tree().instances(sites[i].domain)); };
+  std::stable_sort(by_capacity.begin(), by_capacity.end(),
+                   [&](size_t a, size_t b) { return capacity(a) < capacity(b); });
+  double open = 0, left = bytes;
+  for (size_t i = 0; i < sites.size(); ++i) open += instances(i);
+  std::vector<double> share(sites.size(), 0);
+  for (size_t i : by_capacity) {
+    const double each = std::min(capacity(i), left / open);
+    share[i] = bytes > 0 ? each / bytes : 1 / open;
+    left -= each * instances(i);
+    open -= instances(i);
+  }
+  if (left > bytes * 1e-12) share.clear();
+  return share;
+}
+
+std::string too_small(const CostModel& model, const std::vector<Site>& sites, double bytes) {
+  double capacity = 0;
+  std::string names;
+  for (Site site : sites) {
+    capacity += std::max(0.0, model.capacity(site)) * static_cast<double>(model.tree().instances(site.domain));
+    names += (names.empty() ? "" : ", ") + model.tree().site_name(site);
+  }
+  return fmt::format("the rows need {:.0f} bytes, {} together have {:.0f}", bytes, names.empty() ? "no store" : names,
+                     capacity);
+}
+
+/// Device memories of ranks that hold rows for others and take part as proxies; all that hold, if those do not suffice.
+std::vector<Site> device_sites(const CostModel& model) {
+  std::vector<Site> result;
+  for (Site site : model.tree().sites_in(0))
+    if (model.tree().is_device(site)) result.push_back(site);
+  return result;
+}
+
+/// Every row held (level 0), spread over the sites with the given shares of one instance.
+Placement held_at(const CostModel& model, const std::vector<Site>& sites, const std::vector<double>& share,
+                  Transport transport) {
+  Placement placement;
+  for (Site site : sites) placement.options.push_back({0, Reduction::sparse, {site}});
+  for (int t = 0; t < model.tables(); ++t) {
+    TablePlacement placed{transport, {}};
+    const auto& rows = model.table(t).access.rows;
+    // In turn, so that every site gets its share of hot and cold rows; errors of rounding carry over to the next class.
+    std::vector<double> owed(sites.size(), 0);
+    for (size_t c = 0; c < rows.size(); ++c) {
+      double left = static_cast<double>(rows[c]);
+      for (size_t i = 0; i < sites.size(); ++i) {
+        owed[i] +=
+            static_cast<double>(rows[c]) * share[i] * static_cast<double>(model.tree().instances(sites[i].domain));
+        double take = i + 1 == sites.size() ? left : std::min(left, std::max(0.0, std::floor(owed[i] + 0.5)));
+        if (take > 0) placed.shares.push_back({static_cast<int32_t>(c), static_cast<int32_t>(i), take});
+        owed[i] -= take;
+        left -= take;
+      }
+    }
+    placement.tables.push_back(std::move(placed));
+  }
+  return placement;
+}
+
+StrategyResult infeasible(Strategy strategy, std::string why) {
+  StrategyResult result{strategy, {}, std::nullopt};
+  result.cost.infeasible = std::move(why);
+  result.cost.seconds = kInfinity;
+  return result;
+}
+
+/// Costs a placement; keeps its plan when it fits row by row.
+StrategyResult from_placement(const CostModel& model, Strategy strategy, const Placement& placement) {
+  StrategyResult result{strategy, evaluate(model, placement), std::nullopt};
+  Plan plan = to_plan(model, placement, strategy_name(strategy));
+  const auto fullest = fullest_instances(plan, model.tree(), model.workload());
+  for (int d = 0; d < model.tree().size(); ++d)
+    for (size_t s = 0; s < fullest[static_cast<size_t>(d)].size(); ++s) {
+      const Site site{d, static_cast<int>(s)};
+      const auto bytes = static_cast<double>(fullest[static_cast<size_t>(d)][s]);
+      if (bytes > model.capacity(site) && bytes > 0 && result.cost.infeasible.empty())
+        result.cost.infeasible = fmt::format("{} needs {:.0f} bytes and has {:.0f}", model.tree().site_name(site),
+                                             bytes, model.capacity(site));
+    }
+  if (result.cost.infeasible.empty()) result.plan = std::move(plan);
+  return result;
+}
+
+StrategyResult held(const CostModel& model) {
+  const auto sites = device_sites(model);
+  const double bytes = stored_bytes(model);
+  const auto share = pour(model, sites, bytes);
+  if (share.empty()) return infeasible(Strategy::held, too_small(model, sites, bytes));
+  return from_placement(model, Strategy::held, held_at(model, sites, share, Transport::direct));
+}
+
+StrategyResult fetched(const CostModel& model) {
+  std::vector<Site> slow, servers;
+  for (Site site : model.tree().sites_in(0)) {
+    if (!model.tree().is_device(site))
+      slow.push_back(site);
+    else if (model.batch_of(site.domain) == 0)
+      servers.push_back(site);
+  }
+  const auto& sites = slow.empty() ? servers : slow;
+  if (sites.empty()) return infeasible(Strategy::fetched, "there is neither a slower store nor a pure server");
+  const double bytes = stored_bytes(model);
+  const auto share = pour(model, sites, bytes);
+  if (share.empty()) return infeasible(Strategy::fetched, too_small(model, sites, bytes));
+  return from_placement(model, Strategy::fetched, held_at(model, sites, share, Transport::direct));
+}
+
+StrategyResult replicated(const CostModel& model) {
+  std::optional<StrategyResult> best;
+  for (Reduction reduction : {Reduction::dense, Reduction::sparse}) {
+    Placement placement;
+    Option option{model.tree().depth(), reduction, {}};
+    for (int r : model.tree().at_level(model.tree().depth())) option.sites.push_back({r, 0});
+    placement.options.push_back(option);
+    for (int t = 0; t < model.tables(); ++t) {
+      TablePlacement placed{Transport::direct, {}};
+      for (size_t c = 0; c < model.table(t).access.classes(); ++c)
+        placed.shares.push_back({static_cast<int32_t>(c), 0, static_cast<double>(model.table(t).access.rows[c])});
+      placement.tables.push_back(std::move(placed));
+    }
+    StrategyResult result = from_placement(model, Strategy::replicated, placement);
+    if (!best || result.cost.seconds < best->cost.seconds) best = std::move(result);
+  }
+  return *best;
+}
+
+/// Rows at or beyond a threshold of use; the rest is held without deduplication.
+struct Split {
+  double threshold;  ///< lookups per sample of one row; rows above are replicated
+};
+
+double use_of(const CostModel& model, int t, size_t c) {
+  double p = 0;
+  for (const auto& group : model.table(t).access.p) p += group[c] / static_cast<double>(model.table(t).access.p.size());
+  return p * model.table(t).lookups;
+}
+
+/// Rows above the threshold replicated with a dense all-reduce, the rest held and moved without deduplication, as
+/// pooled vectors or as partial sums of every sample.
+StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const Split& split) {
+  const Tree& tree = model.tree();
+  const Quantities& q = model.quantities();
+  const auto n = static_cast<size_t>(tree.size());
+  std::vector<double> quantities = model.base();
+  Option replicated{tree.depth(), Reduction::dense, {}};
+  for (int r : tree.at_level(tree.depth())) replicated.sites.push_back({r, 0});
+
+  double cold_bytes = 0, hot_bytes = 0, ids = 0, vectors = 0, gathered = 0, updated = 0,
+         dirty = 0;  // ids, ...: per sample
+  for (int t = 0; t < model.tables(); ++t) {
+    const TableShape shape = model.shape(t);
+    std::vector<double> hot(static_cast<size_t>(model.features().size()), 0);
+    double cold_mass = 0;
+    for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
+      const double rows = static_cast<double>(model.table(t).access.rows[c]);
+      const double* features = model.features_of(t, c);
+      if (use_of(model, t, c) > split.threshold) {
+        for (size_t i = 0; i < hot.size(); ++i) hot[i] += rows * features[i];
+        continue;
+      }
+      cold_mass += rows * use_of(model, t, c) / shape.lookups;
+      cold_bytes += rows * shape.stored_bytes;
+      updated += rows * features[Features::v(0)] * shape.stored_bytes;
+      dirty += rows * features[model.features().dirty(0)] * shape.stored_bytes;
+    }
+    hot_bytes += hot[Features::one()] * shape.stored_bytes;
+    if (hot[Features::one()] > 0)
+      for (const Coefficient& c : coefficients(model, replicated, Transport::direct, shape))
+        quantities[static_cast<size_t>(c.quantity)] += c.value * hot[static_cast<size_t>(c.feature)];
+    ids += shape.lookups * cold_mass * shape.id_bytes;
+    gathered += shape.lookups * cold_mass * shape.row_bytes;
+    // A sample whose bag is all hot sends nothing for this table; partial sums are sent whatever is in them.
+    vectors += strategy == Strategy::hot_cold ? touched(std::min(1.0, cold_mass), shape.lookups) * shape.wire_bytes
+                                              : shape.wire_bytes;
+  }
+
+  const auto sites = device_sites(model);
+  std::vector<double> share(n, 0), id_bytes(n, 0), vector_bytes(n, 0);
+  const auto poured = pour(model, sites, cold_bytes);
+  if (poured.empty()) return infeasible(strategy, too_small(model, sites, cold_bytes));
+  for (size_t i = 0; i < sites.size(); ++i) share[static_cast<size_t>(sites[i].domain)] = poured[i];
+  for (int r : tree.at_level(tree.depth())) {
+    const auto i = static_cast<size_t>(r);
+    id_bytes[i] = model.batch_of(r) * ids;
+    vector_bytes[i] = strategy == Strategy::row_wise ? 0 : model.batch_of(r) * vectors;
+    quantities[static_cast<size_t>(q.memory({r, 0}))] += share[i] * cold_bytes;
+    quantities[static_cast<size_t>(q.gather(r))] += share[i] * model.batch_of(0) * gathered;
+    quantities[static_cast<size_t>(q.update(r))] += share[i] * updated;
+    quantities[static_cast<size_t>(q.dirty_update(r))] += share[i] * dirty;
+  }
+  add_direct(model, share, id_bytes, vector_bytes, quantities);
+  if (strategy == Strategy::row_wise) add_partial_sums(model, vectors, quantities);
+  return {strategy, cost_of(model, quantities), std::nullopt};
+}
+
+/// The plan of a split: rows above the threshold replicated; the rest by the holder rule, or whole tables to the
+/// emptiest rank in turn.
+std::optional<Plan> split_plan(const CostModel& model, Strategy strategy, const Split& split) {
+  const Tree& tree = model.tree();
+  const auto sites = device_sites(model);
+  if (sites.size() != 1)
+    return std::nullopt;  // whole tables and unequal ranks: the cost is that of a fair share, no plan is made
+  Placement placement;
+  placement.options.push_back({0, Reduction::sparse, {sites[0]}});
+  placement.options.push_back({tree.depth(), Reduction::dense, {}});
+  for (int r : tree.at_level(tree.depth())) placement.options[1].sites.push_back({r, 0});
+  std::vector<double> cold(static_cast<size_t>(model.tables()), 0);
+  for (int t = 0; t < model.tables(); ++t) {
+    TablePlacement placed{Transport::direct, {}};
+    for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
+      const double rows = static_cast<double>(model.table(t).access.rows[c]);
+      const bool hot = use_of(model, t, c) > split.threshold;
+      placed.shares.push_back({static_cast<int32_t>(c), hot ? 1 : 0, rows});
+      if (!hot) cold[static_cast<size_t>(t)] += rows * model.shape(t).stored_bytes;
+    }
+    placement.tables.push_back(std::move(placed));
+  }
+  Plan plan = to_plan(model, placement, strategy_name(strategy));
+  for (TablePlan& table : plan.tables) {
+    table.deduplicated = false;
+    table.partial_sums = strategy == Strategy::row_wise;
+  }
+  if (strategy != Strategy::row_wise) {
+    std::vector<size_t> order(cold.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return cold[a] > cold[b]; });
+    std::vector<double> load(static_cast<size_t>(tree.instances(sites[0].domain)), 0);
+    for (size_t t : order) {
+      const auto emptiest = std::min_element(load.begin(), load.end()) - load.begin();
+      plan.tables[t].holder_slot = emptiest;
+      // At least a row's worth per table, so that small tables spread too.
+      load[static_cast<size_t>(emptiest)] += std::max(cold[t], 1.0);
+    }
+  }
+  const auto fullest = fullest_instances(plan, tree, model.workload());
+  if (static_cast<double>(fullest[static_cast<size_t>(sites[0].domain)][0]) > model.capacity(sites[0]))
+    return std::nullopt;
+  return plan;
+}
+
+StrategyResult with_plan(const CostModel& model, Strategy strategy, const Split& split) {
+  StrategyResult result = undeduplicated(model, strategy, split);
+  if (result.cost.infeasible.empty()) result.plan = split_plan(model, strategy, split);
+  return result;
+}
+
+/// The best threshold of a geometric scale, from everything cold to everything hot, that fits.
+StrategyResult hot_cold(const CostModel& model) {
+  double highest = 0, lowest = kInfinity;
+  for (int t = 0; t < model.tables(); ++t)
+    for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
+      const double use = use_of(model, t, c);
+      highest = std::max(highest, use);
+      if (use > 0) lowest = std::min(lowest, use);
+    }
+  constexpr int kThresholds = 32;
+  StrategyResult best = undeduplicated(model, Strategy::hot_cold, {highest});
+  Split best_split{highest};
+  for (int i = 1; i <= kThresholds && highest > 0; ++i) {
+    const Split split{highest * std::pow(lowest / highest * 0.99, i / static_cast<double>(kThresholds))};
+    StrategyResult result = undeduplicated(model, Strategy::hot_cold, split);
+    if (!result.cost.infeasible.empty()) break;  // ever more copies
+    if (result.cost.seconds >= best.cost.seconds) continue;
+    best = std::move(result);
+    best_split = split;
+  }
+  if (best.cost.infeasible.empty()) best.plan = split_plan(model, Strategy::hot_cold, best_split);
+  return best;
+}
+
+}  // namespace
+
+const char* strategy_name(Strategy strategy) {
+  return kNames[static_cast<size_t>(strategy)];
+}
+
+std::optional<Strategy> parse_strategy(const std::string& name) {
+  for (size_t i = 0; i < kNames.size(); ++i)
+    if (name == kNames[i]) return static_cast<Strategy>(i);
+  return std::nullopt;
+}
+
+StrategyResult evaluate_strategy(const CostModel& model, Strategy strategy) {
+  switch (strategy) {
+    case Strategy::held:
+      return held(model);
+    case Strategy::table_wise:
+      return with_plan(model, strategy, {kInfinity});
+    case Strategy::row_wise:
+      return with_plan(model, strategy, {kInfinity});
+    case Strategy::replicated:
+      return replicated(model);
+    case Strategy::fetched:
+      return fetched(model);
+    case Strategy::hot_cold:
+      return hot_cold(model);
+  }
+  fail("strategy {}", static_cast<int>(strategy));
+}
+
+std::vector<StrategyResult> evaluate_strategies(const CostModel& model) {
+  std::vector<StrategyResult> results;
+  for (int i = 0; i < kStrategies; ++i) results.push_back(evaluate_strategy(model, static_cast<Strategy>(i)));
+  return results;
+}
+
+}  // namespace sparrow::placement
