@@ -6,6 +6,7 @@
 #include <random>
 
 #include "comm/thread_comm.hpp"
+#include "exchange/copy_sync.hpp"
 #include "exchange/row_exchange.hpp"
 #include "test/support/hierarchies.hpp"
 
@@ -84,10 +85,13 @@ void check(const Tables& tables, const Case& c) {
     Router router(*backend, directory, comms);
     RowExchange exchange(*backend, directory, comms, {values.data(), nullptr, directory.slots(), kDim, 0}, c.wire);
     Route route(*backend, comms.sizes());
+    CopySync copies(*backend, directory, comms, comm, c.wire);
+    CopyRoute copy_route(*backend, comms.sizes());
     const RandomBatch& mine = batches[static_cast<size_t>(comm.rank())];
     std::vector<std::string> found;
     for (int round = 0; round < 2; ++round) {  // the second time in used memory
       router.build(*stream, mine.batch, route);
+      copies.build(*stream, route, copy_route);
       exchange.fetch(*stream, route);
       const RowList& lowest = route.lowest();
       for (int t = 0; t < tables.count(); ++t)
@@ -102,33 +106,41 @@ void check(const Tables& tables, const Case& c) {
       for (int64_t bag = 0; bag < bags; ++bag)
         for (int64_t e = 0; e < kDim; ++e) gradients[bag * kDim + e] = gradient_of(comm.rank(), bag, e);
       exchange.return_gradients(*stream, route, Matrix::f32(gradients.data(), bags, kDim));
+      copies.reduce(*stream, route, copy_route);
     }
     const std::lock_guard lock(mutex);
     problems.insert(problems.end(), found.begin(), found.end());
-    for (RowList& list : route.lists)
-      for (int64_t i = 0; i < list.here; ++i) {
-        const int64_t key = list.keys.data()[i];
-        if (directory.holder(key) != comm.rank()) problems.push_back("a row came to a rank that does not hold it");
-        if (!total.emplace(std::pair{key, comm.rank()}, list.gradients.data()[i * kDim]).second)
-          problems.push_back("a row is twice in the lists of a rank");
-      }
+    const auto note = [&](int64_t key, float sum) {
+      if (directory.holder(key) != comm.rank()) problems.push_back("a row came to a rank that does not hold it");
+      if (!total.emplace(std::pair{key, comm.rank()}, sum).second) problems.push_back("a row is to be updated twice");
+    };
+    const RowList& held = route.lists[0];
+    for (int64_t i = 0; i < held.here; ++i) note(held.keys.data()[i], held.gradients.data()[i * kDim + kDim - 1]);
+    for (const RowUpdate& update : copies.updates())
+      for (int64_t i = 0; i < update.count; ++i)
+        note(keys[static_cast<size_t>(update.slots[i])], update.gradients[i * kDim + kDim - 1]);
   });
   CHECK(problems == std::vector<std::string>{});
 
-  // Expected: for each holder, the sum over the ranks of its domain at the row's level.
-  std::map<std::pair<int64_t, int64_t>, float> expected;
+  // Expected: every copy of a row, wherever it is, gets the sum over all ranks.
+  std::map<int64_t, float> sums;
   for (int rank = 0; rank < ranks; ++rank) {
-    const Directory directory(tables, c.hierarchy, c.plan, rank, c.combine);
     const RandomBatch& mine = batches[static_cast<size_t>(rank)];
     for (int t = 0; t < tables.count(); ++t)
       for (int64_t s = 0; s < mine.batch.samples; ++s) {
         const int64_t bag = t * mine.batch.samples + s;
-        for (int64_t l = mine.offsets[static_cast<size_t>(bag)]; l < mine.offsets[static_cast<size_t>(bag) + 1]; ++l) {
-          const int64_t key = tables.first_key(t) + mine.positions[static_cast<size_t>(l)];
-          expected[{key, directory.holder(key)}] += gradient_of(rank, bag, 0);
-        }
+        for (int64_t l = mine.offsets[static_cast<size_t>(bag)]; l < mine.offsets[static_cast<size_t>(bag) + 1]; ++l)
+          sums[tables.first_key(t) + mine.positions[static_cast<size_t>(l)]] += gradient_of(rank, bag, kDim - 1);
       }
   }
+  std::map<std::pair<int64_t, int64_t>, float> expected;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const Directory directory(tables, c.hierarchy, c.plan, rank, c.combine);
+    for (const auto& [key, sum] : sums)
+      if (directory.holder(key) == rank) expected[{key, rank}] = sum;
+  }
+  for (auto it = total.begin(); it != total.end();)  // rows nobody touched may come with a sum of 0 (dense reduction)
+    it = sums.count(it->first.first) == 0 && it->second == 0 ? total.erase(it) : std::next(it);
   CHECK(total == expected);
 }
 
@@ -152,8 +164,11 @@ TEST_CASE("Bf16OnTheWireKeepsValuesThatFitIt") {
   const Tables tables({1, 4, 15}, kDim);  // values below 8 * 20 + 3 = 163 are exact in 8 bits of mantissa
   for (const auto& [name, hierarchy] : hierarchies()) {
     INFO(name);
-    const CopyPlan plan = CopyPlan::uniform(tables, hierarchy, 0);
-    check(tables, {hierarchy, plan, true, 3, DType::bf16});
+    for (int level = 0; level <= hierarchy.depth(); ++level)
+      for (const CopyReduction reduction : {CopyReduction::sparse, CopyReduction::dense}) {
+        const CopyPlan plan = CopyPlan::uniform(tables, hierarchy, level, reduction);
+        check(tables, {hierarchy, plan, true, 3, DType::bf16});
+      }
   }
 }
 
@@ -191,4 +206,48 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
     // without.
     CHECK(between_nodes == (combine ? 2 * 20 : 4 * 30) * kDim * 4);
   }
+}
+
+TEST_CASE("AllReduceSumsOverEveryTree") {
+  for (const auto& [name, hierarchy] : hierarchies())
+    for (const int64_t n : {0, 1, 5, 64, 1001})
+      for (const DType wire : {DType::f32, DType::bf16}) {
+        INFO(name << ", " << n << " floats");
+        std::mutex mutex;
+        std::vector<std::vector<float>> results;
+        run_ranks(hierarchy.ranks(), [&, &shape = hierarchy](Comm& comm) {
+          const auto backend = make_host_backend(1);
+          const auto stream = backend->make_stream();
+          StagedAllReduce all_reduce(*backend, comm, shape, n, wire);
+          Array<float> values(*backend, Memory::device, n);
+          for (int round = 0; round < 2; ++round) {
+            for (int64_t i = 0; i < n; ++i)
+              values[i] = static_cast<float>((i + comm.rank() * 3) % 7);  // sums below 8 * 7: exact in bf16
+            all_reduce.sum(*stream, values.data());
+          }
+          const std::lock_guard lock(mutex);
+          results.emplace_back(values.data(), values.data() + n);
+        });
+        std::vector<float> expected(static_cast<size_t>(n), 0);
+        for (int rank = 0; rank < hierarchy.ranks(); ++rank)
+          for (int64_t i = 0; i < n; ++i) expected[static_cast<size_t>(i)] += static_cast<float>((i + rank * 3) % 7);
+        for (const auto& result : results) CHECK(result == expected);
+      }
+}
+
+TEST_CASE("AllReduceMovesTheLeastBytesOnEqualTrees") {
+  // 2 x 2, n floats: inside a node each rank sends n/2 twice (its half there and back), between nodes n/4 twice.
+  const Hierarchy hierarchy({{0, 0, 0, 0}, {0, 0, 1, 1}, {0, 1, 2, 3}});
+  constexpr int64_t kFloats = 400;
+  run_ranks(4, [&](Comm& comm) {
+    const auto backend = make_host_backend(1);
+    const auto stream = backend->make_stream();
+    StagedAllReduce all_reduce(*backend, comm, hierarchy, kFloats, DType::f32);
+    Array<float> values(*backend, Memory::device, kFloats);
+    std::fill_n(values.data(), kFloats, 1.0f);
+    all_reduce.sum(*stream, values.data());
+    const auto phase = static_cast<size_t>(Phase::allreduce);
+    if (all_reduce.comms()[1].traffic().sent_bytes[phase] != 2 * kFloats / 2 * 4) throw Error("stage 1");
+    if (all_reduce.comms()[0].traffic().sent_bytes[phase] != 2 * kFloats / 4 * 4) throw Error("stage 0");
+  });
 }

@@ -1,0 +1,314 @@
+#include "exchange/copy_sync.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+
+namespace sparrow {
+
+CopyRoute::Level::Level(Backend& backend)
+    : merged(backend),
+      wanted(backend, Memory::host),
+      own(backend, Memory::host),
+      delivered(backend, Memory::host),
+      final_rows(backend, Memory::host),
+      final_slots(backend, Memory::host),
+      sent_rows(backend, Memory::host),
+      received(backend, Memory::device),
+      sums(backend, Memory::device),
+      final_sums(backend, Memory::device) {}
+
+CopyRoute::CopyRoute(Backend& backend, std::span<const int> peers) {
+  for (const int size : peers) {
+    up.emplace_back(size);
+    down.emplace_back(size);
+  }
+  for (size_t level = 0; level <= peers.size(); ++level) levels.emplace_back(backend);
+}
+
+CopySync::CopySync(Backend& backend, const Directory& directory, const StageComms& comms, Comm& world, DType wire)
+    : backend_(backend),
+      directory_(directory),
+      comms_(comms),
+      wire_(wire),
+      dim_(directory.tables().dim()),
+      maker_(backend, directory.tables().key_bytes(), 1),
+      down_rows_(backend, Memory::host),
+      down_peers_(backend, Memory::host),
+      down_offsets_(backend, Memory::host),
+      down_order_(backend, Memory::host),
+      send_keys_(backend, Memory::host),
+      block_rows_(backend, Memory::host),
+      addresses_(backend, Memory::host),
+      send_(backend, Memory::device),
+      recv_(backend, Memory::device) {
+  const auto& options = directory.plan().options;
+  sparse_option_.assign(options.size(), 0);
+  std::vector<char> used(options.size(), 0);
+  for (const CopyTable& table : directory.plan().tables)
+    for (const CopyInterval& interval : table.intervals) used[static_cast<size_t>(interval.option)] = 1;
+  for (size_t o = 0; o < options.size(); ++o) {
+    if (!used[o] || options[o].level == 0) continue;
+    const auto same_size = [&](const std::vector<int>& ring) { return ring.size() == options[o].rings[0].size(); };
+    // Domains with rings of different sizes share no row sets that could be summed whole: their rows go by key.
+    const bool equal = std::all_of(options[o].rings.begin(), options[o].rings.end(), same_size);
+    if (options[o].reduction == CopyReduction::dense && equal) {
+      make_dense(world, static_cast<int>(o));
+    } else {
+      sparse_option_[o] = 1;
+      sparse_needed_ = true;
+    }
+  }
+}
+
+/// Rank sets with the same rows: those at the same place of their domain's ring.
+void CopySync::make_dense(Comm& world, int option) {
+  const CopyOption& of = directory_.plan().options[static_cast<size_t>(option)];
+  const Hierarchy& all = directory_.hierarchy();
+  const auto& ring = of.rings[static_cast<size_t>(all.domain(of.level, world.rank()))];
+  const auto place = std::find(ring.begin(), ring.end(), world.rank()) - ring.begin();
+  const bool in_ring = place < static_cast<int64_t>(ring.size());
+  auto group = world.split(in_ring ? static_cast<int>(place) : -1, world.rank());
+  if (!in_ring) return;
+  // The group's own tree: the domains of its ranks down to the copy level, numbered anew.
+  std::vector<int> members;
+  for (const auto& domain_ring : of.rings) members.push_back(domain_ring[static_cast<size_t>(place)]);
+  std::sort(members.begin(), members.end());
+  std::vector<std::vector<int>> domain_of;
+  for (int level = 0; level <= of.level; ++level) {
+    std::vector<int> numbers, domains;
+    for (const int member : members) {
+      const int domain = all.domain(level, member);
+      const auto found = std::find(domains.begin(), domains.end(), domain);
+      numbers.push_back(static_cast<int>(found - domains.begin()));
+      if (found == domains.end()) domains.push_back(domain);
+    }
+    domain_of.push_back(numbers);
+  }
+  Dense dense;
+  dense.option = option;
+  dense.runs = directory_.slots_of_option(option);
+  for (const auto& run : dense.runs) dense.rows += run.count;
+  dense.group = std::move(group);
+  dense.all_reduce =
+      std::make_unique<StagedAllReduce>(backend_, *dense.group, Hierarchy(domain_of), dense.rows * dim_, wire_);
+  dense.gradients = Array<float>(backend_, Memory::device, dense.rows * dim_);
+  dense.slots = Array<int64_t>(backend_, Memory::host, dense.rows);
+  int64_t row = 0;
+  for (const auto& run : dense.runs)
+    for (int64_t i = 0; i < run.count; ++i) dense.slots[row++] = run.first + i;
+  dense_.push_back(std::move(dense));
+}
+
+Traffic CopySync::traffic() const {
+  Traffic total;
+  for (const Dense& dense : dense_) total = total + dense.all_reduce->traffic();
+  return total;
+}
+
+void CopySync::build(Stream& stream, const Route& route, CopyRoute& copies) {
+  if (!sparse_needed_) return;
+  const int depth = directory_.hierarchy().depth();
+  for (int level = depth; level >= 0; --level) build_up(stream, level, route, copies);
+  CopyRoute::Level& root = copies.levels[0];
+  root.delivered_count = root.merged.count;
+  std::copy_n(root.merged.keys.data(), root.merged.count, root.delivered.reserve(root.merged.count));
+  for (int stage = 0; stage < depth; ++stage) build_down(stream, stage, copies);
+}
+
+/// What this rank merges at a level: what it is asked to at the stage of the level, and its own copies of the level
+/// that were touched.
+void CopySync::build_up(Stream& stream, int level, const Route& route, CopyRoute& copies) {
+  CopyRoute::Level& at = copies.levels[static_cast<size_t>(level)];
+  std::span<const int64_t> requests;
+  if (level < directory_.hierarchy().depth()) {
+    const RowList& below = copies.levels[static_cast<size_t>(level) + 1].merged;
+    requests = maker_.exchange_keys(stream, comms_[level], below.keys.data() + below.here,
+                                    directory_.tables().total_rows(), copies.up[static_cast<size_t>(level)]);
+  }
+  const RowList& list = route.lists[static_cast<size_t>(level)];
+  const auto asked = static_cast<int64_t>(requests.size());
+  int64_t* wanted = at.wanted.reserve(asked + list.here);
+  int32_t* own = at.own.reserve(list.here);
+  std::copy(requests.begin(), requests.end(), wanted);
+  at.own_count = 0;
+  for (int64_t i = 0; i < list.here; ++i)
+    if (is_sparse(list.keys.data()[i])) {
+      wanted[asked + at.own_count] = list.keys.data()[i];
+      own[at.own_count++] = static_cast<int32_t>(i);
+    }
+  const int64_t segments[] = {0, asked + at.own_count};
+  const std::span<const int64_t> distinct = maker_.distinct(stream, wanted, segments, at.merged);
+  if (level == 0) {
+    maker_.arrange(stream, at.merged, nullptr);
+    return;
+  }
+  const int above = directory_.hierarchy().domain(level - 1, directory_.rank());
+  const std::span<int32_t> destinations = maker_.destinations(at.merged.count);
+  for (size_t i = 0; i < distinct.size(); ++i)
+    destinations[i] = comms_.peer(level - 1, directory_.merger(distinct[i], level - 1, above));
+  maker_.arrange(stream, at.merged, &copies.up[static_cast<size_t>(level) - 1]);
+}
+
+/// Which delivered rows go on to the mergers of the child domains; what comes in is what the next level was delivered.
+void CopySync::build_down(Stream& stream, int stage, CopyRoute& copies) {
+  CopyRoute::Level& from = copies.levels[static_cast<size_t>(stage)];
+  CopyRoute::Level& to = copies.levels[static_cast<size_t>(stage) + 1];
+  StageCounts& counts = copies.down[static_cast<size_t>(stage)];
+  const Hierarchy& hierarchy = directory_.hierarchy();
+  const auto& children = hierarchy.children(stage, hierarchy.domain(stage, directory_.rank()));
+  const auto most = from.delivered_count * static_cast<int64_t>(children.size());
+  int32_t* rows = down_rows_.reserve(most);
+  int32_t* peers = down_peers_.reserve(most);
+  int64_t n = 0;
+  for (int64_t i = 0; i < from.delivered_count; ++i) {
+    const int64_t key = from.delivered.data()[i];
+    if (directory_.level(key) <= stage) continue;
+    for (const int child : children) {
+      rows[n] = static_cast<int32_t>(i);
+      peers[n++] = comms_.peer(stage, directory_.merger(key, stage + 1, child));
+    }
+  }
+  const auto peer_count = static_cast<int64_t>(counts.asked.size());
+  int32_t* offsets = down_offsets_.reserve(peer_count + 1);
+  int32_t* order = down_order_.reserve(n);
+  backend_.group(stream, peers, n, peer_count, offsets, order);
+  backend_.synchronize(stream);
+  for (int64_t p = 0; p < peer_count; ++p) counts.asked[static_cast<size_t>(p)] = offsets[p + 1] - offsets[p];
+  counts.sum_asked();
+  int64_t* keys = send_keys_.reserve(n);
+  int32_t* sent = from.sent_rows.reserve(n);
+  for (int64_t i = 0; i < n; ++i) {
+    sent[i] = rows[order[i]];
+    keys[i] = from.delivered.data()[sent[i]];
+  }
+  const auto received = maker_.exchange_keys(stream, comms_[stage], keys, directory_.tables().total_rows(), counts);
+  to.delivered_count = static_cast<int64_t>(received.size());
+  std::copy(received.begin(), received.end(), to.delivered.reserve(to.delivered_count));
+  note_final(stage + 1, copies);
+}
+
+void CopySync::note_final(int level, CopyRoute& copies) {
+  CopyRoute::Level& at = copies.levels[static_cast<size_t>(level)];
+  int32_t* rows = at.final_rows.reserve(at.delivered_count);
+  int64_t* slots = at.final_slots.reserve(at.delivered_count);
+  at.final_count = 0;
+  for (int64_t i = 0; i < at.delivered_count; ++i) {
+    const int64_t key = at.delivered.data()[i];
+    if (directory_.level(key) != level) continue;
+    rows[at.final_count] = static_cast<int32_t>(i);
+    slots[at.final_count++] = directory_.slot(key);
+  }
+}
+
+void CopySync::reduce(Stream& stream, Route& route, CopyRoute& copies) {
+  updates_.clear();
+  for (Dense& dense : dense_) reduce_dense(stream, dense, route);
+  if (!sparse_needed_) return;
+  const int depth = directory_.hierarchy().depth();
+  for (int level = depth; level >= 0; --level) merge(stream, level, route, copies);
+  CopyRoute::Level& root = copies.levels[0];
+  float* sums = root.sums.reserve(root.merged.count * dim_);
+  backend_.copy(stream, sums, root.merged.gradients.data(), root.merged.count * dim_ * 4);
+  if (wire_ != DType::f32) round_to_wire(stream, sums, root.merged.count);
+  for (int stage = 0; stage < depth; ++stage) deliver(stream, stage, copies);
+}
+
+/// Copies must not differ by what travelled and what did not: every copy is updated with a sum that fits the wire.
+void CopySync::round_to_wire(Stream& stream, float* values, int64_t rows) {
+  const Matrix exact = Matrix::f32(values, rows, dim_);
+  const Matrix rounded = Matrix::of(wire_, send_.reserve(rows * dim_ * size_of(wire_)), rows, dim_);
+  backend_.convert(stream, exact, rounded);
+  backend_.convert(stream, rounded, exact);
+}
+
+void CopySync::merge(Stream& stream, int level, Route& route, CopyRoute& copies) {
+  CopyRoute::Level& at = copies.levels[static_cast<size_t>(level)];
+  const int64_t row_bytes = dim_ * size_of(wire_);
+  int64_t asked = 0;
+  if (level < directory_.hierarchy().depth()) asked = copies.up[static_cast<size_t>(level)].requested_total;
+  float* received = at.received.reserve((asked + at.own_count) * dim_);
+  if (level < directory_.hierarchy().depth()) {
+    const StageCounts& counts = copies.up[static_cast<size_t>(level)];
+    RowList& below = copies.levels[static_cast<size_t>(level) + 1].merged;
+    const Matrix exact = Matrix::f32(below.gradients.data() + below.here * dim_, counts.asked_total, dim_);
+    void* send = send_.reserve(counts.asked_total * row_bytes);
+    void* recv = recv_.reserve(asked * row_bytes);
+    backend_.convert(stream, exact, Matrix::of(wire_, send, counts.asked_total, dim_));
+    backend_.synchronize(stream);
+    Comm& comm = comms_[level];
+    comm.wait(transfer_.post(stream, comm, Phase::allreduce, send, counts.asked, counts.asked_offsets, recv,
+                             counts.requested, counts.requested_offsets, row_bytes, true));
+    backend_.convert(stream, Matrix::of(wire_, recv, asked, dim_), Matrix::f32(received, asked, dim_));
+  }
+  const RowList& list = route.lists[static_cast<size_t>(level)];
+  const float** addresses = addresses_.reserve(list.here);
+  backend_.address_rows(stream, list.gradients.data(), nullptr, list.here, dim_, addresses);
+  backend_.pack_rows(stream, addresses, at.own.data(), at.own_count,
+                     Matrix::f32(received + asked * dim_, at.own_count, dim_));
+  backend_.sum_rows(stream, at.merged.groups, Matrix::f32(received, asked + at.own_count, dim_),
+                    Matrix::f32(at.merged.gradients.reserve(at.merged.count * dim_), at.merged.count, dim_));
+}
+
+void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies) {
+  const CopyRoute::Level& from = copies.levels[static_cast<size_t>(stage)];
+  CopyRoute::Level& to = copies.levels[static_cast<size_t>(stage) + 1];
+  const StageCounts& counts = copies.down[static_cast<size_t>(stage)];
+  const int64_t row_bytes = dim_ * size_of(wire_);
+  const float** addresses = addresses_.reserve(std::max(from.delivered_count, to.delivered_count));
+  void* send = send_.reserve(counts.asked_total * row_bytes);
+  void* recv = recv_.reserve(to.delivered_count * row_bytes);
+  backend_.address_rows(stream, from.sums.data(), nullptr, from.delivered_count, dim_, addresses);
+  backend_.pack_rows(stream, addresses, from.sent_rows.data(), counts.asked_total,
+                     Matrix::of(wire_, send, counts.asked_total, dim_));
+  backend_.synchronize(stream);
+  Comm& comm = comms_[stage];
+  comm.wait(transfer_.post(stream, comm, Phase::allreduce, send, counts.asked, counts.asked_offsets, recv,
+                           counts.requested, counts.requested_offsets, row_bytes, true));
+  float* sums = to.sums.reserve(to.delivered_count * dim_);
+  backend_.convert(stream, Matrix::of(wire_, recv, to.delivered_count, dim_),
+                   Matrix::f32(sums, to.delivered_count, dim_));
+  if (to.final_count == 0) return;
+  const float* final_sums = sums;
+  if (to.final_count < to.delivered_count) {
+    backend_.address_rows(stream, sums, nullptr, to.delivered_count, dim_, addresses);
+    float* packed = to.final_sums.reserve(to.final_count * dim_);
+    backend_.pack_rows(stream, addresses, to.final_rows.data(), to.final_count,
+                       Matrix::f32(packed, to.final_count, dim_));
+    backend_.synchronize(stream);
+    final_sums = packed;
+  }
+  updates_.push_back({to.final_slots.data(), final_sums, to.final_count});
+}
+
+/// The gradients of this rank's touched rows in a block of all its rows of the option, summed over the holders of the
+/// same rows.
+void CopySync::reduce_dense(Stream& stream, Dense& dense, Route& route) {
+  const int level = directory_.plan().options[static_cast<size_t>(dense.option)].level;
+  const RowList& list = route.lists[static_cast<size_t>(level)];
+  backend_.zero(stream, dense.gradients.data(), dense.rows * dim_ * 4);
+  int64_t* block_rows = block_rows_.reserve(list.here);
+  const RowStore block{dense.gradients.data(), nullptr, dense.rows, dim_, 0};
+  for (int64_t begin = 0; begin < list.here;) {  // runs of rows of this option
+    int64_t end = begin;
+    for (; end < list.here && directory_.option(list.keys.data()[end]) == dense.option; ++end) {
+      const int64_t slot = list.slots.data()[end];
+      int64_t before = 0;
+      for (const auto& run : dense.runs) {
+        if (slot < run.first + run.count) {
+          block_rows[end] = before + slot - run.first;
+          break;
+        }
+        before += run.count;
+      }
+    }
+    // block += gradients: a step of SGD at rate -1
+    backend_.update_rows(stream, {OptimizerKind::sgd, -1.0f, 0.0f}, block, block_rows + begin,
+                         Matrix::f32(list.gradients.data() + begin * dim_, end - begin, dim_), end - begin);
+    begin = std::max(end, begin + 1);
+  }
+  dense.all_reduce->sum(stream, dense.gradients.data());
+  updates_.push_back({dense.slots.data(), dense.gradients.data(), dense.rows});
+}
+
+}  // namespace sparrow

@@ -1,0 +1,140 @@
+#include "exchange/staged_all_reduce.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+
+namespace sparrow {
+
+StagedAllReduce::StagedAllReduce(Backend& backend, Comm& group, const Hierarchy& hierarchy, int64_t n, DType wire)
+    : backend_(backend), comms_(group, hierarchy), n_(n), wire_(wire) {
+  int64_t most = 0;
+  for (int level = 0; level < hierarchy.depth(); ++level) {
+    plan_stage(hierarchy, level, group.rank());
+    int64_t given = 0, taken = 0;
+    for (const Piece& piece : stages_.back().given) given += piece.end - piece.begin;
+    for (const Piece& piece : stages_.back().taken) taken += piece.end - piece.begin;
+    most = std::max({most, given, taken});
+  }
+  send_ = Array<std::byte>(backend_, Memory::device, most * size_of(wire_));
+  recv_ = Array<std::byte>(backend_, Memory::device, most * size_of(wire_));
+  widened_ = Array<float>(backend_, Memory::device, most);
+}
+
+/// Who owns which elements of the sum over `domain`, ascending. Recursive: a domain's owners follow from its
+/// children's.
+std::vector<StagedAllReduce::Owner> StagedAllReduce::owners(const Hierarchy& hierarchy, int level, int domain) {
+  if (level == hierarchy.depth()) return {{0, n_, hierarchy.members(level, domain)[0]}};
+  std::vector<std::vector<Owner>> children;
+  for (const int child : hierarchy.children(level, domain)) children.push_back(owners(hierarchy, level + 1, child));
+  std::vector<Owner> result;
+  std::vector<size_t> at(children.size(), 0);
+  const auto count = static_cast<int64_t>(children.size());
+  for (int64_t begin = 0; begin < n_;) {
+    int64_t end = n_;  // of the longest run that has one owner in every child
+    for (size_t c = 0; c < children.size(); ++c) end = std::min(end, children[c][at[c]].end);
+    for (int64_t c = 0; c < count; ++c) {
+      const int64_t first = begin + (end - begin) * c / count, last = begin + (end - begin) * (c + 1) / count;
+      if (first < last)
+        result.push_back({first, last, children[static_cast<size_t>(c)][at[static_cast<size_t>(c)]].rank});
+    }
+    for (size_t c = 0; c < children.size(); ++c)
+      if (children[c][at[c]].end == end) ++at[c];
+    begin = end;
+  }
+  return result;
+}
+
+void StagedAllReduce::plan_stage(const Hierarchy& hierarchy, int level, int rank) {
+  const int domain = hierarchy.domain(level, rank), own_child = hierarchy.domain(level + 1, rank);
+  const std::vector<Owner> after = owners(hierarchy, level, domain);
+  Stage stage;
+  const auto overlap = [&](const Owner& a, const Owner& b, std::vector<Piece>& pieces, int peer) {
+    const int64_t begin = std::max(a.begin, b.begin), end = std::min(a.end, b.end);
+    if (begin < end) pieces.push_back({comms_.peer(level, peer), begin, end});
+  };
+  for (const Owner& owner : after)
+    if (owner.rank == rank) stage.owned.emplace_back(owner.begin, owner.end);
+  for (const int child : hierarchy.children(level, domain)) {
+    const std::vector<Owner> before = owners(hierarchy, level + 1, child);
+    for (const Owner& then : before)
+      for (const Owner& now : after) {
+        if (then.rank == rank && now.rank != rank) overlap(then, now, stage.given, now.rank);
+        if (now.rank == rank && child != own_child) overlap(then, now, stage.taken, then.rank);
+      }
+  }
+  const auto by_peer = [](const Piece& a, const Piece& b) {
+    return std::pair(a.peer, a.begin) < std::pair(b.peer, b.begin);
+  };
+  std::sort(stage.given.begin(), stage.given.end(), by_peer);
+  std::sort(stage.taken.begin(), stage.taken.end(), by_peer);
+  stages_.push_back(std::move(stage));
+}
+
+int64_t StagedAllReduce::sizes(const std::vector<Piece>& pieces, std::vector<int64_t>& bytes,
+                               std::vector<int64_t>& offsets) const {
+  std::fill(bytes.begin(), bytes.end(), 0);
+  for (const Piece& piece : pieces)
+    bytes[static_cast<size_t>(piece.peer)] += (piece.end - piece.begin) * size_of(wire_);
+  int64_t total = 0;
+  for (size_t p = 0; p < bytes.size(); ++p) {
+    offsets[p] = total;
+    total += bytes[p];
+  }
+  return total / size_of(wire_);
+}
+
+/// Packs the pieces to send and leaves what came in widened_, in the order of `receive`.
+void StagedAllReduce::exchange(Stream& stream, int stage, const std::vector<Piece>& send,
+                               const std::vector<Piece>& receive, float* values) {
+  const auto peers = static_cast<size_t>(comms_.sizes()[static_cast<size_t>(stage)]);
+  for (auto* list : {&send_bytes_, &send_offsets_, &recv_bytes_, &recv_offsets_}) list->resize(peers);
+  sizes(send, send_bytes_, send_offsets_);
+  const int64_t received = sizes(receive, recv_bytes_, recv_offsets_);
+  int64_t at = 0;
+  for (const Piece& piece : send) {
+    const int64_t count = piece.end - piece.begin;
+    backend_.convert(stream, Matrix::f32(values + piece.begin, 1, count),
+                     Matrix::of(wire_, send_.data() + at * size_of(wire_), 1, count));
+    at += count;
+  }
+  backend_.synchronize(stream);
+  Comm& comm = comms_[stage];
+  comm.wait(comm.post(
+      &stream, {Phase::allreduce, send_.data(), send_bytes_, send_offsets_, recv_.data(), recv_bytes_, recv_offsets_}));
+  backend_.convert(stream, Matrix::of(wire_, recv_.data(), 1, received), Matrix::f32(widened_.data(), 1, received));
+}
+
+void StagedAllReduce::sum(Stream& stream, float* values) {
+  const int count = static_cast<int>(stages_.size());
+  for (int s = count - 1; s >= 0; --s) {
+    const Stage& stage = stages_[static_cast<size_t>(s)];
+    exchange(stream, s, stage.given, stage.taken, values);
+    int64_t at = 0;
+    for (const Piece& piece : stage.taken) {
+      // values += what came: a step of SGD at rate -1
+      backend_.update_dense(stream, {OptimizerKind::sgd, -1.0f, 0.0f}, values + piece.begin, widened_.data() + at,
+                            nullptr, piece.end - piece.begin);
+      at += piece.end - piece.begin;
+    }
+  }
+  if (count > 0 && wire_ == DType::bf16)  // owners keep what the others will get
+    for (const auto& [begin, end] : stages_[0].owned) {
+      const Matrix rounded = Matrix::of(wire_, send_.data(), 1, end - begin),
+                   exact = Matrix::f32(values + begin, 1, end - begin);
+      backend_.convert(stream, exact, rounded);
+      backend_.convert(stream, rounded, exact);
+    }
+  for (int s = 0; s < count; ++s) {
+    const Stage& stage = stages_[static_cast<size_t>(s)];
+    exchange(stream, s, stage.taken, stage.given, values);
+    int64_t at = 0;
+    for (const Piece& piece : stage.given) {
+      backend_.copy(stream, values + piece.begin, widened_.data() + at, (piece.end - piece.begin) * 4);
+      at += piece.end - piece.begin;
+    }
+  }
+  backend_.synchronize(stream);
+}
+
+}  // namespace sparrow
