@@ -1,0 +1,268 @@
+#include "config/plan_file.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <initializer_list>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.hpp"
+
+namespace sparrow {
+namespace {
+
+using nlohmann::json;
+using placement::Plan;
+using placement::Reduction;
+using placement::Site;
+using placement::TablePlan;
+using placement::Transport;
+
+constexpr const char* kFormat = "sparrow-plan";
+constexpr int64_t kMostRows = int64_t{1} << 40;  // sums of positions and offsets stay far from overflow
+constexpr int64_t kMostBytes = int64_t{1} << 28;
+
+const char* name_of(Transport transport) {
+  switch (transport) {
+    case Transport::staged:
+      return "staged";
+    case Transport::direct:
+      return "direct";
+    case Transport::pooled:
+      return "pooled";
+  }
+  fail("transport {} does not exist", static_cast<int>(transport));
+}
+
+std::string quoted(const std::string& text) {
+  return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string option_text(const placement::Option& option, const placement::Tree& tree) {
+  std::vector<std::string> sites;
+  for (Site site : option.sites)
+    sites.push_back(fmt::format("{{\"domain\": {}, \"store\": {}, \"name\": {}}}", site.domain, site.store,
+                                quoted(tree.site_name(site))));
+  return fmt::format("{{\"level\": {}, \"reduction\": \"{}\", \"sites\": [{}]}}", option.level,
+                     option.reduction == Reduction::dense ? "dense" : "sparse", fmt::join(sites, ", "));
+}
+
+std::string table_text(const TablePlan& table) {
+  std::vector<std::string> intervals, exceptions;
+  for (const auto& i : table.intervals) intervals.push_back(fmt::format("[{}, {}, {}]", i.first, i.last, i.option));
+  for (const auto& e : table.exceptions) exceptions.push_back(fmt::format("[{}, {}]", e.position, e.option));
+  return fmt::format(
+      "{{\"name\": {}, \"rows\": {}, \"transport\": \"{}\", \"deduplicated\": {}, \"partial_sums\": {},\n"
+      "   \"offset\": {}, \"holder_slot\": {},\n   \"intervals\": [{}],\n   \"exceptions\": [{}]}}",
+      quoted(table.name), table.rows, name_of(table.transport), table.deduplicated, table.partial_sums, table.offset,
+      table.holder_slot, fmt::join(intervals, ", "), fmt::join(exceptions, ", "));
+}
+
+/// A value of the document with its place.
+class Value {
+ public:
+  Value(const json& value, std::string path, const std::string& file)
+      : value_(value), path_(std::move(path)), file_(file) {}
+
+  /// The members of an object: exactly these.
+  std::vector<Value> members(std::initializer_list<const char*> keys) const {
+    if (!value_.is_object()) wrong("not an object");
+    std::vector<Value> result;
+    for (const char* key : keys) {
+      const auto member = value_.find(key);
+      if (member == value_.end()) wrong(fmt::format("key {} is missing", key));
+      result.push_back({*member, path_.empty() ? key : fmt::format("{}.{}", path_, key), file_});
+    }
+    for (const auto& [key, member] : value_.items())
+      if (std::find_if(keys.begin(), keys.end(), [&k = key](const char* known) { return k == known; }) == keys.end())
+        wrong(fmt::format("unknown key {}", quoted(key)));
+    return result;
+  }
+  std::vector<Value> items() const {
+    if (!value_.is_array()) wrong("not a list");
+    std::vector<Value> result;
+    for (size_t i = 0; i < value_.size(); ++i) result.push_back({value_[i], fmt::format("{}[{}]", path_, i), file_});
+    return result;
+  }
+  int64_t integer(int64_t least, int64_t most) const {
+    const bool fits = value_.is_number_integer() &&
+                      (!value_.is_number_unsigned() || value_.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
+    const int64_t number = fits ? value_.get<int64_t>() : 0;
+    if (!fits || number < least || number > most) wrong(fmt::format("not a whole number from {} to {}", least, most));
+    return number;
+  }
+  double real(double least, double most) const {
+    const double number = value_.is_number() ? value_.get<double>() : NAN;
+    if (!(number >= least && number <= most)) wrong(fmt::format("not a number from {} to {}", least, most));
+    return number;
+  }
+  bool boolean() const {
+    if (!value_.is_boolean()) wrong("neither true nor false");
+    return value_.get<bool>();
+  }
+  std::string text() const {
+    if (!value_.is_string()) wrong("not a text");
+    return value_.get<std::string>();
+  }
+  /// The number of the word that it is.
+  size_t choice(std::initializer_list<const char*> words) const {
+    const std::string word = text();
+    const auto found = std::find(words.begin(), words.end(), word);
+    if (found == words.end()) wrong(fmt::format("{} is none of {}", quoted(word), fmt::join(words, ", ")));
+    return static_cast<size_t>(found - words.begin());
+  }
+  /// A list of exactly n whole numbers from 0.
+  std::vector<int64_t> numbers(size_t n) const {
+    std::vector<int64_t> result;
+    for (const Value& item : items()) result.push_back(item.integer(0, kMostRows));
+    if (result.size() != n) wrong(fmt::format("not {} numbers", n));
+    return result;
+  }
+  [[noreturn]] void wrong(const std::string& what) const {
+    fail("{}: {}{}{}", file_, path_, path_.empty() ? "" : ": ", what);
+  }
+
+ private:
+  const json& value_;
+  std::string path_;
+  const std::string& file_;
+};
+
+Site read_site(const Value& value, const placement::Tree& tree) {
+  const auto fields = value.members({"domain", "store", "name"});
+  Site site;
+  site.domain = static_cast<int>(fields[0].integer(0, tree.size() - 1));
+  site.store = static_cast<int>(fields[1].integer(0, std::ssize(tree.domain(site.domain).stores) - 1));
+  if (fields[2].text() != tree.site_name(site))
+    fields[2].wrong(fmt::format("{} is store {} of domain {} in the plan; in topology {} that is {}",
+                                quoted(fields[2].text()), site.store, site.domain, tree.topology().name,
+                                quoted(tree.site_name(site))));
+  return site;
+}
+
+placement::Option read_option(const Value& value, const placement::Tree& tree) {
+  const auto fields = value.members({"level", "reduction", "sites"});
+  placement::Option option;
+  option.level = static_cast<int>(fields[0].integer(0, tree.depth()));
+  option.reduction = fields[1].choice({"dense", "sparse"}) == 0 ? Reduction::dense : Reduction::sparse;
+  for (const Value& site : fields[2].items()) option.sites.push_back(read_site(site, tree));
+  return option;
+}
+
+TablePlan read_table(const Value& value, int64_t options) {
+  const auto fields = value.members({"name", "rows", "transport", "deduplicated", "partial_sums", "offset",
+                                     "holder_slot", "intervals", "exceptions"});
+  constexpr Transport kTransports[] = {Transport::staged, Transport::direct, Transport::pooled};
+  TablePlan table;
+  table.name = fields[0].text();
+  table.rows = fields[1].integer(1, kMostRows);
+  table.transport = kTransports[fields[2].choice({"staged", "direct", "pooled"})];
+  table.deduplicated = fields[3].boolean();
+  table.partial_sums = fields[4].boolean();
+  table.offset = fields[5].integer(0, kMostRows);
+  table.holder_slot = fields[6].integer(-1, kMostRows);
+  const auto option_of = [&](const Value& at, int64_t number) {
+    if (number >= options) at.wrong(fmt::format("takes option {}, there are {}", number, options));
+    return static_cast<int>(number);
+  };
+  for (const Value& interval : fields[7].items()) {
+    const auto numbers = interval.numbers(3);
+    table.intervals.push_back({numbers[0], numbers[1], option_of(interval, numbers[2])});
+  }
+  for (const Value& exception : fields[8].items()) {
+    const auto numbers = exception.numbers(2);
+    table.exceptions.push_back({numbers[0], option_of(exception, numbers[1])});
+  }
+  return table;
+}
+
+json parse_json(std::string_view text, const std::string& name) {
+  // nlohmann keeps the last of several equal keys; a plan with two answers is refused instead.
+  std::vector<std::set<std::string>> open;
+  const auto watch = [&](int, json::parse_event_t event, json& parsed) {
+    if (event == json::parse_event_t::object_start) open.emplace_back();
+    if (event == json::parse_event_t::object_end) open.pop_back();
+    if (event == json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second)
+      fail("{}: key {} twice in one object", name, parsed.dump());
+    return true;
+  };
+  try {
+    return json::parse(text, watch);
+  } catch (const json::parse_error& error) {
+    const auto line =
+        1 +
+        std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, text.size())), '\n');
+    fail_at(name, line, "not JSON: {}", error.what());
+  }
+}
+
+}  // namespace
+
+std::string write_plan(const Plan& plan, const placement::Topology& topology) {
+  const placement::Tree tree(topology);
+  std::vector<std::string> options, tables;
+  for (const auto& option : plan.options) options.push_back(option_text(option, tree));
+  for (const auto& table : plan.tables) tables.push_back(table_text(table));
+  return fmt::format(
+      "{{\n\"format\": \"{}\", \"version\": {},\n\"strategy\": {}, \"topology\": {}, \"global_batch\": {},\n"
+      "\"batch_shares\": [{}],\n\"options\": [\n  {}\n],\n\"tables\": [\n  {}\n]}}\n",
+      kFormat, plan.version, quoted(plan.strategy), quoted(plan.topology), plan.global_batch,
+      fmt::join(plan.batch_shares, ", "), fmt::join(options, ",\n  "), fmt::join(tables, ",\n  "));
+}
+
+void save_plan(const std::string& path, const Plan& plan, const placement::Topology& topology) {
+  const std::string text = write_plan(plan, topology), part = path + ".part";
+  {
+    std::ofstream file(part, std::ios::binary | std::ios::trunc);
+    file.write(text.data(), std::ssize(text));
+    file.close();
+    if (!file) {
+      std::remove(part.c_str());
+      fail_errno(part);
+    }
+  }
+  if (std::rename(part.c_str(), path.c_str()) != 0) fail_errno(path);
+}
+
+Plan parse_plan(std::string_view text, const std::string& name, const placement::Topology& topology) {
+  const placement::Tree tree(topology);
+  const json document = parse_json(text, name);
+  const auto fields =
+      Value(document, "", name)
+          .members({"format", "version", "strategy", "topology", "global_batch", "batch_shares", "options", "tables"});
+  fields[0].choice({kFormat});
+  Plan plan;
+  plan.version = static_cast<int>(fields[1].integer(1, 1));
+  plan.strategy = fields[2].text();
+  plan.topology = fields[3].text();
+  plan.global_batch = fields[4].integer(1, kMostRows);
+  for (const Value& share : fields[5].items()) plan.batch_shares.push_back(share.real(0, 1));
+  const auto& ranks = tree.at_level(tree.depth());
+  if (plan.batch_shares.size() != ranks.size())
+    fields[5].wrong(fmt::format("{} shares for {} types of rank", plan.batch_shares.size(), ranks.size()));
+  for (const Value& option : fields[6].items()) plan.options.push_back(read_option(option, tree));
+  for (const Value& table : fields[7].items()) plan.tables.push_back(read_table(table, std::ssize(plan.options)));
+  return plan;
+}
+
+Plan load_plan(const std::string& path, const placement::Topology& topology) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (std::filesystem::is_directory(status)) fail("{}: is a directory", path);
+  std::ifstream file(path, std::ios::binary);
+  if (!file) fail_errno(path);
+  std::string text;
+  std::vector<char> block(1 << 20);
+  while (file.read(block.data(), std::ssize(block)) || file.gcount() > 0) {
+    text.append(block.data(), static_cast<size_t>(file.gcount()));
+    if (std::ssize(text) > kMostBytes) fail("{}: longer than {} bytes", path, kMostBytes);
+  }
+  if (file.bad()) fail_errno(path);
+  return parse_plan(text, path, topology);
+}
+
+}  // namespace sparrow
