@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/timer.hpp"
 #include "commands.hpp"
+#include "data/batch.hpp"
 #include "data/counts.hpp"
 
 namespace sparrow {
