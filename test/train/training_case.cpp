@@ -1,0 +1,198 @@
+#include "training_case.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <random>
+
+#include "comm/collectives.hpp"
+#include "comm/thread_comm.hpp"
+#include "data/parts.hpp"
+
+namespace sparrow::test {
+
+TrainingCase with_sgd(TrainingCase problem, double learning_rate) {
+  problem.optimizer.dense = {OptimizerKind::sgd, learning_rate, 1e-8, 0};
+  problem.optimizer.sparse = {OptimizerKind::sgd, learning_rate, 1e-8, 0};
+  return problem;
+}
+
+TrainingCase with_adagrad(TrainingCase problem, OptimizerKind sparse) {
+  problem.optimizer.dense = {OptimizerKind::adagrad, 0.01, 1e-8, 0.01};
+  problem.optimizer.sparse = {sparse, 0.02, 1e-8, 0.01};
+  return problem;
+}
+
+namespace {
+
+/// One sample of the stream, whoever asks.
+void append_sample(const TrainingCase& problem, int64_t sample, PartOfBatch& part,
+                   std::vector<std::vector<std::vector<int64_t>>>& bags) {
+  std::mt19937_64 random(static_cast<uint64_t>(sample) * 7919 + problem.seed);
+  std::uniform_real_distribution<double> uniform(0, 1);
+  double signal = -0.5;
+  for (int i = 0; i < kCriteoDense; ++i) {
+    part.dense.push_back(static_cast<float>(uniform(random) * 3));
+    signal += (i % 3 - 1) * static_cast<double>(part.dense.back()) / 3;
+  }
+  for (size_t t = 0; t < problem.rows.size(); ++t) {
+    std::vector<int64_t> bag(problem.longest_bag == 1 ? 1 : random() % static_cast<uint64_t>(problem.longest_bag + 1));
+    for (int64_t& position : bag) {
+      const double u = uniform(random);  // squared: low positions repeat
+      position = static_cast<int64_t>(u * u * static_cast<double>(problem.rows[t]));
+      signal += position % 2 == 0 ? 0.3 : -0.3;
+    }
+    bags[t].push_back(std::move(bag));
+  }
+  part.labels.push_back(uniform(random) < 1 / (1 + std::exp(-signal)) ? 1.0f : 0.0f);
+}
+
+template <class Visit>
+void for_each_held_row(Trainer& trainer, const Store::IdOfPosition& id_of, Visit visit) {
+  const Directory& directory = trainer.directory();
+  std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
+  directory.keys_of_slots(0, keys);
+  for (size_t slot = 0; slot < keys.size(); ++slot) {
+    if (keys[slot] < 0) continue;
+    const int table = directory.tables().table_of(keys[slot]);
+    visit(static_cast<int64_t>(slot), static_cast<size_t>(table),
+          id_of(table, keys[slot] - directory.tables().first_key(table)));
+  }
+}
+
+int64_t state_dim_of(const TrainingCase& problem) {
+  switch (problem.optimizer.sparse.kind) {
+    case OptimizerKind::sgd:
+      return 0;
+    case OptimizerKind::adagrad:
+      return problem.model.embedding_dim;
+    case OptimizerKind::rowwise_adagrad:
+      return 1;
+  }
+  return -1;
+}
+
+}  // namespace
+
+PartOfBatch::PartOfBatch(const TrainingCase& problem, int64_t k, int rank, int ranks) {
+  const SampleRange range = part_of_batch(problem.global_batch, rank, ranks, problem.shares);
+  std::vector<std::vector<std::vector<int64_t>>> bags(problem.rows.size());
+  for (int64_t s = range.first; s < range.last; ++s) append_sample(problem, k * problem.global_batch + s, *this, bags);
+  offsets.push_back(0);
+  for (const auto& table : bags)
+    for (const auto& bag : table) {
+      positions.insert(positions.end(), bag.begin(), bag.end());
+      offsets.push_back(static_cast<int64_t>(positions.size()));
+    }
+  batch.index = k;
+  batch.first_sample = k * problem.global_batch + range.first;
+  batch.samples = range.size();
+  batch.global_samples = problem.global_batch;
+  batch.tables = static_cast<int>(problem.rows.size());
+  batch.dense = dense;
+  batch.labels = labels;
+  if (problem.longest_bag != 1) batch.offsets = offsets;
+  batch.positions = positions;
+}
+
+RankTrainer::RankTrainer(const TrainingCase& problem, Comm& comm)
+    : problem_(problem),
+      comm_(comm),
+      tables_(problem.rows, problem.model.embedding_dim),
+      hierarchy_(Hierarchy::flat(comm.size())),
+      backend_(make_host_backend(1)) {
+  TrainerOptions options;
+  options.model = problem.model;
+  options.optimizer = problem.optimizer;
+  options.precision = problem.precision;
+  options.seed = problem.seed;
+  options.max_samples = part_of_batch(problem.global_batch, comm.rank(), comm.size(), problem.shares).size();
+  trainer_ = std::make_unique<Trainer>(*backend_, comm_, tables_, hierarchy_, CopyPlan::uniform(tables_, hierarchy_, 0),
+                                       options, id_of());
+}
+
+Store::IdOfPosition RankTrainer::id_of() const {
+  return
+      [rows = problem_.rows](int table, int64_t position) { return rows[static_cast<size_t>(table)] - 1 - position; };
+}
+
+double RankTrainer::step(int64_t k) {
+  const PartOfBatch part(problem_, k, comm_.rank(), comm_.size());
+  return sum(comm_, trainer_->step(part.batch)) / static_cast<double>(problem_.global_batch);
+}
+
+ModelState empty_state(const TrainingCase& problem) {
+  ModelState state;
+  for (const int64_t n : problem.rows) {
+    state.values.emplace_back(static_cast<size_t>(n * problem.model.embedding_dim));
+    state.state.emplace_back(static_cast<size_t>(n * state_dim_of(problem)));
+  }
+  return state;
+}
+
+void RankTrainer::read_state(ModelState& state) {
+  if (comm_.rank() == 0) {
+    const Dlrm& model = trainer_->model();
+    state.dense.assign(model.values(), model.values() + model.parameter_count());
+    state.dense_state.assign(trainer_->dense_state(), trainer_->dense_state() + trainer_->dense_state_size());
+  }
+  const RowStore& store = trainer_->store().rows();
+  for_each_held_row(*trainer_, id_of(), [&](int64_t slot, size_t table, int64_t id) {
+    std::copy_n(store.values + slot * store.dim, store.dim, state.values[table].data() + id * store.dim);
+    std::copy_n(store.state + slot * store.state_dim, store.state_dim,
+                state.state[table].data() + id * store.state_dim);
+  });
+}
+
+void RankTrainer::write_state(const ModelState& state) {
+  std::copy(state.dense.begin(), state.dense.end(), trainer_->model().values());
+  std::copy(state.dense_state.begin(), state.dense_state.end(), trainer_->dense_state());
+  trainer_->model().refresh(trainer_->stream());
+  const RowStore& store = trainer_->store().rows();
+  for_each_held_row(*trainer_, id_of(), [&](int64_t slot, size_t table, int64_t id) {
+    std::copy_n(state.values[table].data() + id * store.dim, store.dim, store.values + slot * store.dim);
+    std::copy_n(state.state[table].data() + id * store.state_dim, store.state_dim,
+                store.state + slot * store.state_dim);
+  });
+}
+
+Trained train(const TrainingCase& problem, int ranks, int64_t steps, const ModelState* start, int64_t first) {
+  Trained result{{}, empty_state(problem)};
+  run_ranks(ranks, [&](Comm& comm) {
+    RankTrainer trainer(problem, comm);
+    if (start) trainer.write_state(*start);
+    trainer->set_steps(first);
+    for (int64_t k = first; k < first + steps; ++k) {
+      const double loss = trainer.step(k);
+      if (comm.rank() == 0) result.losses.push_back(loss);
+    }
+    trainer.read_state(result.state);
+  });
+  return result;
+}
+
+namespace {
+
+double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.size() != b.size()) return INFINITY;
+  double squares = 0, most = 0;
+  for (const float x : b) squares += static_cast<double>(x) * static_cast<double>(x);
+  const double r = std::sqrt(squares / static_cast<double>(std::max<size_t>(1, b.size())));
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double difference = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+    if (std::isnan(difference)) return INFINITY;
+    if (difference > 0) most = std::max(most, difference / std::max(r, std::abs(static_cast<double>(b[i]))));
+  }
+  return most;
+}
+
+}  // namespace
+
+double relative_difference(const ModelState& a, const ModelState& b) {
+  double most = std::max(relative_difference(a.dense, b.dense), relative_difference(a.dense_state, b.dense_state));
+  for (size_t t = 0; t < b.values.size(); ++t)
+    most = std::max({most, relative_difference(a.values[t], b.values[t]), relative_difference(a.state[t], b.state[t])});
+  return most;
+}
+
+}  // namespace sparrow::test

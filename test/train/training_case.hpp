@@ -1,0 +1,93 @@
+// Small trainings for tests: a stream of random samples that every rank can make its part of, trainers on ranks that
+// are threads, and the whole state of a model as plain data, by row id, however it is spread over ranks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "comm/comm.hpp"
+#include "embedding/hierarchy.hpp"
+#include "train/trainer.hpp"
+
+namespace sparrow::test {
+
+/// What is trained, and on what.
+struct TrainingCase {
+  std::vector<int64_t> rows = {1, 5, 40, 300};  ///< of each table
+  ModelOptions model{8, {12}, {16, 8}};
+  OptimizerOptions optimizer;
+  DType precision = DType::f32;
+  int64_t global_batch = 64;
+  int longest_bag = 1;         ///< bags of 1 lookup, or if more of 0 to this many
+  std::vector<double> shares;  ///< of the ranks; empty: equal
+  uint64_t seed = 11;
+};
+
+/// The case with plain SGD at this learning rate.
+TrainingCase with_sgd(TrainingCase problem, double learning_rate);
+TrainingCase with_adagrad(TrainingCase problem, OptimizerKind sparse);
+
+/// Everything that training changes. Rows by id.
+struct ModelState {
+  std::vector<float> dense, dense_state;
+  std::vector<std::vector<float>> values, state;  ///< per table, (rows, dim) and (rows, state_dim)
+  bool operator==(const ModelState&) const = default;
+};
+
+/// One rank's part of global batch k and the memory behind it.
+struct PartOfBatch {
+  PartOfBatch(const TrainingCase& problem, int64_t k, int rank, int ranks);
+  PartOfBatch(const PartOfBatch&) = delete;
+  Batch batch;
+  std::vector<float> dense, labels;
+  std::vector<int64_t> offsets, positions;
+};
+
+/// A trainer on one rank with all that must outlive it. The one place where tests build trainers.
+class RankTrainer {
+ public:
+  RankTrainer(const TrainingCase& problem, Comm& comm);
+
+  Trainer& operator*() { return *trainer_; }
+  Trainer* operator->() { return trainer_.get(); }
+  const TrainingCase& problem() const { return problem_; }
+
+  /// Collective. Trains on batch k; the mean loss over all ranks' samples, before the update.
+  double step(int64_t k);
+
+  /// Writes what this rank holds into `state`, made to size if it is empty; ranks may do so at the same time.
+  void read_state(ModelState& state);
+  void write_state(const ModelState& state);
+
+  /// Positions run against ids, so that a mix-up of the two shows.
+  Store::IdOfPosition id_of() const;
+  Store::IdOfPosition position_of() const { return id_of(); }
+
+ private:
+  TrainingCase problem_;
+  Comm& comm_;
+  Tables tables_;
+  Hierarchy hierarchy_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Trainer> trainer_;
+};
+
+/// A model state of the right sizes, all zero.
+ModelState empty_state(const TrainingCase& problem);
+
+struct Trained {
+  std::vector<double> losses;  ///< of each step
+  ModelState state;            ///< afterwards
+};
+
+/// Trains `steps` steps from batch `first` on, from `start` (nullptr: from the initial values), on this many ranks.
+Trained train(const TrainingCase& problem, int ranks, int64_t steps, const ModelState* start = nullptr,
+              int64_t first = 0);
+
+/// The largest |a - b| / max(|b|, r) over all values, r being the root mean square of the tensor that b is in: relative
+/// error, where a value that happens to lie near 0 is measured against its tensor.
+double relative_difference(const ModelState& a, const ModelState& b);
+
+}  // namespace sparrow::test
