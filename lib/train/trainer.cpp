@@ -42,13 +42,15 @@ Trainer::Trainer(Backend& backend, Comm& comm, const Tables& tables, const Hiera
       options_(options),
       stream_(backend.make_stream()),
       comms_(comm, hierarchy),
-      directory_(tables, hierarchy, plan, comm.rank()),
+      directory_(tables, hierarchy, plan, comm.rank(), options.combine),
       store_(backend, directory_, state_dim(options.optimizer.sparse.kind, tables.dim())),
       router_(backend, directory_, comms_),
       rows_(backend, directory_, comms_, store_.rows(), options.wire),
+      copies_(backend, directory_, comms_, comm, options.wire),
       route_(backend, comms_.sizes()),
+      copy_route_(backend, comms_.sizes()),
       model_(backend, *stream_, options.model, tables.count(), options.precision, options.max_samples, options.seed),
-      reduce_dense_(comm, model_.parameter_count()),
+      reduce_dense_(backend, comm, hierarchy, model_.parameter_count(), DType::f32),
       dense_state_(backend, Memory::device,
                    options.optimizer.dense.kind == OptimizerKind::sgd ? 0 : model_.parameter_count()),
       dense_input_(backend, Memory::device, options.max_samples * kCriteoDense),
@@ -67,15 +69,16 @@ Trainer::Trainer(Backend& backend, Comm& comm, const Tables& tables, const Hiera
 }
 
 Traffic Trainer::traffic() const {
-  return comm_.traffic() + comms_.traffic();
+  return comm_.traffic() + comms_.traffic() + copies_.traffic() + reduce_dense_.traffic();
 }
 
-const float* Trainer::forward(const Batch& batch) {
+const float* Trainer::forward(const Batch& batch, bool training) {
   SPARROW_CHECK(batch.samples <= options_.max_samples, "a part of {} samples, planned for {}", batch.samples,
                 options_.max_samples);
   {
     Ledger::Booking booking(ledger_, Part::ids);
     router_.build(*stream_, batch, route_);
+    if (training) copies_.build(*stream_, route_, copy_route_);
   }
   {
     Ledger::Booking booking(ledger_, Part::rows);
@@ -90,7 +93,7 @@ const float* Trainer::forward(const Batch& batch) {
 double Trainer::step(const Batch& batch) {
   SPARROW_CHECK(batch.global_samples > 0);
   const Traffic before = traffic();
-  forward(batch);
+  forward(batch, true);
   Matrix bag_gradients;
   {
     Ledger::Booking booking(ledger_, Part::compute);
@@ -100,20 +103,16 @@ double Trainer::step(const Batch& batch) {
   {
     Ledger::Booking booking(ledger_, Part::gradients);
     rows_.return_gradients(*stream_, route_, bag_gradients);
+    backend_.synchronize(*stream_);
   }
   {
     Ledger::Booking booking(ledger_, Part::allreduce);
-    backend_.synchronize(*stream_);
-    reduce_dense_.sum({model_.gradients(), static_cast<size_t>(model_.parameter_count())});
+    reduce_dense_.sum(*stream_, model_.gradients());
+    copies_.reduce(*stream_, route_, copy_route_);
   }
   {
     Ledger::Booking booking(ledger_, Part::update);
-    const double factor = learning_rate_factor(options_.optimizer, steps_);
-    update_rows(factor);
-    backend_.update_dense(*stream_, at_factor(options_.optimizer.dense, factor), model_.values(), model_.gradients(),
-                          dense_state_.data(), model_.parameter_count());
-    model_.refresh(*stream_);
-    backend_.synchronize(*stream_);
+    update(learning_rate_factor(options_.optimizer, steps_));
   }
   ++steps_;
   ++ledger_.iterations;
@@ -124,15 +123,25 @@ double Trainer::step(const Batch& batch) {
   return loss_sum_[0];
 }
 
-void Trainer::update_rows(double factor) {
-  const RowList& held = route_.lists.front();
-  backend_.update_rows(*stream_, at_factor(options_.optimizer.sparse, factor), store_.rows(), held.slots.data(),
-                       Matrix::f32(held.gradients.data(), held.here, directory_.tables().dim()), held.here);
+void Trainer::update(double factor) {
+  const OptimizerStep step = at_factor(options_.optimizer.sparse, factor);
+  const RowList& held = route_.lists.front();  // rows with a single copy
+  update_rows(step, {held.slots.data(), held.gradients.data(), held.here});
+  for (const RowUpdate& copied : copies_.updates()) update_rows(step, copied);
+  backend_.update_dense(*stream_, at_factor(options_.optimizer.dense, factor), model_.values(), model_.gradients(),
+                        dense_state_.data(), model_.parameter_count());
+  model_.refresh(*stream_);
+  backend_.synchronize(*stream_);
+}
+
+void Trainer::update_rows(const OptimizerStep& step, const RowUpdate& update) {
+  const Matrix gradients = Matrix::f32(const_cast<float*>(update.gradients), update.count, directory_.tables().dim());
+  backend_.update_rows(*stream_, step, store_.rows(), update.slots, gradients, update.count);
 }
 
 std::span<const float> Trainer::predict(const Batch& batch, double& loss_sum) {
   const Ledger before = ledger_;
-  const float* logits = forward(batch);
+  const float* logits = forward(batch, false);
   model_.loss(*stream_, labels_.data(), loss_sum_.data());
   backend_.copy(*stream_, logits_.data(), logits, batch.samples * 4);
   backend_.synchronize(*stream_);

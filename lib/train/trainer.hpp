@@ -4,19 +4,22 @@
 //   fetch   rows to the ranks whose samples need them            rows
 //   compute pooling, bottom MLP, interaction, top MLP, loss, backward
 //   return  gradients, summed per distinct row, to the holders   gradients
-//   reduce  dense gradients over all ranks                       all-reduce
-//   update  held rows and dense parameters
+//   reduce  dense gradients over all ranks, and those of rows     all-reduce
+//           that have several copies over the copies
+//   update  rows held here, and dense parameters
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
 
-#include "comm/collectives.hpp"
+#include "comm/comm.hpp"
 #include "data/batch.hpp"
 #include "embedding/directory.hpp"
 #include "embedding/store.hpp"
+#include "exchange/copy_sync.hpp"
 #include "exchange/row_exchange.hpp"
+#include "exchange/staged_all_reduce.hpp"
 #include "kernels/backend.hpp"
 #include "model/dlrm.hpp"
 #include "train/ledger.hpp"
@@ -29,6 +32,7 @@ struct TrainerOptions {
   OptimizerOptions optimizer;
   DType precision = DType::f32;
   DType wire = DType::f32;
+  bool combine = true;  ///< deduplicate at every level of the hierarchy, not only per rank
   uint64_t seed = 1;
   int64_t max_samples = 0;  ///< most samples of this rank in one batch
 };
@@ -65,8 +69,9 @@ class Trainer {
   Stream& stream() { return *stream_; }
 
  private:
-  const float* forward(const Batch& batch);
-  void update_rows(double factor);
+  const float* forward(const Batch& batch, bool training);
+  void update(double factor);
+  void update_rows(const OptimizerStep& step, const RowUpdate& update);
 
   Backend& backend_;
   Comm& comm_;
@@ -77,9 +82,11 @@ class Trainer {
   Store store_;
   Router router_;
   RowExchange rows_;
+  CopySync copies_;
   Route route_;
+  CopyRoute copy_route_;
   Dlrm model_;
-  AllReduce reduce_dense_;
+  StagedAllReduce reduce_dense_;
   Array<float> dense_state_, dense_input_, labels_;
   Array<double> loss_sum_;
   Array<float> logits_;
