@@ -70,8 +70,10 @@ Dataset::Dataset(std::vector<ShardIndex> shards, int64_t skip_bad_lines) : state
   state_->starts.push_back(0);
   for (const ShardIndex& shard : state_->shards) {
     const int64_t anchors = (shard.samples + ShardIndex::kStride - 1) / ShardIndex::kStride;
-    SPARROW_CHECK(shard.kind == ShardKind::npy || static_cast<int64_t>(shard.offsets.size()) == anchors, "{}",
-                  shard.name);
+    const bool fits = shard.kind == ShardKind::npy || static_cast<int64_t>(shard.offsets.size()) == anchors;
+    SPARROW_CHECK(shard.samples >= 0 && fits, "index of {}", shard.name);
+    for (const int64_t offset : shard.offsets)
+      SPARROW_CHECK(offset >= 0 && offset < shard.bytes, "index of {}", shard.name);
     state_->starts.push_back(state_->starts.back() + shard.samples);
     state_->bad_lines += static_cast<int64_t>(shard.bad_lines.size());
   }
