@@ -37,7 +37,7 @@ OUTSIDE = [
     (r"yaml-cpp/.*", ["lib/config/"]),
     (r"dnnl.*|oneapi/.*", ["kernels/host/"]),
     (r"isa-l.*|libdeflate.*", ["lib/data/", "test/data/"]),
-    (r"cxxopts.*", ["apps/"]),
+    (r"cxxopts.*", ["apps/", "test/bench/"]),
     (r"catch2/.*|benchmark/.*", ["test/"]),
 ]
 # lib/placement is pure: the standard library and lib/base alone, and of that neither the clock nor the log.
