@@ -46,7 +46,7 @@ class TrainingRun {
   void evaluate();
   void save();
   LoaderOptions loader_options(int64_t epoch) const;
-  int64_t largest_part() const;
+  TrainerOptions trainer_options() const;
 
   const RunOptions& options_;
   Backend& backend_;
@@ -100,10 +100,7 @@ TrainingRun::TrainingRun(const RunOptions& options, Backend& backend, Comm& comm
       shares_(options.train.share_list),
       id_of_([this](int table, int64_t position) { return data_.ids.position(table, position); }),
       position_of_([this](int table, int64_t id) { return data_.positions.position(table, id); }),
-      trainer_(backend, comm, tables_, hierarchy_, CopyPlan::uniform(tables_, hierarchy_, 0),
-               {options.model, options.optimizer, options.system.precision, options.system.wire, options.train.seed,
-                largest_part()},
-               id_of_) {
+      trainer_(backend, comm, tables_, hierarchy_, CopyPlan::uniform(tables_, hierarchy_, 0), trainer_options(), id_of_) {
   const int64_t per_pass = data_.train_range.size();
   total_samples_ = options_.train.samples > 0 ? options_.train.samples : per_pass * options_.train.epochs;
   restore();
@@ -115,9 +112,17 @@ TrainingRun::TrainingRun(const RunOptions& options, Backend& backend, Comm& comm
   }
 }
 
-int64_t TrainingRun::largest_part() const {
-  const int64_t batch = options_.train.global_batch;
-  return part_of_batch(batch, comm_.rank(), comm_.size(), shares_).size() + 1;  // a short batch may round the other way
+TrainerOptions TrainingRun::trainer_options() const {
+  TrainerOptions options;
+  options.model = options_.model;
+  options.optimizer = options_.optimizer;
+  options.precision = options_.system.precision;
+  options.wire = options_.system.wire;
+  options.combine = options_.placement.combine;
+  options.seed = options_.train.seed;
+  // A short batch may round the other way, hence one more.
+  options.max_samples = part_of_batch(options_.train.global_batch, comm_.rank(), comm_.size(), shares_).size() + 1;
+  return options;
 }
 
 void TrainingRun::restore() {
