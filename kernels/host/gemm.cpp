@@ -15,6 +15,8 @@ namespace {
 
 using dnnl::memory;
 
+constexpr size_t kMostProducts = 512;  // memory stays bounded however many shapes come by
+
 memory::data_type type_of(DType type) {
   return type == DType::f32 ? memory::data_type::f32 : memory::data_type::bf16;
 }
@@ -176,6 +178,7 @@ void Gemm::multiply(int threads, const Factor& a, const Factor& b, const float* 
                        bias ? 1 : 0};
   auto found = cache_->products.find(key);
   if (found == cache_->products.end()) {
+    if (cache_->products.size() >= kMostProducts) cache_->products.clear();
     found = cache_->products.emplace(key, cache_->prepare(a, b, bias != nullptr, c)).first;
   }
   Product& product = found->second;

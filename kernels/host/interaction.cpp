@@ -32,7 +32,7 @@ struct Shape {
   int64_t pairs() const { return vectors * (vectors - 1) / 2; }
   int64_t features_size() const { return vectors * padded_dim; }
   int64_t transposed_size() const { return padded_dim * padded_vectors; }
-  int64_t gram_size() const { return vectors * padded_vectors; }
+  int64_t gram_size() const { return padded_vectors * padded_vectors; }
   int64_t z_size() const { return whole_lanes(dim + pairs()) + kLanes; }
   int64_t scratch_size() const {
     return whole_lanes(features_size() + std::max(transposed_size(), features_size()) + gram_size() + z_size());
@@ -43,8 +43,8 @@ struct Shape {
 struct Workspace {
   float* features;    // (V, padded D), used when D is not whole vectors
   float* transposed;  // forward: (padded D, padded V); backward: gradients (V, padded D)
-  float* gram;        // (V, padded V)
-  float* z;           // (D + pairs), and kLanes more that may be overwritten
+  float* gram;        // (padded V, padded V)
+  float* z;           // (D + pairs), and kLanes more that may be read and written
 
   Workspace(const Shape& shape, float* memory)
       : features(memory),
@@ -69,6 +69,15 @@ Sample padded_sample(const Shape& shape, const Matrix& features, int64_t sample,
   return {copy, shape.padded_dim};
 }
 
+/// Asks for the vectors of a sample that is to come.
+void prefetch_sample(const Shape& shape, const Matrix& features, int64_t sample) {
+  if (sample * shape.vectors >= features.rows) return;
+  for (int64_t i = 0; i < shape.vectors; ++i) {
+    const float* row = row_of<const float>(features, sample * shape.vectors + i);
+    for (int64_t d = 0; d < shape.dim; d += 16) __builtin_prefetch(row + d);
+  }
+}
+
 void transpose_sample(const Shape& shape, const Sample& f, float* transposed) {
   for (int64_t i = 0; i < shape.vectors; i += kLanes) {
     for (int64_t d = 0; d < shape.dim; d += kLanes) {
@@ -83,14 +92,15 @@ void transpose_sample(const Shape& shape, const Sample& f, float* transposed) {
 }
 
 /// gram = the rows of F F^T; of row i at least the columns below i.
-void gram_matrix(const Shape& shape, const Sample& f, const float* transposed, float* gram) {
+[[gnu::flatten]] void gram_matrix(const Shape& shape, const float* transposed, float* gram) {
   for (int64_t column = 0; column < shape.vectors; column += kLanes) {
     for_row_blocks<13>(column + 1, shape.vectors, [&](int64_t first, auto count) {
       constexpr int kRows = count();
       Lanes sums[kRows] = {};
       for (int64_t d = 0; d < shape.dim; ++d) {
-        const Lanes others = load(transposed + d * shape.padded_vectors + column);
-        unrolled<kRows>([&](int r) { sums[r] += f.data[(first + r) * f.stride + d] * others; });
+        const float* values = transposed + d * shape.padded_vectors;
+        const Lanes others = load(values + column);
+        unrolled<kRows>([&](int r) { sums[r] += values[first + r] * others; });
       }
       unrolled<kRows>([&](int r) { store(gram + (first + r) * shape.padded_vectors + column, sums[r]); });
     });
@@ -108,23 +118,33 @@ void pack_triangle(const Shape& shape, const Sample& f, const float* gram, float
   }
 }
 
-/// gram = the symmetric matrix whose lower triangle is `pairs`, zero on the diagonal.
+/// gram = the symmetric matrix whose lower triangle is `pairs`, zero on the diagonal. Squares of kLanes x kLanes below
+/// the diagonal are transposed to their places above it; on the diagonal a square is added to its transpose. Reads up
+/// to kLanes beyond the pairs.
 void unpack_triangle(const Shape& shape, const float* pairs, float* gram) {
   const int64_t stride = shape.padded_vectors;
-  for (int64_t i = 0; i < shape.vectors; ++i) {
-    for (int64_t j = 0; j < i; ++j) {
-      gram[i * stride + j] = pairs[j];
-      gram[j * stride + i] = pairs[j];
+  for (int64_t top = 0; top < shape.vectors; top += kLanes) {
+    for (int64_t left = 0; left <= top; left += kLanes) {
+      Lanes below[kLanes], above[kLanes];
+      for (int r = 0; r < kLanes; ++r) {
+        const int64_t i = top + r;
+        below[r] =
+            i < shape.vectors && left < i ? first_lanes(load(pairs + i * (i - 1) / 2 + left), i - left) : Lanes{};
+        above[r] = below[r];
+      }
+      transpose(above);
+      for (int r = 0; r < kLanes; ++r) {
+        store(gram + (top + r) * stride + left, left == top ? below[r] + above[r] : below[r]);
+        if (left < top) store(gram + (left + r) * stride + top, above[r]);
+      }
     }
-    gram[i * stride + i] = 0.0f;
-    pairs += i;
   }
 }
 
 /// Columns [column, column + Vectors * kLanes) of dF = G F; store_row(i) is where row i goes.
 template <int Vectors, int Rows, class StoreRow>
-void multiply_columns(const Shape& shape, const Sample& f, const float* gram, int64_t column,
-                      const StoreRow& store_row) {
+[[gnu::flatten]] void multiply_columns(const Shape& shape, const Sample& f, const float* gram, int64_t column,
+                                       const StoreRow& store_row) {
   for_row_blocks<Rows>(0, shape.vectors, [&](int64_t first, auto count) {
     constexpr int kRows = count();
     Lanes sums[kRows][Vectors] = {};
@@ -132,7 +152,7 @@ void multiply_columns(const Shape& shape, const Sample& f, const float* gram, in
       Lanes values[Vectors];
       unrolled<Vectors>([&](int v) { values[v] = load(f.data + j * f.stride + column + v * kLanes); });
       unrolled<kRows>([&](int r) {
-        const float gradient = gram[(first + r) * shape.padded_vectors + j];
+        const float gradient = gram[j * shape.padded_vectors + first + r];  // symmetric: row j is column j
         unrolled<Vectors>([&](int v) { sums[r][v] += gradient * values[v]; });
       });
     }
@@ -180,7 +200,8 @@ void HostBackend::interaction_forward(Stream& stream, const Matrix& features, in
       for (int64_t s = part_begin(z.rows, part, parts); s < part_begin(z.rows, part + 1, parts); ++s) {
         const Sample f = padded_sample(shape, features, s, work.features);
         transpose_sample(shape, f, work.transposed);
-        gram_matrix(shape, f, work.transposed, work.gram);
+        prefetch_sample(shape, features, s + 1);
+        gram_matrix(shape, work.transposed, work.gram);
         pack_triangle(shape, f, work.gram, work.z);
         Z* out = row_of<Z>(z, s);
 #pragma omp simd
@@ -211,6 +232,7 @@ void HostBackend::interaction_backward(Stream& stream, const Matrix& features, i
       const Dz* gradient = row_of<const Dz>(dz, s);
 #pragma omp simd
       for (int64_t i = 0; i < dz.cols; ++i) work.z[i] = to_float(gradient[i]);
+      prefetch_sample(shape, features, s + 1);
       unpack_triangle(shape, work.z + shape.dim, work.gram);
       const auto bag_row = [&](int64_t i) { return row_of<float>(dbags, (i - 1) * b + s); };
       multiply_features(shape, f, work.gram, [&](int64_t i) {

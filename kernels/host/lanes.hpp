@@ -24,6 +24,14 @@ inline void store(float* to, Lanes value) {
   *reinterpret_cast<UnalignedLanes*>(to) = value;
 }
 
+/// The first `count` lanes of value (all, none: also beyond the width), zeros behind them.
+inline Lanes first_lanes(Lanes value, int64_t count) {
+  using Numbers = int32_t __attribute__((vector_size(kLanes * 4)));
+  Numbers lane;
+  for (int i = 0; i < kLanes; ++i) lane[i] = i;
+  return lane < static_cast<int32_t>(count) ? value : Lanes{};
+}
+
 /// n rounded up to whole vectors.
 constexpr int64_t whole_lanes(int64_t n) {
   return (n + kLanes - 1) / kLanes * kLanes;
