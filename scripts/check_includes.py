@@ -9,7 +9,7 @@ import re
 import sys
 
 # Folder -> folders of ours it may include besides itself. base <- {placement, data, comm, kernels} <- {exchange, embedding, model}
-# <- train <- config <- apps; exchange may use embedding, and everybody above may use the options of those below.
+# <- config <- train <- apps; exchange may use embedding, and everybody above may use the options of those below.
 LOW = {"lib/base"}
 MIDDLE = LOW | {"lib/placement", "lib/data", "lib/comm", "kernels"}
 HIGH = MIDDLE | {"lib/embedding", "lib/exchange", "lib/model"}
@@ -24,8 +24,8 @@ ALLOWED = {
     "lib/embedding": MIDDLE,
     "lib/model": MIDDLE,
     "lib/exchange": MIDDLE | {"lib/embedding"},
-    "lib/train": HIGH,
-    "lib/config": HIGH | {"lib/train"},
+    "lib/config": HIGH,
+    "lib/train": HIGH | {"lib/config"},
     "apps": HIGH | {"lib/train", "lib/config", "kernels/host"},
     "test": HIGH | {"lib/train", "lib/config", "kernels/host", "kernels/cuda", "apps"},
 }

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "train/options.hpp"
+#include "config/options.hpp"
 
 namespace sparrow {
 

@@ -23,7 +23,7 @@
 #include "kernels/backend.hpp"
 #include "model/dlrm.hpp"
 #include "train/ledger.hpp"
-#include "train/options.hpp"
+#include "config/options.hpp"
 
 namespace sparrow {
 

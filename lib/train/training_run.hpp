@@ -1,7 +1,7 @@
 // A whole training run: opens the data, builds the trainer, goes through the passes, reports, evaluates, saves.
 #pragma once
 
-#include "train/options.hpp"
+#include "config/options.hpp"
 #include "train/report.hpp"
 #include "train/training_data.hpp"
 
