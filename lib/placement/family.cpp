@@ -14,12 +14,16 @@ namespace {
 
 /// One coupling row: either seconds of a resource within a step (tau >= 0), or bytes of a store (tau < 0).
 struct CouplingRow {
+  int number = 0;  ///< in PriceBooks
   std::string resource, kind;
   std::vector<std::pair<int, double>> terms;
   double constant = 0;  ///< seconds
   double capacity = 0;  ///< bytes, of memory rows
   int step = -1;        ///< group of rows whose largest counts; -1: memory
 };
+
+constexpr int kCriticalPath = 0;       // number of the row of the critical path
+constexpr int kFirstMemory = 1 << 20;  // numbers of memory rows; those of time rows lie between
 
 /// A way to place a row of a table.
 struct Variant {
@@ -39,7 +43,7 @@ class Family {
  public:
   Family(const CostModel& model, const SolveOptions& options, const FamilyLimits& limits,
          const std::vector<std::vector<double>>& extra_bytes);
-  FamilyResult run();
+  FamilyResult run(const std::vector<PriceBook>& known, double cutoff);
 
  private:
   struct TableVariants {
@@ -48,18 +52,20 @@ class Family {
   };
 
   void make_rows(const std::vector<std::vector<double>>& extra_bytes);
-  void add_time_row(const TimeRow& row, int step);
+  void add_time_row(const TimeRow& row, int step, int number);
+  void find_switches();
+  double bound_from(const PriceBook& book) const;
   void make_variants();
   const Matrix& matrix(int option, Transport transport, const TableShape& shape, double factor);
   void drop_dominated();
   void make_groups();
   BlockProgram program() const;
+  double even_seconds();
   double bound_at(const std::vector<double>& price) const;
   std::vector<double> feasible_prices(std::vector<double> price) const;
   std::vector<std::vector<double>> option_prices(int t, const std::vector<double>& price) const;
   double refine(const std::vector<double>& price, const std::vector<double>& x);
   Placement round(const std::vector<double>& price, const std::vector<double>& x) const;
-  bool step_latency_on(int switch_index) const;
   void report(const std::vector<double>& price, const std::vector<double>& x, FamilyResult& result) const;
 
   size_t rows() const { return rows_.size(); }
@@ -77,44 +83,40 @@ class Family {
   std::map<std::tuple<int, Transport, TableShape, double>, Matrix> matrices_;
   std::vector<TableVariants> tables_;
   std::vector<Group> groups_;
-  double unit_ = 1;  // seconds
-  double lowest_refinable_ = 0;
+  std::vector<bool> switch_on_;  // messages or stores that some option of the family uses
+  double unit_ = 1;              // seconds
 };
 
 Family::Family(const CostModel& model, const SolveOptions& options, const FamilyLimits& limits,
                const std::vector<std::vector<double>>& extra_bytes)
     : model_(model), settings_(options), limits_(limits), options_(family_options(model, options, limits)) {
   if (options_.empty()) return;
+  find_switches();
   make_rows(extra_bytes);
   make_variants();
-  drop_dominated();
-  make_groups();
 }
 
-/// Whether messages of this switch (see timing.cpp) may be sent in this family; the dense parameters' reduction always
-/// is, if there is one.
-bool Family::step_latency_on(int index) const {
-  const int depth = model_.tree().depth(), stage = index % depth + 1;
-  if (limits_.free_latency) return false;
-  const bool pooled =
+/// A switch is on when some option of the family, or the dense parameters, move what it stands for. The sets of
+/// switches that a placement may leave off are families of their own.
+void Family::find_switches() {
+  std::vector<double> moved = model_.base();
+  const bool bags =
       std::any_of(limits_.pooling.begin(), limits_.pooling.end(), [](Pooling p) { return p == Pooling::always; });
-  if (index < depth) return limits_.transport == Transport::staged && limits_.least_level < stage;
-  if (index < 2 * depth) return (limits_.transport == Transport::direct || pooled) && limits_.least_level < stage;
-  if (index < 3 * depth) return model_.workload().dense_bytes > 0 || limits_.most_level >= stage;
-  int slow = index - 3 * depth;
-  for (int d = 0; d < model_.tree().size(); ++d)
-    for (int s = 0; s < static_cast<int>(model_.tree().domain(d).stores.size()); ++s) {
-      if (model_.tree().is_device({d, s})) continue;
-      if (slow-- == 0)
-        return std::find(limits_.slow_sites.begin(), limits_.slow_sites.end(), Site{d, s}) != limits_.slow_sites.end();
+  for (const Option& option : options_)
+    for (Transport transport : {limits_.transport, Transport::pooled}) {
+      if (transport == Transport::pooled && !bags) continue;
+      for (const Coefficient& c : coefficients(model_, option, transport, model_.shape(0)))
+        if (c.value > 0) moved[static_cast<size_t>(c.quantity)] += c.value;
     }
-  return false;
+  for (const auto& quantities : model_.time().switch_quantities)
+    switch_on_.push_back(
+        std::any_of(quantities.begin(), quantities.end(), [&](int q) { return moved[static_cast<size_t>(q)] > 0; }));
 }
 
-void Family::add_time_row(const TimeRow& row, int step) {
-  CouplingRow result{row.resource, row.kind, row.terms, row.constant, 0, step};
+void Family::add_time_row(const TimeRow& row, int step, int number) {
+  CouplingRow result{number, row.resource, row.kind, row.terms, row.constant, 0, step};
   for (const auto& [index, seconds] : row.switch_seconds)
-    if (step_latency_on(index)) result.constant += seconds;
+    if (switch_on_[static_cast<size_t>(index)]) result.constant += seconds;
   for (const auto& [quantity, per_unit] : row.terms)
     result.constant += per_unit * model_.base()[static_cast<size_t>(quantity)];
   rows_.push_back(std::move(result));
@@ -124,27 +126,30 @@ void Family::make_rows(const std::vector<std::vector<double>>& extra_bytes) {
   const TimeModel& time = model_.time();
   const bool overlapped = model_.workload().overlapped;
   std::vector<int> step_of(time.steps.size(), -1);
+  int number = 0;
   for (const TimeRow& row : time.rows) {
+    ++number;
     if (time.steps[static_cast<size_t>(row.step)].critical != overlapped) continue;
     int& step = step_of[static_cast<size_t>(row.step)];
     if (step < 0) step = steps_++;
-    add_time_row(row, step);
+    add_time_row(row, step, number);
   }
   fixed_seconds_ = time.compute_seconds;
   if (overlapped) {
     path_step_ = steps_++;
-    for (const TimeRow& row : time.totals) add_time_row(row, path_step_);
+    for (const TimeRow& row : time.totals) add_time_row(row, path_step_, ++number);
   }
   const Tree& tree = model_.tree();
   for (int d = 0; d < tree.size(); ++d)
     for (int s = 0; s < static_cast<int>(tree.domain(d).stores.size()); ++s) {
       const Site site{d, s};
+      const int memory_number = kFirstMemory + model_.quantities().memory(site);
       const double capacity = model_.capacity(site) - extra_bytes[static_cast<size_t>(d)][static_cast<size_t>(s)];
       const bool used = std::any_of(options_.begin(), options_.end(), [&](const Option& o) {
         return std::find(o.sites.begin(), o.sites.end(), site) != o.sites.end();
       });
       if (used)
-        rows_.push_back({tree.site_name(site),
+        rows_.push_back({memory_number, tree.site_name(site),
                          "memory",
                          {{model_.quantities().memory(site), 1.0}},
                          0,
@@ -478,6 +483,7 @@ void Family::report(const std::vector<double>& price, const std::vector<double>&
   result.quantity_price.assign(static_cast<size_t>(model_.quantities().size()), 0);
   for (size_t k = 0; k < rows(); ++k) {
     const CouplingRow& row = rows_[k];
+    if (price[k] > 0) result.book[row.number] = price[k];
     double base = 0;
     for (const auto& [quantity, per_unit] : row.terms) {
       result.quantity_price[static_cast<size_t>(quantity)] += price[k] * per_unit;
@@ -485,39 +491,48 @@ void Family::report(const std::vector<double>& price, const std::vector<double>&
     }
     by_resource[{row.resource, row.kind}] += row.step < 0 ? price[k] : price[k] * (load[k] * unit_ + base);
   }
+  if (path_step_ >= 0) result.book[kCriticalPath] = price.back();
   for (const auto& [name, seconds] : by_resource)
     if (seconds > 0) result.prices.push_back({name.first, name.second, seconds});
 }
 
-FamilyResult Family::run() {
+/// The Lagrangian at prices found for another family, which lack this one's rows or have others.
+double Family::bound_from(const PriceBook& book) const {
+  std::vector<double> price(rows() + (path_step_ >= 0 ? 1 : 0), 0);
+  for (size_t k = 0; k < rows(); ++k)
+    if (const auto at = book.find(rows_[k].number); at != book.end())
+      price[k] = at->second * (rows_[k].step < 0 ? rows_[k].capacity : 1);
+  if (const auto at = book.find(kCriticalPath); path_step_ >= 0 && at != book.end()) price.back() = at->second;
+  return bound_at(feasible_prices(price));
+}
+
+FamilyResult Family::run(const std::vector<PriceBook>& known, double cutoff) {
   FamilyResult result;
-  if (options_.empty()) return result;
+  if (options_.empty()) {
+    result.bound = kInfinity;
+    return result;
+  }
+  for (const PriceBook& book : known) result.bound = std::max(result.bound, bound_from(book));
+  if (result.bound >= cutoff) return result;
+  drop_dominated();
+  make_groups();
   constexpr int kRounds = 4;
   for (int round = 0; round < kRounds; ++round) {
-    unit_ = 1;
-    const BlockProgram probe = program();
-    double scale = 0;  // the time of an even spread over all options, as the unit of time
-    std::vector<double> load(static_cast<size_t>(probe.rows), 0);
-    for (int c = 0; c < probe.classes(); ++c) {
-      const int first = probe.class_start[static_cast<size_t>(c)], last = probe.class_start[static_cast<size_t>(c) + 1];
-      for (int j = first; j < last; ++j)
-        for (int k = 0; k < probe.rows; ++k) load[static_cast<size_t>(k)] += probe.column(j)[k] / (last - first);
-    }
-    for (size_t k = 0; k < rows(); ++k)
-      if (rows_[k].step >= 0) scale = std::max(scale, load[k] + rows_[k].constant);
-    unit_ = scale > 0 ? scale : 1;
+    unit_ = even_seconds();
     const BlockProgram p = program();
     BlockSolution solution = solve(p);
-    const std::vector<double> price = feasible_prices(solution.price);
-    const double bound = bound_at(price);
+    std::vector<double> price = feasible_prices(solution.price);
+    result.bound = std::max(result.bound, bound_at(price));
     result.relaxed_seconds = solution.objective * unit_ + (path_step_ >= 0 ? 0 : fixed_seconds_);
-    result.bound = std::max(result.bound, bound);
-    if (solution.relative_gap >
-        1e-4) {  // no interior, or no point at all: the caller has checked capacities, so too tight
-      result.feasible = false;
+    result.feasible = solution.relative_gap < 1e-4;
+    if (!result.feasible) {  // prices of memory then grow without bound: follow them, as far as they prove anything
+      for (int i = 0; i < 12; ++i) {
+        for (size_t k = 0; k < rows(); ++k)
+          if (rows_[k].step < 0) price[k] *= 4;
+        result.bound = std::max(result.bound, bound_at(price));
+      }
       return result;
     }
-    result.feasible = true;
     to_vertex(p, solution.x);
     const std::vector<Group> groups = groups_;
     const double lost = refine(price, solution.x);
@@ -532,11 +547,28 @@ FamilyResult Family::run() {
   return result;
 }
 
+/// The longest row when every class is spread evenly over all options: the unit of time of the programme.
+double Family::even_seconds() {
+  unit_ = 1;
+  const BlockProgram p = program();
+  std::vector<double> load(static_cast<size_t>(p.rows), 0);
+  for (int c = 0; c < p.classes(); ++c) {
+    const int first = p.class_start[static_cast<size_t>(c)], last = p.class_start[static_cast<size_t>(c) + 1];
+    for (int j = first; j < last; ++j)
+      for (int k = 0; k < p.rows; ++k) load[static_cast<size_t>(k)] += p.column(j)[k] / (last - first);
+  }
+  double longest = 0;
+  for (size_t k = 0; k < rows(); ++k)
+    if (rows_[k].step >= 0) longest = std::max(longest, load[k] + rows_[k].constant);
+  return longest > 0 ? longest : 1;
+}
+
 }  // namespace
 
 FamilyResult solve_family(const CostModel& model, const SolveOptions& options, const FamilyLimits& limits,
-                          const std::vector<std::vector<double>>& extra_bytes) {
-  return Family(model, options, limits, extra_bytes).run();
+                          const std::vector<std::vector<double>>& extra_bytes, const std::vector<PriceBook>& known,
+                          double cutoff) {
+  return Family(model, options, limits, extra_bytes).run(known, cutoff);
 }
 
 }  // namespace sparrow::placement

@@ -3,6 +3,7 @@
 // rounded to whole rows.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,10 @@ struct FamilyLimits {
       pooled_mass;  ///< per table: mass at which the pairs of pooled vectors are linearised (1: a lower bound)
 };
 
+/// Prices of rows of the time model and of stores, by their number: what one family's programme found bounds other
+/// families too.
+using PriceBook = std::map<int, double>;
+
 struct FamilyPrice {
   std::string resource, kind;
   double seconds = 0;  ///< memory: per byte on every instance; else price * seconds spent
@@ -39,15 +44,17 @@ struct FamilyResult {
   std::vector<double> pooled_mass;  ///< per table: probability mass placed with pooled transport
   std::vector<double> other_mass;   ///< per table: mass that travels otherwise (not local)
   std::vector<FamilyPrice> prices;
+  PriceBook book;
   /// prices of one unit of each quantity: the price of an option for a row is coefficients . features, weighted with
   /// these
   std::vector<double> quantity_price;
 };
 
-/// extra_bytes: taken from each site's capacity, by domain and store, to leave room for rounding. Infeasible: feasible
-/// = false.
+/// extra_bytes: taken from each site's capacity, by domain and store, to leave room for rounding. When the prices of a family solved before
+/// already show that nothing here is faster than `cutoff`, the programme is not solved: feasible = false, and bound says so.
 FamilyResult solve_family(const CostModel& model, const SolveOptions& options, const FamilyLimits& limits,
-                          const std::vector<std::vector<double>>& extra_bytes);
+                          const std::vector<std::vector<double>>& extra_bytes, const std::vector<PriceBook>& known,
+                          double cutoff);
 
 /// The options of a family, in order of (level, sites, reduction).
 std::vector<Option> family_options(const CostModel& model, const SolveOptions& options, const FamilyLimits& limits);

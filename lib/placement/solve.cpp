@@ -81,7 +81,7 @@ std::vector<std::vector<Site>> store_subsets(const Tree& tree) {
     else
       always.push_back(site);
   }
-  std::vector<std::vector<Site>> subsets = {always};
+  std::vector<std::vector<Site>> subsets = {always};  // the largest ends up last
   for (const auto& [name, sites] : by_name) {
     const size_t n = subsets.size();
     for (size_t i = 0; i < n; ++i) {
@@ -89,6 +89,7 @@ std::vector<std::vector<Site>> store_subsets(const Tree& tree) {
       subsets.back().insert(subsets.back().end(), sites.begin(), sites.end());
     }
   }
+  std::reverse(subsets.begin(), subsets.end());
   return subsets;
 }
 
@@ -103,6 +104,9 @@ class Solver {
   FamilyResult rounded(FamilyLimits limits, Solution& solution);
   FamilyResult pooled(const FamilyLimits& limits, Solution& solution);
   double seconds_of(const FamilyResult& result) const { return evaluate(model_, result.placement).seconds; }
+
+  std::vector<PriceBook> known_;
+  double cutoff_ = kInfinity;  // nothing slower is of interest
 
   const CostModel& model_;
   const SolveOptions& options_;
@@ -148,9 +152,12 @@ FamilyResult Solver::rounded(FamilyLimits limits, Solution& solution) {
   double bound = 0;
   constexpr int kAttempts = 8;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    result = solve_family(model_, options_, limits, extra);
-    ++solution.linear_programmes;
-    if (attempt == 0) bound = result.bound;
+    result = solve_family(model_, options_, limits, extra, attempt == 0 ? known_ : std::vector<PriceBook>{}, cutoff_);
+    if (result.relaxed_seconds > 0) ++solution.linear_programmes;
+    if (attempt == 0) {
+      bound = result.bound;
+      if (result.feasible) known_.push_back(result.book);
+    }
     if (!result.feasible) break;
     const bool mixed =
         std::any_of(limits.pooling.begin(), limits.pooling.end(), [](Pooling p) { return p == Pooling::either; });
@@ -237,11 +244,11 @@ void Solver::run(Solution& solution) {
     const bool bags =
         std::any_of(limits.pooling.begin(), limits.pooling.end(), [](Pooling p) { return p == Pooling::either; });
     FamilyResult result = bags ? pooled(limits, solution) : rounded(limits, solution);
-    if (result.bound > 0) bound = std::min(bound, result.bound);
+    bound = std::min(bound, result.bound);
     if (!result.feasible) continue;
     Cost cost = evaluate(model_, result.placement);
     if (cost.seconds >= best) continue;
-    best = cost.seconds;
+    best = cutoff_ = cost.seconds;
     solution.cost = std::move(cost);
     solution.plan = to_plan(model_, result.placement, "optimal");
     solution.relaxed_seconds = result.relaxed_seconds;
