@@ -175,11 +175,12 @@ TEST_CASE("FilesThatCannotBeReadAreErrors") {
 TEST_CASE("AnyBytesEitherParseOrAreAnError") {
   // Mutations of a text with everything in it: never a crash, never another type of exception.
   const std::string good = "a: [1, {b: \"x\\n\"}, 'y']\nc:\n  d: |\n    text\n  - e\n# f\ng: {h: 1e9}\n";
+  const std::string bytes("\0\t\n\r\x1b\x7f\x80\xff \"'#%&()*+,-.0:<>?@[\\]`a{|}~!", 37);
   CHECK_NOTHROW([&] {
     for (size_t i = 0; i < good.size(); ++i) {
-      for (int byte = 0; byte < 256; ++byte) {
+      for (const char byte : bytes) {
         std::string text = good;
-        text[i] = static_cast<char>(byte);
+        text[i] = byte;
         error_of([&] { YamlNode::parse(text, "f"); });
         error_of([&] { YamlNode::parse(text.substr(i), "f"); });
       }
