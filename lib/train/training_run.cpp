@@ -40,7 +40,8 @@ class TrainingRun {
 
  private:
   void restore();
-  void pass(int64_t number, SampleRange range);
+  int64_t samples_to_train() const;
+  void pass(int64_t number);
   void after_step(double loss_sum, int64_t batch_samples);
   void report(int64_t samples);
   void evaluate();
@@ -101,8 +102,7 @@ TrainingRun::TrainingRun(const RunOptions& options, Backend& backend, Comm& comm
       id_of_([this](int table, int64_t position) { return data_.ids.position(table, position); }),
       position_of_([this](int table, int64_t id) { return data_.positions.position(table, id); }),
       trainer_(backend, comm, tables_, hierarchy_, CopyPlan::uniform(tables_, hierarchy_, 0), trainer_options(), id_of_) {
-  const int64_t per_pass = data_.train_range.size();
-  total_samples_ = options_.train.samples > 0 ? options_.train.samples : per_pass * options_.train.epochs;
+  total_samples_ = samples_to_train();
   restore();
   if (comm_.rank() == 0) {
     const std::string path = options_.output.dir + "/metrics.jsonl";
@@ -123,6 +123,15 @@ TrainerOptions TrainingRun::trainer_options() const {
   // A short batch may round the other way, hence one more.
   options.max_samples = part_of_batch(options_.train.global_batch, comm_.rank(), comm_.size(), shares_).size() + 1;
   return options;
+}
+
+/// train.samples, rounded up to whole batches: a run that stops there has seen the batches of any longer run, and can be
+/// continued as one.
+int64_t TrainingRun::samples_to_train() const {
+  const int64_t per_pass = data_.train_range.size(), batch = options_.train.global_batch;
+  if (options_.train.samples == 0) return per_pass * options_.train.epochs;
+  const int64_t whole = options_.train.samples / per_pass * per_pass;
+  return whole + std::min(per_pass, (options_.train.samples - whole + batch - 1) / batch * batch);
 }
 
 void TrainingRun::restore() {
@@ -157,11 +166,7 @@ RunResult TrainingRun::run() {
   const int64_t per_pass = data_.train_range.size();
   result_.samples = position_.samples;
   clock_.restart();
-  while (position_.samples < total_samples_ && !stop_) {
-    const int64_t number = position_.samples / per_pass;
-    const int64_t length = std::min(per_pass, total_samples_ - number * per_pass);
-    pass(number, {data_.train_range.first, data_.train_range.first + length});
-  }
+  while (position_.samples < total_samples_ && !stop_) pass(position_.samples / per_pass);
   if (interval_steps_ > 0) report(position_.samples);
   result_.seconds = clock_.seconds() - paused_;
   if (progress_) progress_->clear();
@@ -178,11 +183,11 @@ RunResult TrainingRun::run() {
   return result_;
 }
 
-void TrainingRun::pass(int64_t number, SampleRange range) {
+void TrainingRun::pass(int64_t number) {
   LoaderOptions options = loader_options(number);
   options.first_batch = (position_.samples - number * data_.train_range.size()) / options_.train.global_batch;
-  Loader loader(data_.train, range, data_.positions, options);
-  while (!stop_) {
+  Loader loader(data_.train, data_.train_range, data_.positions, options);
+  while (!stop_ && position_.samples < total_samples_) {
     const Batch* batch = nullptr;
     {
       Ledger::Booking booking(trainer_.ledger(), Part::data);
