@@ -1,0 +1,60 @@
+// sparrow plan --explain: why a row is where it is.
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.hpp"
+#include "human.hpp"
+#include "plan_report.hpp"
+
+namespace sparrow {
+namespace {
+
+struct Row {
+  size_t table = 0;
+  int64_t position = 0;
+};
+
+Row parse_row(const std::string& text, const placement::Plan& plan) {
+  const size_t colon = text.find(':');
+  const std::string name = text.substr(0, colon);
+  Row row;
+  while (row.table < plan.tables.size() && plan.tables[row.table].name != name) ++row.table;
+  if (row.table == plan.tables.size())
+    fail("--explain: no table '{}'; they are {} to {}", name, plan.tables.front().name, plan.tables.back().name);
+  if (colon == std::string::npos) return row;
+  const std::string number = text.substr(colon + 1);
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), row.position);
+  if (error != std::errc{} || end != number.data() + number.size() || row.position < 0 ||
+      row.position >= plan.tables[row.table].rows)
+    fail("--explain: '{}' is no position of {}: 0 to {}", number, name, plan.tables[row.table].rows - 1);
+  return row;
+}
+
+}  // namespace
+
+std::string explain_text(const PlanRequest& request, const PlanAnswer& answer) {
+  const auto& problem = answer.problem;
+  const auto& solution = answer.solution;
+  const Row row = parse_row(request.explain, solution.plan);
+  const auto& table = problem.workload.tables[row.table];
+  size_t c = 0;
+  for (int64_t end = table.access.rows[0]; end <= row.position; end += table.access.rows[c]) ++c;
+  const placement::Tree tree(problem.topology);
+  const double draws = static_cast<double>(problem.workload.global_batch) * table.lookups;
+  double p = 0;
+  for (const auto& group : table.access.p) p += group[c] / static_cast<double>(table.access.p.size());
+  std::string text = fmt::format(
+      "Row at position {} of {}: {:.4g} of the table's lookups, in a batch with probability {:.4g} (any rank).\n"
+      "Price of each option at the optimum's multipliers (time it adds to an iteration, memory included):\n",
+      with_commas(row.position), table.name, p, placement::touched(p, draws));
+  const auto options = placement::explain(problem.topology, problem.workload, problem.options, solution,
+                                          static_cast<int>(row.table), row.position);
+  for (const auto& option : options)
+    text += fmt::format("  {} {:>10}  {}\n", option.chosen ? "*" : " ", human_seconds(option.seconds), option.option);
+  text += "  * the plan's. Options of equal price share their rows so that no limit is broken.\n";
+  if (solution.plan.strategy != "optimal")
+    text += fmt::format("The best plan is the strategy {}; prices are those of the family.\n", solution.plan.strategy);
+  return text;
+}
+
+}  // namespace sparrow

@@ -1,0 +1,236 @@
+// From a request to a planning problem: access distributions, the model's sizes, the machine; and its solution.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <filesystem>
+
+#include "base/error.hpp"
+#include "data/npy.hpp"
+#include "placement/plan.hpp"
+#include "plan_request.hpp"
+
+namespace sparrow {
+namespace {
+
+using placement::CountBin;
+using placement::TableDistribution;
+
+constexpr int64_t kDenseFeatures = 13;  // of Criteo
+constexpr int64_t kMostTables = 10'000;
+
+std::string counts_file(const std::string& folder, const char* kind, int64_t table) {
+  return (std::filesystem::path(folder) / fmt::format("{}_{:02}.npy", kind, table)).string();
+}
+
+std::vector<CountBin> read_histogram(const std::string& path) {
+  const NpyFile file(path);
+  if (file.columns() != 2) fail("{}: {} columns, 2 expected (count, rows)", path, file.columns());
+  const auto values = file.values<int64_t>();
+  std::vector<CountBin> bins;
+  for (size_t i = 0; i + 1 < values.size(); i += 2) {
+    if (values[i] < 0 || values[i + 1] < 1)
+      fail("{}: group {}: {} rows of count {}", path, i / 2, values[i + 1], values[i]);
+    bins.push_back({values[i], values[i + 1]});
+  }
+  if (bins.empty()) fail("{}: no rows", path);
+  return bins;
+}
+
+/// Streams counts by row in pieces that leave this process's memory again.
+std::vector<CountBin> read_counts(const std::string& path) {
+  constexpr int64_t kPiece = int64_t{1} << 20;  // 8 MiB
+  const NpyFile file(path);
+  if (file.columns() != 1 || file.rows() < 1)
+    fail("{}: shape ({}, {}), one count per row expected", path, file.rows(), file.columns());
+  const auto values = file.values<int64_t>();
+  placement::CountHistogram histogram;
+  const auto byte_of = [&](int64_t row) { return file.data_offset() + row * static_cast<int64_t>(sizeof(int64_t)); };
+  for (int64_t first = 0; first < file.rows(); first += kPiece) {
+    const int64_t last = std::min(first + kPiece, file.rows());
+    file.file().prefetch(byte_of(last), byte_of(std::min(last + kPiece, file.rows())));
+    try {
+      histogram.add(values.subspan(static_cast<size_t>(first), static_cast<size_t>(last - first)));
+    } catch (const Error& error) {
+      fail("{}: {}", path, error.what());
+    }
+    file.file().release(byte_of(first), byte_of(last));
+  }
+  return histogram.bins();
+}
+
+int64_t total_rows(const std::vector<CountBin>& bins) {
+  int64_t rows = 0;
+  for (const CountBin& bin : bins)
+    if (__builtin_add_overflow(rows, bin.rows, &rows)) fail("counts: more rows than 2^63");
+  return rows;
+}
+
+PlanTables load_counts(const PlanRequest& request) {
+  PlanTables tables;
+  for (int64_t t = 0; t < kMostTables; ++t) {
+    const std::string histogram = counts_file(request.counts, "histogram", t),
+                      counts = counts_file(request.counts, "table", t);
+    const bool has_histogram = std::filesystem::exists(histogram);
+    if (!has_histogram && !std::filesystem::exists(counts)) break;
+    const auto bins = has_histogram ? read_histogram(histogram) : read_counts(counts);
+    const std::string& path = has_histogram ? histogram : counts;
+    try {
+      tables.access.push_back(request.sampled ? placement::from_sample(bins, total_rows(bins))
+                                              : placement::from_histogram(bins));
+    } catch (const Error& error) {
+      fail("{}: {}", path, error.what());
+    }
+    tables.names.push_back(fmt::format("table_{:02}", t));
+    tables.lookups.push_back(1);
+  }
+  if (tables.access.empty()) fail("{}: neither histogram_00.npy nor table_00.npy is there", request.counts);
+  return tables;
+}
+
+PlanTables make_tables(const PlanRequest& request) {
+  PlanTables tables;
+  const auto preset = placement::find_preset(request.tables);
+  if (!preset && request.distribution.empty())
+    fail("--tables {}: a list of rows needs --distribution LAW", request.tables);
+  std::optional<placement::Law> law;
+  if (!request.distribution.empty()) law = placement::parse_law(request.distribution);
+  if (preset) {
+    for (const auto& table : *preset) {
+      tables.names.push_back(table.name);
+      tables.access.push_back(law ? placement::from_law(*law, table.rows) : placement::preset_distribution(table));
+      tables.lookups.push_back(request.multi_hot ? static_cast<double>(table.multi_hot) : 1);
+    }
+    return tables;
+  }
+  if (request.multi_hot) fail("--bag-sizes multi-hot: known for criteo-terabyte only; give numbers");
+  for (int64_t rows : placement::parse_table_rows(request.tables)) {
+    tables.names.push_back(fmt::format("T{}", tables.names.size() + 1));
+    tables.access.push_back(placement::from_law(*law, rows));
+    tables.lookups.push_back(1);
+  }
+  return tables;
+}
+
+/// Sizes of the dense part that planning depends on.
+struct DenseModel {
+  double parameters = 0, flops_per_sample = 0, activation_bytes_per_sample = 0;
+};
+
+DenseModel dense_model(const ModelOptions& model, int64_t tables) {
+  DenseModel result;
+  const int64_t dim = model.embedding_dim, vectors = tables + 1;
+  double widths = 0;
+  const auto mlp = [&](int64_t inputs, std::vector<int64_t> layers, int64_t last) {
+    layers.push_back(last);
+    for (int64_t outputs : layers) {
+      const double weights = static_cast<double>(inputs) * static_cast<double>(outputs);
+      result.parameters += weights + static_cast<double>(outputs);
+      result.flops_per_sample += 3 * 2 * weights;  // forward, gradient of inputs, gradient of weights
+      widths += static_cast<double>(outputs);
+      inputs = outputs;
+    }
+  };
+  const int64_t interaction = dim + vectors * (vectors - 1) / 2;
+  mlp(kDenseFeatures, model.bottom, dim);
+  mlp(interaction, model.top, 1);
+  result.flops_per_sample += 3 * static_cast<double>(vectors) * static_cast<double>(tables) * static_cast<double>(dim);
+  // Layers' outputs, the interaction and the vectors that it takes, and the gradients of all of them.
+  result.activation_bytes_per_sample =
+      2 * 4 * (widths + static_cast<double>(interaction) + static_cast<double>(vectors * dim)) + 4 * kDenseFeatures;
+  return result;
+}
+
+placement::Workload make_workload(const PlanRequest& request, const PlanTables& tables) {
+  const int64_t dim = request.model.embedding_dim;
+  std::vector<double> lookups = tables.lookups;
+  if (request.bag_sizes.size() == 1) lookups.assign(lookups.size(), request.bag_sizes[0]);
+  if (request.bag_sizes.size() > 1) lookups = request.bag_sizes;
+  if (lookups.size() != tables.access.size())
+    fail("--bag-sizes: {} numbers for {} tables", lookups.size(), tables.access.size());
+  placement::Workload workload;
+  for (size_t t = 0; t < tables.access.size(); ++t) {
+    placement::Table table;
+    table.name = tables.names[t];
+    table.access = tables.access[t];
+    table.lookups = lookups[t];
+    table.row_bytes = 4 * dim;
+    table.state_bytes = request.optimizer == "sgd" ? 0 : request.optimizer == "adagrad" ? 4 * dim : 4;
+    table.wire_bytes = (request.bf16_wire ? 2 : 4) * dim;
+    workload.tables.push_back(std::move(table));
+  }
+  const DenseModel dense = dense_model(request.model, std::ssize(workload.tables));
+  workload.global_batch = request.batch;
+  workload.dense_bytes = 4 * dense.parameters;
+  workload.flops_per_sample = dense.flops_per_sample;
+  workload.buffer_bytes_per_sample = dense.activation_bytes_per_sample;
+  workload.sized_buffers = true;
+  workload.overlapped = request.overlapped;
+  placement::validate(workload);
+  return workload;
+}
+
+/// Buffers of each rank type, as the checker takes them.
+std::vector<double> reserved_bytes(const placement::Tree& tree, const placement::Cost& cost) {
+  std::vector<double> reserved;
+  for (int rank : tree.at_level(tree.depth())) {
+    reserved.push_back(0);
+    for (const auto& store : cost.stores)
+      if (store.site == placement::Site{rank, 0}) reserved.back() = store.reserved_bytes;
+  }
+  return reserved;
+}
+
+void pick_strategy(const std::string& name, PlanAnswer& result) {
+  const auto strategy = placement::parse_strategy(name);
+  result.plan = result.solution.plan;
+  result.cost = result.solution.cost;
+  if (!strategy) return;
+  for (const auto& other : result.solution.strategies) {
+    if (other.strategy != *strategy) continue;
+    if (!other.cost.infeasible.empty()) fail("strategy {}: {}", name, other.cost.infeasible);
+    if (!other.plan) fail("strategy {}: it has no plan here", name);
+    result.plan = *other.plan;
+    result.cost = other.cost;
+  }
+}
+
+}  // namespace
+
+PlanTables load_plan_tables(const PlanRequest& request) {
+  return request.counts.empty() ? make_tables(request) : load_counts(request);
+}
+
+PlanProblem make_problem(const PlanRequest& request, const PlanTables& tables, const placement::Topology& topology) {
+  PlanProblem problem{topology, make_workload(request, tables), {}};
+  problem.options.combine = request.combine;
+  const placement::Tree tree(topology);
+  for (int rank : tree.at_level(tree.depth())) {
+    auto& domain = problem.topology.domains[static_cast<size_t>(rank)];
+    if (request.device_memory && domain.batch_weight > 0) domain.stores[0].capacity_bytes = *request.device_memory;
+  }
+  if (request.planned_shares) {
+    const auto weights = placement::plan_batch_weights(problem.topology, problem.workload, problem.options);
+    for (size_t i = 0; i < weights.size(); ++i)
+      problem.topology.domains[static_cast<size_t>(tree.at_level(tree.depth())[i])].batch_weight = weights[i];
+  }
+  return problem;
+}
+
+PlanAnswer answer(const PlanRequest& request, const PlanTables& tables, const placement::Topology& topology) {
+  PlanAnswer result{make_problem(request, tables, topology), {}, {}, {}};
+  PlanProblem& problem = result.problem;
+  if (request.optimize_batch) {
+    const int64_t least = std::max<int64_t>(1, request.batch / 16), most = request.batch * 16;
+    auto choice = placement::optimize_batch(problem.topology, problem.workload, least, most, problem.options);
+    problem.workload.global_batch = choice.global_batch;
+    result.solution = std::move(choice.solution);
+  } else {
+    result.solution = placement::solve(problem.topology, problem.workload, problem.options);
+  }
+  pick_strategy(request.strategy, result);
+  const placement::Tree tree(problem.topology);
+  placement::check(result.plan, problem.topology, problem.workload, reserved_bytes(tree, result.cost));
+  return result;
+}
+
+}  // namespace sparrow

@@ -1,0 +1,174 @@
+// The report of a plan for people.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/error.hpp"
+#include "human.hpp"
+#include "placement/strategies.hpp"
+#include "plan_report.hpp"
+
+namespace sparrow {
+namespace {
+
+using placement::Cost;
+using placement::Phase;
+using placement::Tree;
+
+constexpr size_t kMostTablesShown = 40;
+
+std::string heading(const PlanRequest& request, const PlanAnswer& answer, const Tree& tree) {
+  const auto& workload = answer.problem.workload;
+  int64_t rows = 0;
+  double stored = 0;
+  for (const auto& table : workload.tables) {
+    rows += table.access.total_rows();
+    stored += static_cast<double>(table.access.total_rows()) * static_cast<double>(table.row_bytes + table.state_bytes);
+  }
+  const auto& first = workload.tables[0];
+  return fmt::format(
+      "Plan \"{}\" for {}: {} tables, {} rows of {} + {} bytes ({}), batch {} on {} ranks, {} on the wire, {}\n"
+      "All times and bytes are modelled, not measured.\n\n",
+      answer.plan.strategy, tree.topology().name, workload.tables.size(), with_commas(rows), first.row_bytes,
+      first.state_bytes, human_bytes(stored), with_commas(workload.global_batch), with_commas(tree.ranks()),
+      request.bf16_wire ? "bf16" : "fp32", request.overlapped ? "overlapped" : "sequential");
+}
+
+std::string summary(const PlanAnswer& answer, const Tree& tree) {
+  const Cost& cost = answer.cost;
+  const auto& solution = answer.solution;
+  const double sent = row_bytes_sent(answer, cost);
+  std::string text = fmt::format(
+      "  iteration         {:<11} at most the expected time: T takes maxima of expectations\n"
+      "  samples per s     {}\n"
+      "  bound             {:<11} gap {:.2f} %: nothing in the family and no named strategy is faster than this\n"
+      "  bottleneck        {}\n"
+      "  sent by a rank    {:<11} ids {}, rows {}, gradients {}, all-reduce {}; busiest rank {}\n",
+      human_seconds(cost.seconds), human_number(cost.samples_per_second), human_seconds(solution.bound),
+      100 * std::max(0.0, cost.seconds / solution.bound - 1), cost.bottleneck, human_bytes(cost.sent_mean.total()),
+      human_bytes(cost.sent_mean.ids), human_bytes(cost.sent_mean.rows), human_bytes(cost.sent_mean.gradients),
+      human_bytes(cost.sent_mean.allreduce), human_bytes(cost.sent_max.total()));
+  text += fmt::format(
+      "  rows moved        {:<11} {}the floor of {} for any exact synchronous scheme that moves whole rows\n",
+      human_bytes(sent), solution.floor_bytes > 0 ? fmt::format("{:.2f} x ", sent / solution.floor_bytes) : "",
+      human_bytes(solution.floor_bytes));
+  text += fmt::format(
+      "  distinct rows     {:<11} of {} lookups of a rank (mean)\n", human_number(cost.distinct_rows_mean),
+      human_number(static_cast<double>(answer.problem.workload.global_batch) / static_cast<double>(tree.ranks()) *
+                   std::accumulate(answer.problem.workload.tables.begin(), answer.problem.workload.tables.end(), 0.0,
+                                   [](double sum, const auto& t) { return sum + t.lookups; })));
+  text += fmt::format("  grouping error    {:<11} at most, of a class's expected distinct rows\n\n",
+                      fmt::format("{:.2g} %", 100 * solution.grouping_error));
+  return text;
+}
+
+std::string count_cell(double rows) {
+  return rows == 0 ? "-" : with_commas(std::llround(rows));
+}
+
+std::string tables_text(const PlanAnswer& answer, const Tree& tree) {
+  const auto names = place_names(tree);
+  const auto places = places_of(answer);
+  std::string text = fmt::format("Rows by where they live\n  {:<10} {:>13}", "table", "rows");
+  for (auto name = names.rbegin(); name != names.rend(); ++name) text += fmt::format(" {:>13}", *name);
+  text += fmt::format(" {:>13}  {}\n", "fetched", "exchange");
+  const auto line = [&](const std::string& name, const Places& rows, const std::string& transport) {
+    text += fmt::format("  {:<10} {:>13}", name, count_cell(rows.total()));
+    for (size_t l = rows.by_level.size(); l-- > 0;) text += fmt::format(" {:>13}", count_cell(rows.by_level[l]));
+    text += fmt::format(" {:>13}  {}\n", count_cell(rows.fetched), transport);
+  };
+  constexpr const char* kTransports[] = {"staged", "direct", "pooled"};
+  Places rows, lookups;
+  rows.by_level.resize(names.size());
+  lookups.by_level.resize(names.size());
+  double all_lookups = 0;
+  for (size_t t = 0; t < places.size(); ++t) {
+    const auto& plan = answer.plan.tables[t];
+    if (t < kMostTablesShown)
+      line(plan.name, places[t].rows,
+           plan.deduplicated ? kTransports[static_cast<size_t>(plan.transport)] : "every lookup");
+    const double h = answer.problem.workload.tables[t].lookups;
+    for (size_t l = 0; l < names.size(); ++l) {
+      rows.by_level[l] += places[t].rows.by_level[l];
+      lookups.by_level[l] += h * places[t].lookups.by_level[l];
+    }
+    rows.fetched += places[t].rows.fetched;
+    lookups.fetched += h * places[t].lookups.fetched;
+    all_lookups += h * places[t].lookups.total();
+  }
+  if (places.size() > kMostTablesShown) text += fmt::format("  ... {} tables more\n", places.size() - kMostTablesShown);
+  line("all", rows, "");
+  text += fmt::format("  {:<10} {:>13}", "of lookups", "100 %");
+  const auto share = [&](double value) {
+    return fmt::format(" {:>11.2f} %", all_lookups > 0 ? 100 * value / all_lookups : 0);
+  };
+  for (size_t l = names.size(); l-- > 0;) text += share(lookups.by_level[l]);
+  return text + share(lookups.fetched) + "\n\n";
+}
+
+std::string memory_text(const PlanAnswer& answer, const Tree& tree) {
+  std::string text = fmt::format("Memory of one store\n  {:<40} {:>9} {:>10} {:>10} {:>10} {:>7}\n", "store", "stores",
+                                 "rows", "buffers", "capacity", "full");
+  for (const auto& store : answer.cost.stores)
+    text += fmt::format(
+        "  {:<40} {:>9} {:>10} {:>10} {:>10} {:>5.1f} %\n", store.name, with_commas(tree.instances(store.site.domain)),
+        human_bytes(store.used_bytes), human_bytes(store.reserved_bytes), human_bytes(store.capacity_bytes),
+        store.capacity_bytes > 0 ? 100 * (store.used_bytes + store.reserved_bytes) / store.capacity_bytes : 0);
+  return text + "\n";
+}
+
+std::string phases_text(const PlanRequest& request, const Cost& cost) {
+  std::string text =
+      fmt::format("Phases{}\n  {:<34} {:>10} {:>10} {:>14}  {}\n",
+                  request.overlapped ? " (one after the other; overlapped they share the time above)" : "", "phase",
+                  "time", "latency", "sent by a rank", "longest on");
+  for (int p = 0; p < placement::kPhases; ++p) {
+    const auto phase = static_cast<Phase>(p);
+    const double seconds = cost.seconds_by_phase[p], sent = sent_in_phase(cost, phase);
+    if (seconds == 0 && sent == 0) continue;
+    text += fmt::format("  {:<34} {:>10} {:>10} {:>14}\n", phase_name(phase), human_seconds(seconds), "",
+                        sent > 0 ? human_bytes(sent) : "");
+    for (const auto& stage : cost.stages)
+      if (stage.phase == phase && stage.seconds >= 0.002 * cost.seconds)
+        text += fmt::format("    {:<32} {:>10} {:>10} {:>14}  {}\n", stage.name, human_seconds(stage.seconds),
+                            human_seconds(stage.latency_seconds), "", stage.bottleneck);
+  }
+  return text + "\n";
+}
+
+std::string strategies_text(const PlanAnswer& answer) {
+  std::string text = fmt::format("Strategies under the same model\n  {:<12} {:>10} {:>13} {:>13} {:>12}  {}\n",
+                                 "strategy", "iteration", "samples per s", "optimal is", "rows moved", "bottleneck");
+  const auto line = [&](const std::string& name, const Cost& cost) {
+    text += fmt::format("  {:<12} {:>10} {:>13} {:>11.2f} x {:>12}  {}\n", name, human_seconds(cost.seconds),
+                        human_number(cost.samples_per_second), cost.seconds / answer.solution.cost.seconds,
+                        human_bytes(row_bytes_sent(answer, cost)), cost.bottleneck);
+  };
+  line("optimal", answer.solution.cost);
+  for (const auto& other : answer.solution.strategies) {
+    const char* name = placement::strategy_name(other.strategy);
+    if (other.cost.infeasible.empty())
+      line(name, other.cost);
+    else
+      text += fmt::format("  {:<12} does not fit: {}\n", name, other.cost.infeasible);
+  }
+  return text + "\n";
+}
+
+std::string prices_text(const PlanAnswer& answer) {
+  std::string text = "What more would bring (to first order, from the optimum's multipliers)\n";
+  const auto sentences = price_sentences(answer);
+  for (const auto& price : sentences) text += "  " + price.sentence + "\n";
+  if (sentences.empty()) text += "  No limit costs a thousandth of the time.\n";
+  return text;
+}
+
+}  // namespace
+
+std::string plan_text(const PlanRequest& request, const PlanAnswer& answer) {
+  const Tree tree(answer.problem.topology);
+  return heading(request, answer, tree) + summary(answer, tree) + tables_text(answer, tree) +
+         memory_text(answer, tree) + phases_text(request, answer.cost) + strategies_text(answer) + prices_text(answer);
+}
+
+}  // namespace sparrow
