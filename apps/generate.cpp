@@ -39,6 +39,7 @@ cxxopts::Options describe_options() {
   cxxopts::Options options(
       "sparrow generate", "Writes shards with the shape of Criteo Terabyte or Kaggle, or compares shards with them.\n");
   options.custom_help("--out DIR --samples N [OPTION...]   or   --check FILE [FILE...] [--like kaggle]");
+  options.positional_help("");
   auto add = options.add_options();
   add("out", "folder for the shards (with --check: for report.json)", cxxopts::value<std::string>(), "DIR");
   add("samples", "samples in all shards together", cxxopts::value<int64_t>(), "N");

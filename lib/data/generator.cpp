@@ -1,13 +1,13 @@
 #include "data/generator.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
+#include <charconv>
 #include <deque>
 #include <filesystem>
 #include <fstream>
 #include <future>
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <sstream>
 
 #include "base/error.hpp"
@@ -71,12 +71,22 @@ bool shard_is_there(const GenerateOptions& options, int shard) {
 
 /// 12 for "day_12.tsv", "day_12_dense.npy.part", ".day_12.arguments"; -1 for names that no generated file has, such as
 /// Criteo's day_12.
-int shard_of(const std::string& name) {
-  std::smatch match;
-  static const std::regex names(
-      R"((?:\.day_(\d{1,6})\.arguments|day_(\d{1,6})(?:\.tsv|\.tsv\.gz|_(?:dense|sparse|labels)\.npy)(?:\.part)?))");
-  if (!std::regex_match(name, match, names)) return -1;
-  return std::stoi(match[1].matched ? match[1] : match[2]);
+int shard_of(std::string_view name) {
+  const auto accept = [&name](std::string_view prefix) {
+    const bool there = name.starts_with(prefix);
+    if (there) name.remove_prefix(prefix.size());
+    return there;
+  };
+  const bool hidden = accept(".");
+  int shard = -1;
+  if (!accept("day_") || name.starts_with('-')) return -1;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), shard);
+  if (error != std::errc()) return -1;
+  name.remove_prefix(static_cast<size_t>(end - name.data()));
+  if (name.ends_with(".part")) name.remove_suffix(std::string_view(".part").size());
+  if (hidden) return name == ".arguments" ? shard : -1;
+  constexpr std::array<std::string_view, 5> kEndings{".tsv", ".tsv.gz", "_dense.npy", "_sparse.npy", "_labels.npy"};
+  return std::ranges::find(kEndings, name) != kEndings.end() ? shard : -1;
 }
 
 /// Removes what earlier runs left of this part's shards: broken ones, and if allowed those with other arguments. Every
@@ -90,7 +100,8 @@ void clear_other_shards(const GenerateOptions& options, int part, int parts, boo
     if (shard < options.shards && arguments == arguments_of(options).dump()) continue;
     if (arguments.empty()) fail("{} was not written by sparrow generate: name another folder", entry.path().string());
     if (!overwrite)
-      fail("{} was generated with other arguments: allow to overwrite, or name another folder", entry.path().string());
+      fail("{} was generated with other arguments: allow overwriting it (--overwrite), or name another folder",
+           entry.path().string());
     others.push_back(entry.path());
   }
   for (const fs::path& path : others) fs::remove(path);
