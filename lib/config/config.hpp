@@ -1,5 +1,5 @@
-// The configuration of `sparrow train`: one YAML file and overrides become each module's own options. The only parser of configurations.
-// configs/reference.yaml shows every key with its default.
+// The configuration of `sparrow train`: one YAML file and overrides become each module's own options. The only parser
+// of configurations. configs/reference.yaml shows every key with its default.
 #pragma once
 
 #include <string>
@@ -11,9 +11,10 @@ namespace sparrow {
 
 using Config = RunOptions;
 
-/// The configuration in the file at `path`, with overrides ("train.seed=2", the value in YAML; the last one of a key counts) in place of its
-/// values. Keys that are nowhere keep their defaults. Throws Error that names the file and line (or "--set a.b=value") and the key for: what
-/// is not YAML, an unknown key, a wrong type, an impossible value, and a value that is not available yet (availability.hpp).
+/// The configuration in the file at `path`, with overrides ("train.seed=2", the value in YAML; the last one of a key
+/// counts) in place of its values. Keys that are nowhere keep their defaults. Throws Error that names the file and line
+/// (or "--set a.b=value") and the key for: what is not YAML, an unknown key, a wrong type, an impossible value, and a
+/// value that is not available yet (availability.hpp).
 Config load_config(const std::string& path, const std::vector<std::string>& overrides = {});
 
 /// The same from a text; `name` stands for the file in messages.

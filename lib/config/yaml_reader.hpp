@@ -1,16 +1,17 @@
-// Reading YAML strictly: every value is asked for by name and type, every fault names the file, the line and the key, and keys that nobody asked
-// for are errors. For configurations and topologies, small files written by people; nothing outside lib/config reads YAML.
+// Reading YAML strictly: every value is asked for by name and type, every fault names the file, the line and the key,
+// and keys that nobody asked for are errors. For configurations and topologies, small files written by people; nothing
+// outside lib/config reads YAML.
 //
-// The YAML taken is what people write in such files: one document of maps, lists and scalars. Refused, each with a clear Error: duplicate keys, keys
-// that are not plain words, anchors and aliases, tags, several documents, tabs in the indentation, control characters, more than kDeepest
-// levels, more than kMostBytes.
+// The YAML taken is what people write in such files: one document of maps, lists and scalars. Refused, each with a
+// clear Error: duplicate keys, keys that are not plain words, anchors and aliases, tags, several documents, tabs in the
+// indentation, control characters, more than kDeepest levels, more than kMostBytes.
 //
 //   const YamlNode root = YamlNode::load("net.yaml");
 //   YamlMap map = root.map();
-//   const int64_t ranks = map.at("ranks").integer(1, 1 << 20);        // net.yaml:3: ranks: 0 is less than 1
+//   const int64_t ranks = map.at("ranks").integer(1, 1 << 20);    // net.yaml:3: ranks: 0 is less than 1
 //   if (const auto name = map.find("name")) title = name->text();
-//   for (const YamlNode& level : map.at("levels").items()) ...        // net.yaml:7: levels[2].rate: ...
-//   map.finish();                                                     // net.yaml:9: rnaks: unknown key; did you mean ranks?
+//   for (const YamlNode& level : map.at("levels").items()) ...    // net.yaml:7: levels[2].rate: ...
+//   map.finish();                                                 // net.yaml:9: rnaks: unknown key; did you mean ranks?
 #pragma once
 
 #include <cstdint>
@@ -42,8 +43,8 @@ class YamlNode {
   static YamlNode load(const std::string& path);
   /// The root of a text's document; `name` stands for the file in messages.
   static YamlNode parse(std::string_view text, const std::string& name);
-  /// The same document with "a.b=value" in it, value being YAML (nothing: an empty text). Maps on the way are made where they are missing. Faults of
-  /// such a value name "--set a.b=value" instead of a file and line.
+  /// The same document with "a.b=value" in it, value being YAML (nothing: an empty text). Maps on the way are made
+  /// where they are missing. Faults of such a value name "--set a.b=value" instead of a file and line.
   YamlNode with(const std::string& assignment) const;
 
   const std::string& path() const { return path_; }  ///< "optimizer.dense.lr", "data.max_rows[3]"; "" for the root
@@ -53,7 +54,8 @@ class YamlNode {
   bool is_list() const;
   bool is_scalar() const;
 
-  // Typed values. Each throws Error when the node is not of that type or out of range. A key without a value has no type at all.
+  // Typed values. Each throws Error when the node is not of that type or out of range. A key without a value has no
+  // type at all.
 
   std::string text() const;  ///< any scalar as it is written, quotes removed
   /// Digits, or a number with an exponent that is whole (1e9). Quoted numbers are text.
@@ -62,11 +64,12 @@ class YamlNode {
   double real(double least = std::numeric_limits<double>::lowest(),
               double most = std::numeric_limits<double>::max()) const;  ///< finite
   bool boolean() const;                                                 ///< true or false
-  /// More than 0, at most 2^60: 4096, 1e9, 512MiB, 1.5GiB, 16GB. Units B, KiB MiB GiB TiB (1024) and kB KB MB GB TB (1000).
+  /// More than 0, at most 2^60: 4096, 1e9, 512MiB, 1.5GiB, 16GB. Units B, KiB MiB GiB TiB (1024) and kB KB MB GB TB
+  /// (1000).
   int64_t bytes() const;
   /// One of the words.
   std::string choice(std::initializer_list<std::string_view> words) const;
-  YamlMap map() const;                 ///< a key without a value is an empty map
+  YamlMap map() const;                  ///< a key without a value is an empty map
   std::vector<YamlNode> items() const;  ///< of a list
 
   /// Throws Error "place: path: message".
@@ -77,7 +80,8 @@ class YamlNode {
 
  private:
   friend class YamlMap;
-  YamlNode(std::shared_ptr<const YamlValue> value, std::string path) : value_(std::move(value)), path_(std::move(path)) {}
+  YamlNode(std::shared_ptr<const YamlValue> value, std::string path)
+      : value_(std::move(value)), path_(std::move(path)) {}
   [[noreturn]] void fail_with(const std::string& message) const;
   const std::string& scalar(const char* wanted) const;
 
@@ -104,7 +108,8 @@ class YamlMap {
   std::set<std::string> asked_;
 };
 
-/// The word nearest to `word` when it is near enough to be meant (edits: insert, delete, replace, swap neighbours), else "".
+/// The word nearest to `word` when it is near enough to be meant (edits: insert, delete, replace, swap neighbours),
+/// else "".
 std::string nearest_word(std::string_view word, std::span<const std::string> words);
 
 /// "; did you mean X?", or "" when nothing is near.

@@ -32,7 +32,8 @@ struct YamlValue::Entry {
 /// "source:line", or "source" when there are no lines.
 std::string place_of(const YamlValue& value);
 
-/// The document in `text`; null for an empty one. has_lines: whether places name lines. Throws Error "source:line: what is wrong".
+/// The document in `text`; null for an empty one. has_lines: whether places name lines. Throws Error "source:line: what
+/// is wrong".
 std::shared_ptr<const YamlValue> parse_yaml_tree(std::string_view text, const std::string& source, bool has_lines);
 
 }  // namespace sparrow
