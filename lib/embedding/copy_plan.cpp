@@ -11,7 +11,7 @@ CopyOption option_at_level(const Hierarchy& hierarchy, int level, CopyReduction 
 CopyPlan CopyPlan::uniform(const Tables& tables, const Hierarchy& hierarchy, int level, CopyReduction reduction) {
   CopyPlan plan;
   plan.options.push_back(option_at_level(hierarchy, level, reduction));
-  for (int t = 0; t < tables.count(); ++t) plan.tables.push_back({t, -1, {{0, 0}}});
+  for (int t = 0; t < tables.count(); ++t) plan.tables.push_back({CopyTransport::staged, t, -1, {{0, 0}}});
   return plan;
 }
 

@@ -27,7 +27,17 @@ struct CopyInterval {
   int option = 0;
 };
 
+/// How the rows of a table that are not at the rank itself reach its samples.
+enum class CopyTransport : uint8_t {
+  staged,        ///< distinct rows, deduplicated at every level of the hierarchy
+  direct,        ///< distinct rows of the rank, from their holders without proxies
+  pooled,        ///< the holder adds up the rows of a bag that it holds: one vector per (bag, holder) that has any; no
+                 ///< deduplication
+  partial_sums,  ///< likewise from every holder, zeros where it has none: the reduce-scatter of row-wise sharding
+};
+
 struct CopyTable {
+  CopyTransport transport = CopyTransport::staged;
   int64_t offset = 0;
   int64_t holder_slot = -1;             ///< >= 0: the whole table is held by that slot
   std::vector<CopyInterval> intervals;  ///< ascending, the first at position 0

@@ -6,8 +6,8 @@
 
 namespace sparrow {
 
-Directory::Directory(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan, int rank, bool combine)
-    : tables_(tables), hierarchy_(hierarchy), plan_(plan), rank_(rank), combine_(combine) {
+Directory::Directory(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan, int rank)
+    : tables_(tables), hierarchy_(hierarchy), plan_(plan), rank_(rank) {
   SPARROW_CHECK(static_cast<int>(plan.tables.size()) == tables.count(), "the plan has {} tables, the model {}",
                 plan.tables.size(), tables.count());
   for (const CopyOption& option : plan_.options) {
@@ -42,6 +42,7 @@ void Directory::add_interval(int table, const CopyInterval& from, int64_t end) {
   interval.end_key = tables_.first_key(table) + end;
   interval.table = table;
   interval.option = from.option;
+  interval.staged = copies.transport == CopyTransport::staged;
   interval.level = plan_.options[static_cast<size_t>(from.option)].level;
   interval.shift = copies.offset - tables_.first_key(table);
   interval.ring = make_ring(plan_.options[static_cast<size_t>(from.option)], copies.holder_slot);
@@ -89,7 +90,7 @@ int Directory::ask(int stage, int64_t key) const {
   const Interval& interval = intervals_[interval_of(key)];
   if (interval.level > stage) return -1;
   const int held_by = holder(interval, key);
-  if (!combine_) return interval.level == stage ? held_by : rank_;
+  if (!interval.staged) return interval.level == stage ? held_by : rank_;
   if (hierarchy_.domain(stage, held_by) == hierarchy_.domain(stage, rank_)) return held_by;
   const auto& ring = hierarchy_.ring(stage, hierarchy_.domain(stage, rank_));
   return ring[static_cast<uint64_t>(key + interval.shift) % ring.size()];

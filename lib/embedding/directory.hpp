@@ -25,9 +25,8 @@ namespace sparrow {
 class Directory {
  public:
   /// Throws Error if the plan does not cover the tables or names ranks outside a domain. Keeps references to tables and
-  /// hierarchy. combine = false: rows are asked for at their holder directly, at the stage of their copy level (no
-  /// proxies).
-  Directory(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan, int rank, bool combine = true);
+  /// hierarchy.
+  Directory(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan, int rank);
 
   const Tables& tables() const { return tables_; }
   const Hierarchy& hierarchy() const { return hierarchy_; }
@@ -44,6 +43,8 @@ class Directory {
   /// Whom this rank asks at `stage` for a row that it wants on behalf of its own domain at level stage + 1: a rank of
   /// its domain at level `stage` (perhaps itself), or -1 when there is nothing to ask (the copy level is below this
   /// stage: the row is here).
+  /// Tables without staged transport have no proxies: their rows are asked for at the stage of their copy level, of the
+  /// holder.
   int ask(int stage, int64_t key) const;
 
   /// The holder that adds up the row's gradients for `domain` of `level`, which is not below the row's copy level; at
@@ -73,6 +74,7 @@ class Directory {
   struct Interval {
     int64_t first_key, end_key;
     int table, option, level;
+    bool staged;
     int64_t shift;            ///< position + offset = key + shift
     int ring;                 ///< of this rank's domain
     int64_t first_turn_mine;  ///< places of this rank up to the interval's first row, counted from place 0 of turn 0
@@ -88,7 +90,6 @@ class Directory {
   const Hierarchy& hierarchy_;
   CopyPlan plan_;
   int rank_;
-  bool combine_;
   std::vector<Ring> rings_;
   std::vector<Interval> intervals_;
   std::vector<int64_t> first_keys_;

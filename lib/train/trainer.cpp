@@ -42,13 +42,10 @@ Trainer::Trainer(Backend& backend, Comm& comm, const Tables& tables, const Hiera
       options_(options),
       stream_(backend.make_stream()),
       comms_(comm, hierarchy),
-      directory_(tables, hierarchy, plan, comm.rank(), options.combine),
+      directory_(tables, hierarchy, plan, comm.rank()),
       store_(backend, directory_, state_dim(options.optimizer.sparse.kind, tables.dim())),
-      router_(backend, directory_, comms_),
-      rows_(backend, directory_, comms_, store_.rows(), options.wire),
-      copies_(backend, directory_, comms_, comm, options.wire),
-      route_(backend, comms_.sizes()),
-      copy_route_(backend, comms_.sizes()),
+      exchange_(backend, directory_, comms_, comm, store_.rows(), options.wire),
+      route_(backend, comms_, comm.size()),
       model_(backend, *stream_, options.model, tables.count(), options.precision, options.max_samples, options.seed),
       reduce_dense_(backend, comm, hierarchy, model_.parameter_count(), DType::f32),
       dense_state_(backend, Memory::device,
@@ -69,7 +66,7 @@ Trainer::Trainer(Backend& backend, Comm& comm, const Tables& tables, const Hiera
 }
 
 Traffic Trainer::traffic() const {
-  return comm_.traffic() + comms_.traffic() + copies_.traffic() + reduce_dense_.traffic();
+  return comm_.traffic() + comms_.traffic() + exchange_.traffic() + reduce_dense_.traffic();
 }
 
 const float* Trainer::forward(const Batch& batch, bool training) {
@@ -77,17 +74,16 @@ const float* Trainer::forward(const Batch& batch, bool training) {
                 options_.max_samples);
   {
     Ledger::Booking booking(ledger_, Part::ids);
-    router_.build(*stream_, batch, route_);
-    if (training) copies_.build(*stream_, route_, copy_route_);
+    exchange_.build(*stream_, batch, route_, training);
   }
   {
     Ledger::Booking booking(ledger_, Part::rows);
-    rows_.fetch(*stream_, route_);
+    exchange_.fetch(*stream_, route_);
   }
   Ledger::Booking booking(ledger_, Part::compute);
   backend_.copy(*stream_, dense_input_.data(), batch.dense.data(), batch.samples * kCriteoDense * 4);
   backend_.copy(*stream_, labels_.data(), batch.labels.data(), batch.samples * 4);
-  return model_.forward(*stream_, dense_input_.data(), route_.bags, route_.lowest().addresses.data());
+  return model_.forward(*stream_, dense_input_.data(), route_.bags, route_.addresses());
 }
 
 double Trainer::step(const Batch& batch) {
@@ -102,13 +98,13 @@ double Trainer::step(const Batch& batch) {
   }
   {
     Ledger::Booking booking(ledger_, Part::gradients);
-    rows_.return_gradients(*stream_, route_, bag_gradients);
+    exchange_.return_gradients(*stream_, route_, bag_gradients);
     backend_.synchronize(*stream_);
   }
   {
     Ledger::Booking booking(ledger_, Part::allreduce);
     reduce_dense_.sum(*stream_, model_.gradients());
-    copies_.reduce(*stream_, route_, copy_route_);
+    exchange_.reduce_copies(*stream_, route_);
   }
   {
     Ledger::Booking booking(ledger_, Part::update);
@@ -117,17 +113,15 @@ double Trainer::step(const Batch& batch) {
   ++steps_;
   ++ledger_.iterations;
   ledger_.samples += batch.samples;
-  ledger_.lookups += route_.lookups();
-  ledger_.distinct_rows += route_.lowest().count;
+  ledger_.lookups += route_.lookups;
+  ledger_.distinct_rows += route_.rows.lowest().count;
   ledger_.traffic = ledger_.traffic + (traffic() - before);
   return loss_sum_[0];
 }
 
 void Trainer::update(double factor) {
   const OptimizerStep step = at_factor(options_.optimizer.sparse, factor);
-  const RowList& held = route_.lists.front();  // rows with a single copy
-  update_rows(step, {held.slots.data(), held.gradients.data(), held.here});
-  for (const RowUpdate& copied : copies_.updates()) update_rows(step, copied);
+  for (const RowUpdate& rows : exchange_.updates()) update_rows(step, rows);
   backend_.update_dense(*stream_, at_factor(options_.optimizer.dense, factor), model_.values(), model_.gradients(),
                         dense_state_.data(), model_.parameter_count());
   model_.refresh(*stream_);

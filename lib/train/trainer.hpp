@@ -14,16 +14,15 @@
 #include <span>
 
 #include "comm/comm.hpp"
+#include "config/options.hpp"
 #include "data/batch.hpp"
 #include "embedding/directory.hpp"
 #include "embedding/store.hpp"
-#include "exchange/copy_sync.hpp"
-#include "exchange/row_exchange.hpp"
+#include "exchange/embedding_exchange.hpp"
 #include "exchange/staged_all_reduce.hpp"
 #include "kernels/backend.hpp"
 #include "model/dlrm.hpp"
 #include "train/ledger.hpp"
-#include "config/options.hpp"
 
 namespace sparrow {
 
@@ -32,7 +31,6 @@ struct TrainerOptions {
   OptimizerOptions optimizer;
   DType precision = DType::f32;
   DType wire = DType::f32;
-  bool combine = true;  ///< deduplicate at every level of the hierarchy, not only per rank
   uint64_t seed = 1;
   int64_t max_samples = 0;  ///< most samples of this rank in one batch
 };
@@ -80,11 +78,8 @@ class Trainer {
   StageComms comms_;
   Directory directory_;
   Store store_;
-  Router router_;
-  RowExchange rows_;
-  CopySync copies_;
-  Route route_;
-  CopyRoute copy_route_;
+  EmbeddingExchange exchange_;
+  BatchRoute route_;
   Dlrm model_;
   StagedAllReduce reduce_dense_;
   Array<float> dense_state_, dense_input_, labels_;

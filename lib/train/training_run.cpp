@@ -118,7 +118,6 @@ TrainerOptions TrainingRun::trainer_options() const {
   options.optimizer = options_.optimizer;
   options.precision = options_.system.precision;
   options.wire = options_.system.wire;
-  options.combine = options_.placement.combine;
   options.seed = options_.train.seed;
   // A short batch may round the other way, hence one more.
   options.max_samples = part_of_batch(options_.train.global_batch, comm_.rank(), comm_.size(), shares_).size() + 1;

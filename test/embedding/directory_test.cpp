@@ -51,10 +51,10 @@ TEST_CASE("AskingStageByStageEndsAtTheHolder") {
   const Tables& tables = small_tables();
   for (const auto& [name, hierarchy] : hierarchies())
     for (const bool combine : {true, false}) {
-      const CopyPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
+      CopyPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
+      for (CopyTable& table : plan.tables) table.transport = combine ? CopyTransport::staged : CopyTransport::direct;
       std::vector<Directory> directories;
-      for (int rank = 0; rank < hierarchy.ranks(); ++rank)
-        directories.emplace_back(tables, hierarchy, plan, rank, combine);
+      for (int rank = 0; rank < hierarchy.ranks(); ++rank) directories.emplace_back(tables, hierarchy, plan, rank);
       for (int start = 0; start < hierarchy.ranks(); ++start)
         for (int64_t key = 0; key < tables.total_rows(); ++key) {
           INFO(name << " rank " << start << " key " << key << " combine " << combine);

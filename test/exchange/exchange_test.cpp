@@ -6,8 +6,7 @@
 #include <random>
 
 #include "comm/thread_comm.hpp"
-#include "exchange/copy_sync.hpp"
-#include "exchange/row_exchange.hpp"
+#include "exchange/embedding_exchange.hpp"
 #include "test/support/hierarchies.hpp"
 
 using namespace sparrow;
@@ -54,7 +53,6 @@ float gradient_of(int rank, int64_t bag, int64_t element) {
 struct Case {
   const Hierarchy& hierarchy;
   const CopyPlan& plan;
-  bool combine;
   int longest;
   DType wire;
 };
@@ -75,38 +73,41 @@ void check(const Tables& tables, const Case& c) {
   run_ranks(ranks, [&](Comm& comm) {
     const auto backend = make_host_backend(1);
     const auto stream = backend->make_stream();
-    const Directory directory(tables, c.hierarchy, c.plan, comm.rank(), c.combine);
+    const Directory directory(tables, c.hierarchy, c.plan, comm.rank());
     const StageComms comms(comm, c.hierarchy);
     Array<float> values(*backend, Memory::device, directory.slots() * kDim);
     std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
     directory.keys_of_slots(0, keys);
     for (size_t slot = 0; slot < keys.size(); ++slot)
       for (int64_t e = 0; e < kDim; ++e) values[static_cast<int64_t>(slot) * kDim + e] = value_of(keys[slot], e);
-    Router router(*backend, directory, comms);
-    RowExchange exchange(*backend, directory, comms, {values.data(), nullptr, directory.slots(), kDim, 0}, c.wire);
-    Route route(*backend, comms.sizes());
-    CopySync copies(*backend, directory, comms, comm, c.wire);
-    CopyRoute copy_route(*backend, comms.sizes());
+    EmbeddingExchange exchange(*backend, directory, comms, comm, {values.data(), nullptr, directory.slots(), kDim, 0},
+                               c.wire);
+    BatchRoute route(*backend, comms, ranks);
     const RandomBatch& mine = batches[static_cast<size_t>(comm.rank())];
     std::vector<std::string> found;
     for (int round = 0; round < 2; ++round) {  // the second time in used memory
-      router.build(*stream, mine.batch, route);
-      copies.build(*stream, route, copy_route);
+      exchange.build(*stream, mine.batch, route, true);
       exchange.fetch(*stream, route);
-      const RowList& lowest = route.lowest();
       for (int t = 0; t < tables.count(); ++t)
-        for (int64_t l = mine.batch.first_lookup(t); l < mine.batch.first_lookup(t + 1); ++l) {
-          const int64_t key = tables.first_key(t) + mine.positions[static_cast<size_t>(l)];
-          const float* row = lowest.addresses.data()[lowest.row_of_member.data()[l]];
-          for (int64_t e = 0; e < kDim; ++e)
-            if (row[e] != value_of(key, e)) found.push_back("wrong value of key " + std::to_string(key));
+        for (int64_t s = 0; s < mine.batch.samples; ++s) {
+          const int64_t bag = t * mine.batch.samples + s;
+          std::vector<float> pooled(kDim, 0), expected(kDim, 0);
+          const int64_t first = route.bags.offsets ? route.bags.offsets[bag] : bag;
+          const int64_t last = route.bags.offsets ? route.bags.offsets[bag + 1] : bag + 1;
+          for (int64_t l = first; l < last; ++l)
+            for (size_t e = 0; e < kDim; ++e) pooled[e] += route.addresses()[route.bags.row_of_lookup[l]][e];
+          for (int64_t l = mine.offsets[static_cast<size_t>(bag)]; l < mine.offsets[static_cast<size_t>(bag) + 1]; ++l)
+            for (size_t e = 0; e < kDim; ++e)
+              expected[e] +=
+                  value_of(tables.first_key(t) + mine.positions[static_cast<size_t>(l)], static_cast<int64_t>(e));
+          if (pooled != expected) found.push_back("wrong sum of bag " + std::to_string(bag));
         }
       const int64_t bags = mine.batch.samples * tables.count();
       Array<float> gradients(*backend, Memory::device, bags * kDim);
       for (int64_t bag = 0; bag < bags; ++bag)
         for (int64_t e = 0; e < kDim; ++e) gradients[bag * kDim + e] = gradient_of(comm.rank(), bag, e);
       exchange.return_gradients(*stream, route, Matrix::f32(gradients.data(), bags, kDim));
-      copies.reduce(*stream, route, copy_route);
+      exchange.reduce_copies(*stream, route);
     }
     const std::lock_guard lock(mutex);
     problems.insert(problems.end(), found.begin(), found.end());
@@ -114,9 +115,7 @@ void check(const Tables& tables, const Case& c) {
       if (directory.holder(key) != comm.rank()) problems.push_back("a row came to a rank that does not hold it");
       if (!total.emplace(std::pair{key, comm.rank()}, sum).second) problems.push_back("a row is to be updated twice");
     };
-    const RowList& held = route.lists[0];
-    for (int64_t i = 0; i < held.here; ++i) note(held.keys.data()[i], held.gradients.data()[i * kDim + kDim - 1]);
-    for (const RowUpdate& update : copies.updates())
+    for (const RowUpdate& update : exchange.updates())
       for (int64_t i = 0; i < update.count; ++i)
         note(keys[static_cast<size_t>(update.slots[i])], update.gradients[i * kDim + kDim - 1]);
   });
@@ -135,7 +134,7 @@ void check(const Tables& tables, const Case& c) {
   }
   std::map<std::pair<int64_t, int64_t>, float> expected;
   for (int rank = 0; rank < ranks; ++rank) {
-    const Directory directory(tables, c.hierarchy, c.plan, rank, c.combine);
+    const Directory directory(tables, c.hierarchy, c.plan, rank);
     for (const auto& [key, sum] : sums)
       if (directory.holder(key) == rank) expected[{key, rank}] = sum;
   }
@@ -148,27 +147,31 @@ void check(const Tables& tables, const Case& c) {
 
 TEST_CASE("RowsAndGradientsTravelOnEverySystem") {
   std::mt19937 random(5);
-  const Tables tables({1, 4, 60, 200}, kDim);
+  const Tables tables({1, 4, 60, 200, 30}, kDim);
   for (const auto& [name, hierarchy] : hierarchies())
-    for (const bool combine : {true, false})
-      for (const int longest : {1, 4}) {
-        INFO(name << ", combine " << combine << ", bags up to " << longest);
-        const CopyPlan held = CopyPlan::uniform(tables, hierarchy, 0);
-        check(tables, {hierarchy, held, combine, longest, DType::f32});
-        const CopyPlan mixed = random_plan(tables, hierarchy, hierarchy.depth(), random);
-        check(tables, {hierarchy, mixed, combine, longest, DType::f32});
+    for (const int longest : {1, 4})
+      for (const CopyTransport transport :
+           {CopyTransport::staged, CopyTransport::direct, CopyTransport::pooled, CopyTransport::partial_sums}) {
+        INFO(name << ", transport " << static_cast<int>(transport) << ", bags up to " << longest);
+        CopyPlan held = CopyPlan::uniform(tables, hierarchy, 0);
+        for (CopyTable& table : held.tables) table.transport = transport;
+        check(tables, {hierarchy, held, longest, DType::f32});
+        const CopyPlan mixed = random_plan(tables, hierarchy, hierarchy.depth(), random);  // transports mixed too
+        check(tables, {hierarchy, mixed, longest, DType::f32});
       }
 }
 
 TEST_CASE("Bf16OnTheWireKeepsValuesThatFitIt") {
-  const Tables tables({1, 4, 15}, kDim);  // values below 8 * 20 + 3 = 163 are exact in 8 bits of mantissa
+  const Tables tables({1, 4, 10}, kDim);  // values up to 8 * 14 + 2 and sums of two of them below 256: exact in 8 bits
   for (const auto& [name, hierarchy] : hierarchies()) {
     INFO(name);
     for (int level = 0; level <= hierarchy.depth(); ++level)
-      for (const CopyReduction reduction : {CopyReduction::sparse, CopyReduction::dense}) {
-        const CopyPlan plan = CopyPlan::uniform(tables, hierarchy, level, reduction);
-        check(tables, {hierarchy, plan, true, 3, DType::bf16});
-      }
+      for (const CopyReduction reduction : {CopyReduction::sparse, CopyReduction::dense})
+        for (const CopyTransport transport : {CopyTransport::staged, CopyTransport::pooled}) {
+          CopyPlan plan = CopyPlan::uniform(tables, hierarchy, level, reduction);
+          for (CopyTable& table : plan.tables) table.transport = transport;
+          check(tables, {hierarchy, plan, 2, DType::bf16});
+        }
   }
 }
 
@@ -176,16 +179,17 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
   // 2 nodes of 2 ranks, all four want the same 10 rows, all held by node 0's rank 0 or node 1's ranks.
   const Tables tables({40}, kDim);
   const Hierarchy hierarchy({{0, 0, 0, 0}, {0, 0, 1, 1}, {0, 1, 2, 3}});
-  const CopyPlan plan = CopyPlan::uniform(tables, hierarchy, 0);
+  CopyPlan plan = CopyPlan::uniform(tables, hierarchy, 0);
   std::vector<int64_t> positions(40);
   for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int64_t>(i);
   for (const bool combine : {true, false}) {
+    plan.tables[0].transport = combine ? CopyTransport::staged : CopyTransport::direct;
     std::mutex mutex;
     int64_t between_nodes = 0;
     run_ranks(4, [&](Comm& comm) {
       const auto backend = make_host_backend(1);
       const auto stream = backend->make_stream();
-      const Directory directory(tables, hierarchy, plan, comm.rank(), combine);
+      const Directory directory(tables, hierarchy, plan, comm.rank());
       const StageComms comms(comm, hierarchy);
       Array<float> values(*backend, Memory::device, directory.slots() * kDim);
       std::fill_n(values.data(), values.size(), 1.0f);

@@ -42,6 +42,7 @@ inline CopyPlan random_plan(const Tables& tables, const Hierarchy& hierarchy, in
   for (int t = 0; t < tables.count(); ++t) {
     CopyTable table;
     table.offset = static_cast<int64_t>(random() % 100);
+    table.transport = static_cast<CopyTransport>(random() % 4);
     if (random() % 4 == 0) table.holder_slot = 0;
     int64_t first = 0;
     while (first < tables.rows(t)) {

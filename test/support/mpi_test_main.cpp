@@ -1,4 +1,5 @@
-// The main of Catch2 executables that run under mpirun: the worst exit code of all ranks is everybody's; rank 0 reports, others only failures.
+// The main of Catch2 executables that run under mpirun: the worst exit code of all ranks is everybody's; rank 0
+// reports, others only failures.
 #define CATCH_CONFIG_RUNNER
 #include <mpi.h>
 

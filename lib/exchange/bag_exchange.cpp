@@ -1,0 +1,152 @@
+#include "exchange/bag_exchange.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/error.hpp"
+
+namespace sparrow {
+
+BagRoute::BagRoute(Backend& backend, int ranks)
+    : parts(ranks),
+      bag_of_part(backend, Memory::host),
+      vectors(backend, Memory::device),
+      part_offsets(backend, Memory::host),
+      slots(backend, Memory::host),
+      rows(backend),
+      update_slots(backend, Memory::host),
+      gradients(backend, Memory::device) {}
+
+BagExchange::BagExchange(Backend& backend, const Directory& directory, Comm& comm, const RowStore& store, DType wire)
+    : backend_(backend),
+      directory_(directory),
+      comm_(comm),
+      store_(store),
+      wire_(wire),
+      maker_(backend, directory.tables().key_bytes(), 1),
+      row_maker_(backend, directory.tables().key_bytes(), 1),
+      keys_(comm.size()),
+      by_holder_(static_cast<size_t>(comm.size())),
+      row_keys_(backend, Memory::host),
+      part_of_lookup_(backend, Memory::host),
+      sums_(backend, Memory::device),
+      addresses_(backend, Memory::host),
+      send_(backend, Memory::device),
+      recv_(backend, Memory::device) {
+  SPARROW_CHECK(store.slots < std::numeric_limits<int32_t>::max(), "{} rows on one rank are too many to pool",
+                store.slots);
+}
+
+/// Parts of this rank's bags by holder, with the number of lookups in each.
+void BagExchange::order_parts(std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial,
+                              BagRoute& route) {
+  for (auto& list : by_holder_) list.clear();
+  for (const Lookup& lookup : lookups) by_holder_[static_cast<size_t>(directory_.holder(lookup.key))].push_back(lookup);
+  send_keys_.clear();
+  lengths_.clear();
+  const auto bags = static_cast<int32_t>(bag_is_partial.size());
+  int32_t* bag_of_part = route.bag_of_part.reserve(static_cast<int64_t>(by_holder_.size()) * bags);
+  int64_t parts = 0;
+  for (size_t holder = 0; holder < by_holder_.size(); ++holder) {
+    const std::vector<Lookup>& list = by_holder_[holder];
+    const int64_t before = parts;
+    size_t at = 0;
+    for (int32_t bag = 0; bag < bags; ++bag) {
+      size_t length = 0;
+      for (; at < list.size() && list[at].bag == bag; ++at, ++length) send_keys_.push_back(list[at].key);
+      if (length == 0 && !bag_is_partial[static_cast<size_t>(bag)]) continue;
+      SPARROW_CHECK(length <= std::numeric_limits<uint8_t>::max(), "{} lookups of one bag at one holder", length);
+      lengths_.push_back(static_cast<uint8_t>(length));
+      bag_of_part[parts++] = bag;
+    }
+    SPARROW_CHECK(at == list.size());
+    route.parts.asked[holder] = parts - before;
+    keys_.asked[holder] = static_cast<int64_t>(list.size());
+  }
+  route.parts.sum_asked();
+  keys_.sum_asked();
+}
+
+/// Number and lengths of the parts the others have here.
+void BagExchange::exchange_lengths(Stream& stream, BagRoute& route) {
+  const auto peers = static_cast<size_t>(comm_.size());
+  std::vector<int64_t> one(peers, 1), places(peers);
+  for (size_t p = 0; p < peers; ++p) places[p] = static_cast<int64_t>(p);
+  comm_.wait(transfer_.post(stream, comm_, Phase::ids, route.parts.asked.data(), one, places,
+                            route.parts.requested.data(), one, places, 8, true));
+  for (const int64_t n : route.parts.requested)
+    SPARROW_CHECK(n >= 0 && n <= std::numeric_limits<int32_t>::max(), "asked for {} parts", n);
+  route.parts.sum_requested();
+  peer_lengths_.resize(static_cast<size_t>(route.parts.requested_total));
+  comm_.wait(transfer_.post(stream, comm_, Phase::ids, lengths_.data(), route.parts.asked, route.parts.asked_offsets,
+                            peer_lengths_.data(), route.parts.requested, route.parts.requested_offsets, 1, true));
+}
+
+void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial,
+                        BagRoute& route) {
+  order_parts(lookups, bag_is_partial, route);
+  exchange_lengths(stream, route);
+  const auto keys = maker_.exchange_keys(stream, comm_, send_keys_.data(), directory_.tables().total_rows(), keys_);
+  route.lookups = static_cast<int64_t>(keys.size());
+
+  int32_t* offsets = route.part_offsets.reserve(route.parts.requested_total + 1);
+  int64_t sum = 0;
+  for (int64_t part = 0; part < route.parts.requested_total; ++part) {
+    offsets[part] = static_cast<int32_t>(sum);
+    sum += peer_lengths_[static_cast<size_t>(part)];
+  }
+  offsets[route.parts.requested_total] = static_cast<int32_t>(sum);
+  SPARROW_CHECK(sum == route.lookups, "ranks announced {} lookups and sent {}", sum, route.lookups);
+  int32_t* slots = route.slots.reserve(route.lookups);
+  int64_t* row_keys = row_keys_.reserve(route.lookups);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    row_keys[i] = keys[i];
+    slots[i] = static_cast<int32_t>(directory_.slot(keys[i]));
+  }
+  route.slots_by_part = {route.parts.requested_total, offsets, slots};
+
+  const int64_t segments[] = {0, route.lookups};
+  row_maker_.distinct(stream, row_keys, segments, route.rows);
+  row_maker_.arrange(stream, route.rows, nullptr);
+  int64_t* update_slots = route.update_slots.reserve(route.rows.count);
+  for (int64_t i = 0; i < route.rows.count; ++i) update_slots[i] = directory_.slot(route.rows.keys.data()[i]);
+  int32_t* part_of_lookup = part_of_lookup_.reserve(route.lookups);
+  for (int64_t part = 0; part < route.parts.requested_total; ++part)
+    std::fill(part_of_lookup + offsets[part], part_of_lookup + offsets[part + 1], static_cast<int32_t>(part));
+  int32_t* items = route.rows.group_items.data();
+  for (int64_t i = 0; i < route.lookups; ++i) items[i] = part_of_lookup[items[i]];
+}
+
+void BagExchange::fetch(Stream& stream, BagRoute& route) {
+  const int64_t dim = store_.dim, row_bytes = dim * size_of(wire_), asked = route.parts.asked_total;
+  const int64_t requested = route.parts.requested_total;
+  const Matrix sums = Matrix::f32(sums_.reserve(requested * dim), requested, dim);
+  backend_.sum_rows(stream, route.slots_by_part, Matrix::f32(store_.values, store_.slots, dim), sums);
+  void* send = send_.reserve(requested * row_bytes);
+  void* recv = recv_.reserve(asked * row_bytes);
+  backend_.convert(stream, sums, Matrix::of(wire_, send, requested, dim));
+  backend_.synchronize(stream);
+  comm_.wait(transfer_.post(stream, comm_, Phase::rows, send, route.parts.requested, route.parts.requested_offsets,
+                            recv, route.parts.asked, route.parts.asked_offsets, row_bytes, true));
+  backend_.convert(stream, Matrix::of(wire_, recv, asked, dim),
+                   Matrix::f32(route.vectors.reserve(asked * dim), asked, dim));
+}
+
+RowUpdate BagExchange::return_gradients(Stream& stream, BagRoute& route, const Matrix& bag_gradients) {
+  const int64_t dim = store_.dim, row_bytes = dim * size_of(wire_), asked = route.parts.asked_total;
+  const int64_t requested = route.parts.requested_total;
+  const float** addresses = addresses_.reserve(bag_gradients.rows);
+  backend_.address_rows(stream, bag_gradients.f32(), nullptr, bag_gradients.rows, dim, addresses);
+  void* send = send_.reserve(asked * row_bytes);
+  void* recv = recv_.reserve(requested * row_bytes);
+  backend_.pack_rows(stream, addresses, route.bag_of_part.data(), asked, Matrix::of(wire_, send, asked, dim));
+  backend_.synchronize(stream);
+  comm_.wait(transfer_.post(stream, comm_, Phase::gradients, send, route.parts.asked, route.parts.asked_offsets, recv,
+                            route.parts.requested, route.parts.requested_offsets, row_bytes, true));
+  float* gradients = route.gradients.reserve(route.rows.count * dim);
+  backend_.sum_rows(stream, route.rows.groups, Matrix::of(wire_, recv, requested, dim),
+                    Matrix::f32(gradients, route.rows.count, dim));
+  return {route.update_slots.data(), gradients, route.rows.count};
+}
+
+}  // namespace sparrow

@@ -1,0 +1,78 @@
+// Bags pooled where their rows are: a rank sends the keys of its lookups to the holders, each holder adds up what it
+// holds of a bag and sends one vector back; the gradient of the bag goes to each of them. Nothing is deduplicated. This
+// is how table-wise and row-wise sharding move data (TorchRec), and for long bags of cold rows it can be the least
+// there is to move.
+//
+// A **part** is what one holder has of one bag. Example: rank 0 has the bag {5, 8, 2} of a table; rank 0 holds row 8,
+// rank 1 rows 5 and
+// 2. Parts: (bag, rank 0): 8; (bag, rank 1): 5 2. Rank 0 sends keys 5 2 to rank 1, gets the vector row5 + row2, and
+// adds row 8. With partial sums, every holder has a part of every bag, an empty one if it holds none of its rows.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "data/batch.hpp"
+#include "embedding/directory.hpp"
+#include "exchange/copy_sync.hpp"
+#include "exchange/row_list.hpp"
+
+namespace sparrow {
+
+/// Lookups of a batch that are pooled at their holders.
+struct BagRoute {
+  explicit BagRoute(Backend& backend, int ranks);
+  // As the rank that asks:
+  StageCounts parts;  ///< asked: parts of this rank's bags at each holder; requested: parts each rank has here
+  Scratch<int32_t> bag_of_part;  ///< [parts.asked_total], by holder, bags ascending
+  Scratch<float> vectors;        ///< (parts.asked_total, dim), by holder
+  // As holder:
+  int64_t lookups = 0;   ///< requested of this rank
+  Groups slots_by_part;  ///< slots in this rank's store, by requested part
+  Scratch<int32_t> part_offsets, slots;
+  RowList rows;  ///< distinct rows of these lookups; members: lookups
+  Scratch<int64_t> update_slots;
+  Scratch<float> gradients;  ///< (rows.count, dim)
+};
+
+class BagExchange {
+ public:
+  /// comm joins all ranks, numbered as in the hierarchy. store: this rank's rows.
+  BagExchange(Backend& backend, const Directory& directory, Comm& comm, const RowStore& store, DType wire);
+
+  /// One lookup to be pooled at its holder. Lookups come in the order of their bags.
+  struct Lookup {
+    int32_t bag;
+    int64_t key;
+  };
+
+  /// Collective. bag_is_partial: for each bag of this rank, whether every holder has a part of it (partial sums).
+  void build(Stream& stream, std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial, BagRoute& route);
+  /// Collective: route.vectors gets the pooled part vectors.
+  void fetch(Stream& stream, BagRoute& route);
+  /// Collective: bag_gradients (bags, dim). Returns the distinct rows of this rank's store and their gradient sums.
+  RowUpdate return_gradients(Stream& stream, BagRoute& route, const Matrix& bag_gradients);
+
+ private:
+  void order_parts(std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial, BagRoute& route);
+  void exchange_lengths(Stream& stream, BagRoute& route);
+
+  Backend& backend_;
+  const Directory& directory_;
+  Comm& comm_;
+  RowStore store_;
+  DType wire_;
+  RowListMaker maker_, row_maker_;
+  RowTransfer transfer_;
+  StageCounts keys_;  ///< lookups per peer
+  std::vector<std::vector<Lookup>> by_holder_;
+  std::vector<uint8_t> lengths_, peer_lengths_;  ///< lookups per part, to and from the holders
+  std::vector<int64_t> send_keys_;
+  Scratch<int64_t> row_keys_;
+  Scratch<int32_t> part_of_lookup_;
+  Scratch<float> sums_;
+  Scratch<const float*> addresses_;
+  Scratch<std::byte> send_, recv_;
+};
+
+}  // namespace sparrow

@@ -1,0 +1,126 @@
+#include "exchange/embedding_exchange.hpp"
+
+#include <algorithm>
+
+namespace sparrow {
+
+BatchRoute::BatchRoute(Backend& backend, const StageComms& comms, int ranks)
+    : rows(backend, comms.sizes()),
+      copies(backend, comms.sizes()),
+      pooled(backend, ranks),
+      offsets(backend, Memory::host),
+      row_of_lookup(backend, Memory::host),
+      merged_addresses(backend, Memory::host) {}
+
+namespace {
+bool is_pooled(CopyTransport transport) {
+  return transport == CopyTransport::pooled || transport == CopyTransport::partial_sums;
+}
+}  // namespace
+
+EmbeddingExchange::EmbeddingExchange(Backend& backend, const Directory& directory, const StageComms& comms, Comm& world,
+                                     const RowStore& store, DType wire)
+    : backend_(backend),
+      directory_(directory),
+      router_(backend, directory, comms),
+      rows_(backend, directory, comms, store, wire),
+      copies_(backend, directory, comms, world, wire),
+      part_offsets_(backend, Memory::host),
+      part_items_(backend, Memory::host) {
+  const auto& tables = directory.plan().tables;
+  const bool any = std::any_of(tables.begin(), tables.end(), [](const CopyTable& t) { return is_pooled(t.transport); });
+  if (any && comms.count() > 0) pooled_ = std::make_unique<BagExchange>(backend, directory, comms[0], store, wire);
+}
+
+/// Divides the lookups: rows with one copy of a pooled table are pooled at their holder, all others come as rows.
+void EmbeddingExchange::split(const Batch& batch) {
+  const Tables& tables = directory_.tables();
+  const int64_t bags = batch.samples * batch.tables;
+  row_offsets_.assign(1, 0);
+  row_positions_.clear();
+  lookups_.clear();
+  bag_is_partial_.assign(static_cast<size_t>(bags), 0);
+  for (int t = 0; t < batch.tables; ++t) {
+    const CopyTransport transport = directory_.plan().tables[static_cast<size_t>(t)].transport;
+    for (int64_t bag = t * batch.samples; bag < (t + 1) * batch.samples; ++bag) {
+      const auto b = static_cast<size_t>(bag);
+      const int64_t first = batch.offsets.empty() ? bag : batch.offsets[b];
+      const int64_t last = batch.offsets.empty() ? bag + 1 : batch.offsets[b + 1];
+      bag_is_partial_[b] = transport == CopyTransport::partial_sums;
+      for (int64_t l = first; l < last; ++l) {
+        const int64_t position = batch.positions[static_cast<size_t>(l)], key = tables.first_key(t) + position;
+        if (is_pooled(transport) && directory_.level(key) == 0)
+          lookups_.push_back({static_cast<int32_t>(bag), key});
+        else
+          row_positions_.push_back(position);
+      }
+      row_offsets_.push_back(static_cast<int64_t>(row_positions_.size()));
+    }
+  }
+}
+
+void EmbeddingExchange::build(Stream& stream, const Batch& batch, BatchRoute& route, bool training) {
+  updates_.clear();
+  route.lookups = static_cast<int64_t>(batch.positions.size());
+  route.merged = pooled_ != nullptr;
+  if (!pooled_) {
+    router_.build(stream, batch, route.rows);
+    route.bags = route.rows.bags;
+  } else {
+    split(batch);
+    Batch row_batch = batch;
+    row_batch.offsets = row_offsets_;
+    row_batch.positions = row_positions_;
+    router_.build(stream, row_batch, route.rows);
+    pooled_->build(stream, lookups_, bag_is_partial_, route.pooled);
+    merge_bags(stream, route);
+  }
+  if (training) copies_.build(stream, route.rows, route.copies);
+}
+
+void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {
+  const Route& rows = route.rows;
+  const int64_t bags = rows.samples * rows.tables, parts = route.pooled.parts.asked_total;
+  int32_t* part_offsets = part_offsets_.reserve(bags + 1);
+  int32_t* part_items = part_items_.reserve(parts);
+  backend_.group(stream, route.pooled.bag_of_part.data(), parts, bags, part_offsets, part_items);
+  backend_.synchronize(stream);
+  const auto row_lookups = static_cast<int64_t>(row_positions_.size());
+  const auto first_part = static_cast<int32_t>(rows.lists.back().count);
+  int64_t* offsets = route.offsets.reserve(bags + 1);
+  int32_t* row_of_lookup = route.row_of_lookup.reserve(row_lookups + parts);
+  int64_t n = 0;
+  for (int64_t bag = 0; bag < bags; ++bag) {
+    offsets[bag] = n;
+    for (int64_t l = row_offsets_[static_cast<size_t>(bag)]; l < row_offsets_[static_cast<size_t>(bag) + 1]; ++l)
+      row_of_lookup[n++] = rows.lists.back().row_of_member.data()[l];
+    for (int32_t i = part_offsets[bag]; i < part_offsets[bag + 1]; ++i) row_of_lookup[n++] = first_part + part_items[i];
+  }
+  offsets[bags] = n;
+  route.bags = {rows.samples, rows.tables, offsets, row_of_lookup};
+}
+
+void EmbeddingExchange::fetch(Stream& stream, BatchRoute& route) {
+  rows_.fetch(stream, route.rows);
+  if (!pooled_) return;
+  pooled_->fetch(stream, route.pooled);
+  const RowList& list = route.rows.lowest();
+  const int64_t parts = route.pooled.parts.asked_total, dim = directory_.tables().dim();
+  const float** addresses = route.merged_addresses.reserve(list.count + parts);
+  backend_.copy(stream, addresses, list.addresses.data(), list.count * static_cast<int64_t>(sizeof(float*)));
+  backend_.address_rows(stream, route.pooled.vectors.data(), nullptr, parts, dim, addresses + list.count);
+}
+
+void EmbeddingExchange::return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients) {
+  rows_.return_gradients(stream, route.rows, bag_gradients);
+  const RowList& held = route.rows.lists.front();  // rows with a single copy
+  updates_.assign(1, {held.slots.data(), held.gradients.data(), held.here});
+  if (pooled_) updates_.push_back(pooled_->return_gradients(stream, route.pooled, bag_gradients));
+}
+
+void EmbeddingExchange::reduce_copies(Stream& stream, BatchRoute& route) {
+  copies_.reduce(stream, route.rows, route.copies);
+  updates_.insert(updates_.end(), copies_.updates().begin(), copies_.updates().end());
+}
+
+}  // namespace sparrow

@@ -1,0 +1,72 @@
+// Everything between the samples of a rank and the embedding rows of the system: routes, rows, pooled bags, gradients
+// and copies, for any plan. The trainer sees only this.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "exchange/bag_exchange.hpp"
+#include "exchange/copy_sync.hpp"
+#include "exchange/row_exchange.hpp"
+
+namespace sparrow {
+
+/// The route of one batch.
+struct BatchRoute {
+  BatchRoute(Backend& backend, const StageComms& comms, int ranks);
+  Route rows;        ///< lookups whose rows come to the samples
+  CopyRoute copies;  ///< rows with several copies
+  BagRoute pooled;   ///< lookups that are pooled at their holders
+  int64_t lookups = 0;
+  Bags bags;  ///< all bags, in terms of addresses()
+  // Where some tables are pooled, what the model sees is put together here: a bag's rows, then its part vectors.
+  Scratch<int64_t> offsets;
+  Scratch<int32_t> row_of_lookup;
+  Scratch<const float*> merged_addresses;
+  const float* const* addresses() const {
+    return merged ? merged_addresses.data() : rows.lists.back().addresses.data();
+  }
+  bool merged = false;
+};
+
+class EmbeddingExchange {
+ public:
+  /// Collective over world. Everything passed by reference must outlive it. store: this rank's rows in the directory's
+  /// slots.
+  EmbeddingExchange(Backend& backend, const Directory& directory, const StageComms& comms, Comm& world,
+                    const RowStore& store, DType wire);
+
+  /// Collective. Finds the rows of this rank's part of a batch; training: gradients will be returned too.
+  void build(Stream& stream, const Batch& batch, BatchRoute& route, bool training);
+  /// Collective. Afterwards route.bags and route.addresses() say where every row (or pooled part) is.
+  void fetch(Stream& stream, BatchRoute& route);
+  /// Collective. bag_gradients: (bags, dim).
+  void return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients);
+  /// Collective, after return_gradients: sums over copies.
+  void reduce_copies(Stream& stream, BatchRoute& route);
+  /// After reduce_copies: rows to update at this rank, each exactly once; valid until the next build.
+  std::span<const RowUpdate> updates() const { return updates_; }
+
+  /// Bytes that are not counted by the stage communicators.
+  Traffic traffic() const { return copies_.traffic(); }
+
+ private:
+  void split(const Batch& batch);
+  void merge_bags(Stream& stream, BatchRoute& route);
+
+  Backend& backend_;
+  const Directory& directory_;
+  Router router_;
+  RowExchange rows_;
+  CopySync copies_;
+  std::unique_ptr<BagExchange> pooled_;  ///< only if some table is pooled
+  std::vector<RowUpdate> updates_;
+  // The part of a batch that is not pooled, and the part that is:
+  std::vector<int64_t> row_offsets_, row_positions_;
+  std::vector<BagExchange::Lookup> lookups_;
+  std::vector<char> bag_is_partial_;
+  Scratch<int32_t> part_offsets_, part_items_;
+};
+
+}  // namespace sparrow
