@@ -11,7 +11,7 @@
 //   const int64_t ranks = map.at("ranks").integer(1, 1 << 20);    // net.yaml:3: ranks: 0 is less than 1
 //   if (const auto name = map.find("name")) title = name->text();
 //   for (const YamlNode& level : map.at("levels").items()) ...    // net.yaml:7: levels[2].rate: ...
-//   map.finish();                                                 // net.yaml:9: rnaks: unknown key; did you mean ranks?
+//   map.finish();  // net.yaml:9: rnaks: unknown key; did you mean ranks?
 #pragma once
 
 #include <cstdint>
