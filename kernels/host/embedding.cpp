@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "kernels/host/host_backend.hpp"
+#include "kernels/host/lanes.hpp"
 #include "kernels/host/numbers.hpp"
 #include "kernels/host/parallel.hpp"
 
@@ -21,27 +22,28 @@ inline void prefetch(const void* data, int64_t bytes) {
   for (int64_t offset = 0; offset < bytes; offset += kLineBytes) __builtin_prefetch(line + offset);
 }
 
-/// sums[0..n) = row 0 + row 1 + ... of `count` rows; row(i) gives the i-th. A block of the sums at a time stays in
-/// registers.
-template <class Row>
-void sum_of_rows(float* __restrict sums, int64_t n, int64_t count, const Row& row) {
-  constexpr int64_t kBlock = 64;
-  int64_t begin = 0;
-  for (; begin + kBlock <= n; begin += kBlock) {
-    float block[kBlock] = {};
-    for (int64_t i = 0; i < count; ++i) {
-      const auto* values = row(i) + begin;
-#pragma omp simd
-      for (int64_t c = 0; c < kBlock; ++c) block[c] += to_float(values[c]);
-    }
-    std::copy(block, block + kBlock, sums + begin);
-  }
-  if (begin == n) return;
-  std::fill(sums + begin, sums + n, 0.0f);
+/// sums = the first Vectors vectors of row(0) + row(1) + ..., added up in registers.
+template <int Vectors, class Row>
+inline void sum_vectors(float* sums, int64_t count, const Row& row) {
+  Lanes block[Vectors] = {};
   for (int64_t i = 0; i < count; ++i) {
     const auto* values = row(i);
-#pragma omp simd
-    for (int64_t c = begin; c < n; ++c) sums[c] += to_float(values[c]);
+    unrolled<Vectors>([&](int v) { block[v] += load(values + v * kLanes); });
+  }
+  unrolled<Vectors>([&](int v) { store(sums + v * kLanes, block[v]); });
+}
+
+/// sums[0..n) = the sum of `count` rows; row(i) gives the i-th.
+template <class Row>
+[[gnu::flatten]] void sum_of_rows(float* sums, int64_t n, int64_t count, const Row& row) {
+  int64_t begin = 0;
+  const auto row_block = [&](int64_t i) { return row(i) + begin; };
+  for (; begin + 4 * kLanes <= n; begin += 4 * kLanes) sum_vectors<4>(sums + begin, count, row_block);
+  for (; begin + kLanes <= n; begin += kLanes) sum_vectors<1>(sums + begin, count, row_block);
+  for (; begin < n; ++begin) {
+    float sum = 0;
+    for (int64_t i = 0; i < count; ++i) sum += to_float(*row_block(i));
+    sums[begin] = sum;
   }
 }
 
@@ -97,19 +99,23 @@ void HostBackend::pool_bags(Stream&, const Bags& bags, const float* const* rows,
   SPARROW_CHECK(features.type == DType::f32 && features.rows == bags.samples * vectors,
                 "pool_bags: {} samples of {} tables into ({}, {})", bags.samples, bags.tables, features.rows, dim);
   const auto first_lookup = [&](int64_t bag) { return bags.offsets ? bags.offsets[bag] : bag; };
+  const auto row_of_lookup = [&](int64_t lookup) { return rows[bags.row_of_lookup[lookup]]; };
+  const auto prefetch_lookups = [&](int64_t begin, int64_t end) {
+    for (int64_t lookup = begin; lookup < end; ++lookup) prefetch(row_of_lookup(lookup), dim * 4);
+  };
   const auto pool_block = [&](int64_t begin, int64_t end) {
     for (int64_t t = 0; t < bags.tables; ++t) {
-      // The rows of the next table are on their way while this one's are summed.
-      const int64_t next_bag = t + 1 < bags.tables ? (t + 1) * bags.samples + begin : 0;
-      const int64_t next = t + 1 < bags.tables ? first_lookup(next_bag) : 0;
-      const int64_t next_end =
-          t + 1 < bags.tables ? std::min(first_lookup(next_bag + end - begin), next + 4 * kSampleBlock) : 0;
-      for (int64_t l = next; l < next_end; ++l) prefetch(rows[bags.row_of_lookup[l]], dim * 4);
+      const int64_t last_lookup = first_lookup(t * bags.samples + end);
+      if (t + 1 < bags.tables) {  // the first rows of the next table are on their way while this one's are summed
+        const int64_t next = first_lookup((t + 1) * bags.samples + begin);
+        prefetch_lookups(next, std::min(next + kAhead, first_lookup((t + 1) * bags.samples + end)));
+      }
       for (int64_t s = begin; s < end; ++s) {
-        const int64_t bag = t * bags.samples + s;
-        const int32_t* lookups = bags.row_of_lookup + first_lookup(bag);
-        sum_of_rows(row_of<float>(features, s * vectors + 1 + t), dim, first_lookup(bag + 1) - first_lookup(bag),
-                    [&](int64_t i) { return rows[lookups[i]]; });
+        const int64_t first = first_lookup(t * bags.samples + s);
+        const int64_t behind = first_lookup(t * bags.samples + s + 1);
+        prefetch_lookups(std::min(first + kAhead, last_lookup), std::min(behind + kAhead, last_lookup));
+        sum_of_rows(row_of<float>(features, s * vectors + 1 + t), dim, behind - first,
+                    [&](int64_t i) { return row_of_lookup(first + i); });
       }
     }
   };
@@ -141,15 +147,12 @@ void HostBackend::sum_rows(Stream&, const Groups& groups, const Matrix& rows, co
     parallel_parts(parts, [&](int part) {
       const int64_t end = first_group(part + 1);
       for (int64_t g = first_group(part); g < end; ++g) {
-        const int32_t* members = groups.items + groups.offsets[g];
-        const int64_t count = groups.offsets[g + 1] - groups.offsets[g];
-        // Items of the groups that follow lie behind this group's.
-        for (int64_t i = 0; i < count; ++i) {
-          const int64_t ahead = groups.offsets[g] + i + kAhead;
-          if (ahead < items) prefetch(row_of<const T>(rows, groups.items[ahead]), rows.cols * int64_t{sizeof(T)});
-        }
-        sum_of_rows(row_of<float>(out, g), rows.cols, count,
-                    [&](int64_t i) { return row_of<const T>(rows, members[i]); });
+        const int64_t first = groups.offsets[g];
+        sum_of_rows(row_of<float>(out, g), rows.cols, groups.offsets[g + 1] - first, [&](int64_t i) {
+          const int64_t ahead = std::min(first + i + kAhead, items - 1);  // of the groups that follow, at a group's end
+          prefetch(row_of<const T>(rows, groups.items[ahead]), rows.cols * int64_t{sizeof(T)});
+          return row_of<const T>(rows, groups.items[first + i]);
+        });
       }
     });
   });

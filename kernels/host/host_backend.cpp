@@ -21,6 +21,13 @@ constexpr int64_t kGrainBytes = 1 << 16;
 }  // namespace
 
 HostBackend::HostBackend(int threads) : threads_(threads) {
+  // The kernels are compiled for one kind of processor; on a lesser one, say so instead of dying of an illegal
+  // instruction.
+#ifdef __AVX512F__
+  if (!__builtin_cpu_supports("avx512f"))
+    fail("the host kernels are built for AVX-512, which this processor lacks: build with SPARROW_NATIVE=OFF");
+#endif
+  if (!__builtin_cpu_supports("avx2")) fail("the host kernels need AVX2, which this processor lacks");
   SPARROW_CHECK(threads >= 1, "the host backend needs at least one thread, not {}", threads);
 }
 

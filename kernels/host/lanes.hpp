@@ -2,9 +2,12 @@
 // work lane by lane.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <type_traits>
 #include <utility>
+
+#include "kernels/host/numbers.hpp"
 
 namespace sparrow::host {
 
@@ -19,6 +22,11 @@ using UnalignedLanes = float __attribute__((vector_size(kLanes * 4), aligned(4),
 
 inline Lanes load(const float* from) {
   return *reinterpret_cast<const UnalignedLanes*>(from);
+}
+inline Lanes load(const Bf16* from) {
+  using Halves = uint16_t __attribute__((vector_size(kLanes * 2), aligned(2), may_alias));
+  using Words = uint32_t __attribute__((vector_size(kLanes * 4)));
+  return std::bit_cast<Lanes>(__builtin_convertvector(*reinterpret_cast<const Halves*>(from), Words) << 16);
 }
 inline void store(float* to, Lanes value) {
   *reinterpret_cast<UnalignedLanes*>(to) = value;
