@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "data/npy.hpp"
+#include "model/model_size.hpp"
 #include "placement/plan.hpp"
 #include "plan_request.hpp"
 
@@ -15,7 +16,6 @@ namespace {
 using placement::CountBin;
 using placement::TableDistribution;
 
-constexpr int64_t kDenseFeatures = 13;  // of Criteo
 constexpr int64_t kMostTables = 10'000;
 
 std::string counts_file(const std::string& folder, const char* kind, int64_t table) {
@@ -111,35 +111,6 @@ PlanTables make_tables(const PlanRequest& request) {
   return tables;
 }
 
-/// Sizes of the dense part that planning depends on.
-struct DenseModel {
-  double parameters = 0, flops_per_sample = 0, activation_bytes_per_sample = 0;
-};
-
-DenseModel dense_model(const ModelOptions& model, int64_t tables) {
-  DenseModel result;
-  const int64_t dim = model.embedding_dim, vectors = tables + 1;
-  double widths = 0;
-  const auto mlp = [&](int64_t inputs, std::vector<int64_t> layers, int64_t last) {
-    layers.push_back(last);
-    for (int64_t outputs : layers) {
-      const double weights = static_cast<double>(inputs) * static_cast<double>(outputs);
-      result.parameters += weights + static_cast<double>(outputs);
-      result.flops_per_sample += 3 * 2 * weights;  // forward, gradient of inputs, gradient of weights
-      widths += static_cast<double>(outputs);
-      inputs = outputs;
-    }
-  };
-  const int64_t interaction = dim + vectors * (vectors - 1) / 2;
-  mlp(kDenseFeatures, model.bottom, dim);
-  mlp(interaction, model.top, 1);
-  result.flops_per_sample += 3 * static_cast<double>(vectors) * static_cast<double>(tables) * static_cast<double>(dim);
-  // Layers' outputs, the interaction and the vectors that it takes, and the gradients of all of them.
-  result.activation_bytes_per_sample =
-      2 * 4 * (widths + static_cast<double>(interaction) + static_cast<double>(vectors * dim)) + 4 * kDenseFeatures;
-  return result;
-}
-
 placement::Workload make_workload(const PlanRequest& request, const PlanTables& tables) {
   const int64_t dim = request.model.embedding_dim;
   std::vector<double> lookups = tables.lookups;
@@ -158,7 +129,7 @@ placement::Workload make_workload(const PlanRequest& request, const PlanTables& 
     table.wire_bytes = (request.bf16_wire ? 2 : 4) * dim;
     workload.tables.push_back(std::move(table));
   }
-  const DenseModel dense = dense_model(request.model, std::ssize(workload.tables));
+  const ModelSize dense = model_size(request.model, std::ssize(workload.tables));
   workload.global_batch = request.batch;
   workload.dense_bytes = 4 * dense.parameters;
   workload.flops_per_sample = dense.flops_per_sample;

@@ -142,11 +142,4 @@ void Dlrm::loss(Stream& stream, const float* labels, double* loss_sum) {
   backend_.loss(stream, logits_.data(), labels, batch_, 0.0f, Matrix{}, loss_sum);
 }
 
-double Dlrm::flops_per_sample() const {
-  double forward = static_cast<double>(tables_ + 1) * tables_ * static_cast<double>(dim_);
-  for (const DenseParameter& parameter : list_)
-    if (parameter.shape.size() == 2) forward += 2.0 * static_cast<double>(parameter.size());
-  return 3 * forward;
-}
-
 }  // namespace sparrow

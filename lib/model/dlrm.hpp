@@ -59,9 +59,6 @@ class Dlrm {
   /// After forward: the loss alone.
   void loss(Stream& stream, const float* labels, double* loss_sum);
 
-  /// Multiply-adds of one sample, forward and backward; what compute time is measured against.
-  double flops_per_sample() const;
-
  private:
   void add_layers(const std::string& name, int64_t inputs, const std::vector<int64_t>& outputs);
   std::vector<LinearParameters> layers(size_t first, size_t count) const;

@@ -101,7 +101,8 @@ TrainingRun::TrainingRun(const RunOptions& options, Backend& backend, Comm& comm
       shares_(options.train.share_list),
       id_of_([this](int table, int64_t position) { return data_.ids.position(table, position); }),
       position_of_([this](int table, int64_t id) { return data_.positions.position(table, id); }),
-      trainer_(backend, comm, tables_, hierarchy_, CopyPlan::uniform(tables_, hierarchy_, 0), trainer_options(), id_of_) {
+      trainer_(backend, comm, tables_, hierarchy_, CopyPlan::uniform(tables_, hierarchy_, 0), trainer_options(),
+               id_of_) {
   total_samples_ = samples_to_train();
   restore();
   if (comm_.rank() == 0) {
@@ -124,8 +125,8 @@ TrainerOptions TrainingRun::trainer_options() const {
   return options;
 }
 
-/// train.samples, rounded up to whole batches: a run that stops there has seen the batches of any longer run, and can be
-/// continued as one.
+/// train.samples, rounded up to whole batches: a run that stops there has seen the batches of any longer run, and can
+/// be continued as one.
 int64_t TrainingRun::samples_to_train() const {
   const int64_t per_pass = data_.train_range.size(), batch = options_.train.global_batch;
   if (options_.train.samples == 0) return per_pass * options_.train.epochs;

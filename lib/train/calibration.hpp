@@ -1,0 +1,27 @@
+// Measures, in place, the rates that plans are made with: exchanges within and between nodes, the work on rows, the
+// model's arithmetic.
+#pragma once
+
+#include <vector>
+
+#include "comm/comm.hpp"
+#include "kernels/backend.hpp"
+#include "model/options.hpp"
+#include "train/system_shape.hpp"
+
+namespace sparrow {
+
+struct CalibrationOptions {
+  ModelOptions model;
+  int tables = 26;
+  DType precision = DType::f32;
+  int64_t local_batch = 512;  ///< samples of one rank in an iteration
+  OptimizerKind sparse_optimizer = OptimizerKind::rowwise_adagrad;
+};
+
+/// Collective. node_of[rank]: node of every rank. Takes about a second. The slowest rank's figures count, so all ranks
+/// return the same rates, but for memory_bytes, which is the least free memory of any rank's share of its node.
+MachineRates calibrate(Backend& backend, Comm& comm, const std::vector<int>& node_of,
+                       const CalibrationOptions& options);
+
+}  // namespace sparrow

@@ -1,0 +1,223 @@
+#include "train/planning.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "base/error.hpp"
+#include "comm/collectives.hpp"
+#include "config/plan_file.hpp"
+#include "config/topology_file.hpp"
+#include "model/model_size.hpp"
+#include "placement/model.hpp"
+
+namespace sparrow {
+
+namespace {
+
+placement::TableDistribution distribution(const std::vector<CountGroup>& histogram, int64_t rows, bool sampled) {
+  std::vector<placement::CountBin> bins;
+  for (const CountGroup& group : histogram) bins.push_back({group.count, group.rows});
+  return sampled ? placement::from_sample(bins, rows) : placement::from_histogram(bins);
+}
+
+int64_t state_bytes(OptimizerKind kind, int64_t dim) {
+  switch (kind) {
+    case OptimizerKind::sgd:
+      return 0;
+    case OptimizerKind::adagrad:
+      return 4 * dim;
+    case OptimizerKind::rowwise_adagrad:
+      return 4;
+  }
+  fail("unknown optimiser");
+}
+
+}  // namespace
+
+placement::Workload make_workload(const PlanningProblem& problem) {
+  const RunOptions& options = problem.options;
+  const int64_t dim = options.model.embedding_dim;
+  const int64_t total_rows = std::accumulate(problem.shapes.rows.begin(), problem.shapes.rows.end(), int64_t{0});
+  placement::Workload workload;
+  for (int t = 0; t < problem.shapes.tables(); ++t) {
+    placement::Table table;
+    table.name = fmt::format("C{}", t + 1);
+    table.access = distribution(problem.counts.histograms[static_cast<size_t>(t)],
+                                problem.shapes.rows[static_cast<size_t>(t)], problem.counts.sampled);
+    table.lookups = problem.shapes.bag_size(t);
+    table.row_bytes = 4 * dim;
+    table.state_bytes = state_bytes(options.optimizer.sparse.kind, dim);
+    table.wire_bytes = size_of(options.system.wire) * dim;
+    workload.tables.push_back(std::move(table));
+  }
+  const ModelSize size = model_size(options.model, problem.shapes.tables());
+  workload.global_batch = options.train.global_batch;
+  workload.id_bytes = total_rows <= int64_t{1} << 32 ? 4 : 8;
+  workload.dense_bytes = 4 * size.parameters;
+  workload.flops_per_sample = size.flops_per_sample;
+  workload.buffer_bytes_per_sample = size.activation_bytes_per_sample;
+  workload.sized_buffers = true;
+  workload.overlapped = options.system.overlapped;
+  return workload;
+}
+
+namespace {
+
+/// Shares of a list that differ make every rank a type of its own in the launch's topology, so that each can have its
+/// weight.
+void set_weights(placement::Topology& topology, const std::vector<double>& shares, const SystemShape& shape) {
+  for (size_t type = 0; type < topology.domains.size(); ++type) {
+    const auto& instances = shape.instances[type];
+    std::vector<double> weights;
+    for (const auto& ranks : instances)
+      if (ranks.size() == 1 && shape.rank_type[static_cast<size_t>(ranks[0])] == static_cast<int>(type))
+        weights.push_back(shares[static_cast<size_t>(ranks[0])]);
+    if (weights.empty()) continue;
+    if (std::any_of(weights.begin(), weights.end(), [&](double w) { return w != weights[0]; }))
+      fail(
+          "train.batch_shares: ranks of one kind ({}) have different shares; give them different kinds in the topology",
+          topology.domains[type].name);
+    topology.domains[type].batch_weight = weights[0];
+  }
+}
+
+placement::Topology launch_with_rates(Backend& backend, Comm& comm, int node, const RunOptions& options,
+                                      std::vector<int>& leaf_ranks) {
+  std::vector<int> node_of;
+  for (const int64_t of : all_gather(comm, int64_t{node})) node_of.push_back(static_cast<int>(of));
+  CalibrationOptions calibration;
+  calibration.model = options.model;
+  calibration.precision = options.system.precision;
+  calibration.local_batch = std::max<int64_t>(1, options.train.global_batch / comm.size());
+  calibration.sparse_optimizer = options.optimizer.sparse.kind;
+  const MachineRates rates = calibrate(backend, comm, node_of, calibration);
+  return launch_topology(node_of, rates, leaf_ranks);
+}
+
+}  // namespace
+
+SystemShape find_system(Backend& backend, Comm& comm, int node, const RunOptions& options) {
+  std::vector<int> leaf_ranks;
+  placement::Topology topology = options.system.topology == "auto"
+                                     ? launch_with_rates(backend, comm, node, options, leaf_ranks)
+                                     : load_topology(options.system.topology);
+  SystemShape shape = shape_of(topology, comm.size(), leaf_ranks);
+  const std::vector<double>& shares = options.train.share_list;
+  if (!shares.empty()) {
+    if (static_cast<int>(shares.size()) != comm.size())
+      fail("train.batch_shares has {} numbers, this run {} ranks", shares.size(), comm.size());
+    set_weights(topology, shares, shape);
+  } else if (options.train.batch_shares == "equal") {
+    for (placement::Domain& domain : topology.domains) domain.batch_weight = 1;
+  }
+  if (options.system.device_memory > 0)
+    for (const int type : shape.rank_type)
+      topology.domains[static_cast<size_t>(type)].stores.at(0).capacity_bytes = options.system.device_memory;
+  // Rates were measured on all ranks; that all plan with the same numbers must not depend on it.
+  const std::string text = broadcast_string(comm, write_topology(topology), 0);
+  return shape_of(parse_topology(text, "topology of this run"), comm.size(), leaf_ranks);
+}
+
+std::vector<double> batch_shares(const RunOptions& options, const SystemShape& shape) {
+  if (!options.train.share_list.empty()) return options.train.share_list;
+  std::vector<double> shares;
+  for (const int type : shape.rank_type)
+    shares.push_back(shape.topology.domains[static_cast<size_t>(type)].batch_weight);
+  const bool equal = std::all_of(shares.begin(), shares.end(), [&](double s) { return s == shares[0]; });
+  return equal ? std::vector<double>{} : shares;
+}
+
+namespace {
+
+/// Strategies that move no duplicates: each table whole on one rank, or rows by position, but distinct rows alone
+/// travel.
+void deduplicate(placement::Plan& plan, bool combine) {
+  for (placement::TablePlan& table : plan.tables) {
+    table.deduplicated = true;
+    table.partial_sums = false;
+    table.transport = combine ? placement::Transport::staged : placement::Transport::direct;
+  }
+}
+
+PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) {
+  const RunOptions& options = problem.options;
+  const placement::Workload workload = make_workload(problem);
+  const placement::CostModel model(shape.topology, workload);
+  PlannedRun planned;
+  planned.floor_bytes = placement::floor_bytes(model);
+  const auto strategy = placement::parse_strategy(options.placement.strategy);
+  if (!options.placement.plan.empty()) {
+    planned.plan = load_plan(options.placement.plan, shape.topology);
+    planned.predicted = placement::evaluate(model, placement::to_placement(planned.plan, workload));
+  } else if (!strategy) {
+    placement::SolveOptions solve_options;
+    solve_options.combine = options.placement.combine;
+    placement::Solution solution = placement::solve(shape.topology, workload, solve_options);
+    planned.plan = std::move(solution.plan);
+    planned.predicted = std::move(solution.cost);
+    planned.bound = solution.bound;
+    planned.gap = solution.gap;
+  } else {
+    placement::StrategyResult result = placement::evaluate_strategy(model, *strategy);
+    if (!result.plan)
+      fail("placement.strategy {}: {}", options.placement.strategy,
+           result.cost.infeasible.empty() ? "it has no plan on this topology" : result.cost.infeasible);
+    planned.plan = std::move(*result.plan);
+    planned.predicted = std::move(result.cost);
+    const bool undeduplicated = std::any_of(planned.plan.tables.begin(), planned.plan.tables.end(),
+                                            [](const placement::TablePlan& table) { return !table.deduplicated; });
+    if (undeduplicated && options.placement.deduplicate) {
+      deduplicate(planned.plan, options.placement.combine);
+      planned.predicted = placement::evaluate(model, placement::to_placement(planned.plan, workload));
+    }
+  }
+  placement::check(planned.plan, shape.topology, workload);
+  return planned;
+}
+
+}  // namespace
+
+PlannedRun plan_run(Comm& comm, const SystemShape& shape, const PlanningProblem& problem) {
+  PlannedRun planned;
+  std::string text;
+  if (comm.rank() == 0) {
+    planned = solve_here(shape, problem);
+    text = write_plan(planned.plan, shape.topology);
+  }
+  text = broadcast_string(comm, text, 0);
+  if (comm.rank() != 0) planned.plan = parse_plan(text, "plan of rank 0", shape.topology);
+  planned.copies = copy_plan(planned.plan, shape);
+  planned.topology_yaml = write_topology(shape.topology, "The system as a run measured it.");
+  return planned;
+}
+
+std::string describe_plan(const PlannedRun& planned, const SystemShape& shape) {
+  const placement::Tree tree(shape.topology);
+  std::string text =
+      fmt::format("plan {}: {:.3f} ms per iteration expected", planned.plan.strategy, planned.predicted.seconds * 1e3);
+  if (planned.bound > 0)
+    text +=
+        fmt::format(" (no plan of its kind is below {:.3f} ms: gap {:.2f} %)", planned.bound * 1e3, planned.gap * 100);
+  text += fmt::format("; bottleneck {}\n", planned.predicted.bottleneck);
+  std::map<int, int64_t> rows_of;
+  int64_t total = 0;
+  for (const placement::TablePlan& table : planned.plan.tables) {
+    for (const placement::Interval& interval : table.intervals)
+      rows_of[interval.option] += interval.last - interval.first;
+    for (const placement::Exception& exception : table.exceptions) ++rows_of[exception.option];
+    total += table.rows;
+  }
+  for (const auto& [option, rows] : rows_of)
+    text += fmt::format("  {:>12} rows ({:5.1f} %)  {}\n", rows,
+                        100.0 * static_cast<double>(rows) / static_cast<double>(total),
+                        placement::describe(planned.plan.options[static_cast<size_t>(option)], tree));
+  for (const placement::StoreCost& store : planned.predicted.stores)
+    text +=
+        fmt::format("  {}: {:.1f} of {:.1f} MB used\n", store.name, store.used_bytes / 1e6, store.capacity_bytes / 1e6);
+  return text;
+}
+
+}  // namespace sparrow

@@ -1,0 +1,59 @@
+// Plans inside a run: from what was counted and measured to the plan that the run obeys, and what it should cost.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/comm.hpp"
+#include "config/options.hpp"
+#include "data/counts.hpp"
+#include "data/vocabulary.hpp"
+#include "placement/solve.hpp"
+#include "train/calibration.hpp"
+#include "train/system_shape.hpp"
+
+namespace sparrow {
+
+/// How often rows are used: histograms by table of counts over the data, or over a sample of it.
+struct AccessCounts {
+  std::vector<std::vector<CountGroup>> histograms;
+  bool sampled = false;  ///< rows never seen may still come
+};
+
+/// A plan and what the theory says of it.
+struct PlannedRun {
+  placement::Plan plan;
+  CopyPlan copies;
+  placement::Cost predicted;
+  double bound = 0, gap = 0;  ///< of the optimiser; 0 where only a strategy was costed
+  double floor_bytes = 0;     ///< all ranks together
+  std::string topology_yaml;
+};
+
+/// What planning is about.
+struct PlanningProblem {
+  const RunOptions& options;
+  const TableShapes& shapes;
+  const AccessCounts& counts;
+  int ranks = 1;
+};
+
+/// The workload of one iteration of the run.
+placement::Workload make_workload(const PlanningProblem& problem);
+
+/// The topology of the run: that of the file named by system.topology, or the launch itself with measured rates, with
+/// the memory budget and the batch shares of the configuration. Collective; every rank gets the same.
+SystemShape find_system(Backend& backend, Comm& comm, int node, const RunOptions& options);
+
+/// Each rank's share of the global batch, of the configuration or (planned) of the topology.
+std::vector<double> batch_shares(const RunOptions& options, const SystemShape& shape);
+
+/// Solves on rank 0 (or reads placement.plan), sends the plan to all, which check it. Collective. The counts are rank
+/// 0's.
+PlannedRun plan_run(Comm& comm, const SystemShape& shape, const PlanningProblem& problem);
+
+/// A table for people: rows per option and table group, memory, predicted time and bytes.
+std::string describe_plan(const PlannedRun& planned, const SystemShape& shape);
+
+}  // namespace sparrow

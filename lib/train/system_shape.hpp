@@ -1,0 +1,45 @@
+// The system a run is on: the topology that plans are made for, and which rank of the run is which leaf of its tree.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "embedding/copy_plan.hpp"
+#include "embedding/hierarchy.hpp"
+#include "embedding/tables.hpp"
+#include "placement/plan.hpp"
+#include "placement/topology.hpp"
+
+namespace sparrow {
+
+struct SystemShape {
+  placement::Topology topology;
+  Hierarchy hierarchy;
+  std::vector<int> rank_type;  ///< by rank of the run: its domain in the topology
+  /// [type][instance]: ranks below each instance of a domain type, in tree order
+  std::vector<std::vector<std::vector<int>>> instances;
+};
+
+/// leaf_ranks[i]: rank of the run that is leaf i of the tree (in tree order); empty: leaf i is rank i. Throws Error if
+/// their number is not that of the topology's ranks.
+SystemShape shape_of(const placement::Topology& topology, int ranks, std::vector<int> leaf_ranks = {});
+
+/// What one machine of a run can do, measured or assumed.
+struct MachineRates {
+  double network_bytes_per_s = 1e9, network_latency_s = 20e-6,
+         network_overhead_s = 5e-6;                                              ///< of a node, each direction
+  double rank_bytes_per_s = 4e9, rank_latency_s = 5e-6, rank_overhead_s = 1e-6;  ///< of a rank, within a node
+  double flops_per_s = 5e10;
+  double hash_ids_per_s = 5e7, gather_bytes_per_s = 4e9, pack_bytes_per_s = 4e9, update_bytes_per_s = 2e9;
+  int64_t memory_bytes = int64_t{4} << 30;  ///< of a rank, for rows
+};
+
+/// The topology of the launch itself: node_of[rank] of every rank. Nodes of equal size are one domain type; one node:
+/// no level of nodes. `leaf_ranks` receives the ranks in tree order. batch_weight: one per rank, empty: equal.
+placement::Topology launch_topology(const std::vector<int>& node_of, const MachineRates& rates,
+                                    std::vector<int>& leaf_ranks);
+
+/// A plan in terms of this run's ranks. Throws Error for a plan with rows in a slower store than device memory.
+CopyPlan copy_plan(const placement::Plan& plan, const SystemShape& shape);
+
+}  // namespace sparrow
