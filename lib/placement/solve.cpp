@@ -239,26 +239,27 @@ FamilyResult Solver::pooled(const FamilyLimits& limits, Solution& solution) {
 
 void Solver::run(Solution& solution) {
   std::vector<FamilyLimits> all = families();
-  double bound = kInfinity, best = kInfinity;
+  double bound = kInfinity, best = kInfinity, relaxed = kInfinity;
   for (const FamilyLimits& limits : all) {
     const bool bags =
         std::any_of(limits.pooling.begin(), limits.pooling.end(), [](Pooling p) { return p == Pooling::either; });
     FamilyResult result = bags ? pooled(limits, solution) : rounded(limits, solution);
     bound = std::min(bound, result.bound);
     if (!result.feasible) continue;
+    relaxed = std::min(relaxed, result.relaxed_seconds);
     Cost cost = evaluate(model_, result.placement);
     if (cost.seconds >= best) continue;
     best = cutoff_ = cost.seconds;
     solution.cost = std::move(cost);
     solution.plan = to_plan(model_, result.placement, "optimal");
-    solution.relaxed_seconds = result.relaxed_seconds;
     solution.quantity_prices = std::move(result.quantity_price);
     solution.prices.clear();
     for (const FamilyPrice& price : result.prices)
       solution.prices.push_back(
           {price.resource, price.kind, price.kind == "memory" ? price.seconds : price.seconds / 2});
   }
-  solution.bound = bound;
+  solution.bound = std::min(bound, best);  // they meet up to rounding of the last bit
+  solution.relaxed_seconds = std::min(relaxed, best);
 }
 
 }  // namespace

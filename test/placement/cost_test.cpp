@@ -1,0 +1,209 @@
+// Expected bytes against a trace simulation, against exhaustive enumeration, and against worked figures.
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "base/error.hpp"
+#include "simulator.hpp"
+#include "support.hpp"
+
+using namespace sparrow::placement;
+
+namespace {
+
+/// Expected quantities of a placement where table t takes options[t].
+std::vector<double> expected(const CostModel& model, const std::vector<Option>& options, const std::vector<Transport>& transports) {
+  std::vector<double> quantities = model.base();
+  for (int t = 0; t < model.tables(); ++t) {
+    const auto& access = model.table(t).access;
+    double mass = 0;
+    for (size_t c = 0; c < access.classes(); ++c) mass += static_cast<double>(access.rows[c]) * access.p[0][c];
+    const Option& option = options[static_cast<size_t>(t)];
+    const double factor = pooled_pairs(mass, pooled_holders(model.tree(), option), model.table(t).lookups) / mass;
+    for (const Coefficient& k : coefficients(model, option, transports[static_cast<size_t>(t)], model.shape(t), factor))
+      for (size_t c = 0; c < access.classes(); ++c)
+        quantities[static_cast<size_t>(k.quantity)] += k.value * static_cast<double>(access.rows[c]) * model.features_of(t, c)[k.feature];
+  }
+  return quantities;
+}
+
+struct Moments {
+  double sum = 0, squares = 0;
+};
+
+/// Compares every flow of the model with the mean of many simulated iterations.
+void compare(const Topology& topology, const Workload& w, const std::vector<Option>& options, const std::vector<Transport>& transports,
+             uint64_t seed, int trials = 400) {
+  const CostModel model(topology, w);
+  const std::vector<double> quantities = expected(model, options, transports);
+  std::mt19937_64 random(seed);
+  std::map<std::tuple<Flow, int, int, Direction>, Moments> flows;
+  std::map<int, Moments> distinct;
+  Moments all;
+  for (int i = 0; i < trials; ++i) {
+    const Simulated one = simulate(topology, w, options, transports, random);
+    double total = 0;
+    for (const auto& [key, bytes] : one.bytes) {
+      flows[key].sum += bytes;
+      flows[key].squares += bytes * bytes;
+      total += bytes;
+    }
+    all.sum += total;
+    all.squares += total * total;
+    for (const auto& [rank, rows] : one.distinct_rows) {
+      distinct[rank].sum += rows;
+      distinct[rank].squares += rows * rows;
+    }
+  }
+  const auto check_within = [&](const Moments& m, double value, double errors) {
+    const double mean = m.sum / trials, variance = std::max(0.0, m.squares / trials - mean * mean);
+    CAPTURE(mean, value, std::sqrt(variance / trials));
+    // 3 standard errors for the figures named in the contract; single flows are some hundred comparisons: 5.
+    CHECK(std::abs(mean - value) <= errors * std::sqrt(variance / trials) + 1e-9 * value);
+  };
+  double total = 0;
+  for (Flow kind : {Flow::ids, Flow::rows, Flow::gradients, Flow::direct_ids, Flow::direct_rows, Flow::direct_gradients, Flow::up, Flow::down})
+    for (int stage = 1; stage <= model.tree().depth(); ++stage)
+      for (int e = 0; e < model.tree().size(); ++e)
+        for (Direction direction : {Direction::in, Direction::out}) {
+          if (model.tree().level(e) < stage) continue;
+          const double value = quantities[static_cast<size_t>(model.quantities().flow(kind, stage, e, direction))];
+          CAPTURE(static_cast<int>(kind), stage, model.tree().path(e), static_cast<int>(direction));
+          check_within(flows[{kind, stage, e, direction}], value, 5);
+          total += value;
+        }
+  check_within(all, total, 3);
+  for (int r : model.tree().at_level(model.tree().depth())) {
+    bool pooled = false;
+    double rows = 0;
+    for (int t = 0; t < model.tables(); ++t) {
+      pooled = pooled || transports[static_cast<size_t>(t)] == Transport::pooled;
+      for (size_t c = 0; c < model.table(t).access.classes(); ++c)
+        rows += static_cast<double>(model.table(t).access.rows[c]) * model.features_of(t, c)[Features::v(r)];
+    }
+    if (!pooled) check_within(distinct[r], rows, 3);
+  }
+}
+
+Workload zipf_tables(int64_t batch, double lookups, int count) {
+  std::vector<Table> tables;
+  for (int t = 0; t < count; ++t) tables.push_back(table(fmt::format("t{}", t), from_law(parse_law("zipf:1.1"), 24), lookups));
+  return workload(tables, batch);
+}
+
+}  // namespace
+
+TEST_CASE("Flat: expected bytes of held and replicated rows agree with a trace") {
+  const Topology topology = flat(4, 1 << 20);
+  const std::vector<Option> options = {{0, Reduction::sparse, {{1, 0}}}, {1, Reduction::sparse, {{1, 0}}}, {1, Reduction::dense, {{1, 0}}}};
+  compare(topology, zipf_tables(32, 1, 3), options, {Transport::staged, Transport::staged, Transport::staged}, 1);
+  compare(topology, zipf_tables(32, 3, 3), options, {Transport::direct, Transport::direct, Transport::direct}, 2);
+}
+
+TEST_CASE("Two levels: expected bytes at every stage agree with a trace, for every copy level, transport and store") {
+  const Topology topology = two_level(3, 2, 1 << 20, 1 << 20);
+  const std::vector<Option> options = {{0, Reduction::sparse, {{2, 0}}}, {0, Reduction::sparse, {{1, 0}}}, {1, Reduction::sparse, {{2, 0}}},
+                                       {1, Reduction::dense, {{2, 0}}},  {1, Reduction::sparse, {{1, 0}}}, {2, Reduction::sparse, {{2, 0}}}};
+  compare(topology, zipf_tables(24, 1, 6), options, std::vector<Transport>(6, Transport::staged), 3);
+  compare(topology, zipf_tables(24, 2, 6), options, std::vector<Transport>(6, Transport::direct), 4);
+}
+
+TEST_CASE("Three unequal levels: expected bytes agree with a trace, long bags included") {
+  const Topology topology = unequal_three_level(1 << 20);
+  // Ranks: 4 gpuA, 1 gpuB (weight 2), 2 gpuB2 (weight 1/2), 12 gpuC: weights sum to 19, so batches are whole for multiples of 38.
+  const std::vector<Option> options = {{0, Reduction::sparse, {{9, 0}}},
+                                       {0, Reduction::sparse, {{6, 0}}},
+                                       {1, Reduction::sparse, {{7, 0}, {5, 0}}},
+                                       {2, Reduction::sparse, {{6, 0}, {8, 0}, {9, 0}}},
+                                       {2, Reduction::dense, {{6, 0}, {7, 0}, {9, 0}}},
+                                       {3, Reduction::sparse, {{6, 0}, {7, 0}, {8, 0}, {9, 0}}}};
+  compare(topology, zipf_tables(38, 1, 6), options, std::vector<Transport>(6, Transport::staged), 5);
+  compare(topology, zipf_tables(38, 1, 6), options, std::vector<Transport>(6, Transport::direct), 6);
+  compare(topology, zipf_tables(38, 4, 6), options, std::vector<Transport>(6, Transport::staged), 7, 200);
+}
+
+TEST_CASE("Pooled vectors: expected (sample, holder) pairs agree with a trace") {
+  // Many rows of equal use, so that the mass of a holder is close to its mean: the model spreads mass evenly.
+  const Topology topology = two_level(2, 2, 1 << 20);
+  Workload w = workload({table("t", from_law(parse_law("uniform"), 4000), 5)}, 16);
+  compare(topology, w, {{0, Reduction::sparse, {{2, 0}}}}, {Transport::pooled}, 8, 300);
+  compare(topology, w, {{1, Reduction::sparse, {{2, 0}}}}, {Transport::pooled}, 9, 300);
+}
+
+TEST_CASE("Expected distinct rows equal exhaustive enumeration") {
+  // 3 rows, 2 ranks with batch 2 each: all 3^4 outcomes.
+  TableDistribution access{{1, 2}, {{0.5, 0.25}}, 0};
+  const Topology topology = flat(2, 1 << 20);
+  const Workload w = workload({table("t", access)}, 4);
+  const CostModel model(topology, w);
+  const std::vector<double> p = {0.5, 0.25, 0.25};
+  double distinct = 0, anywhere = 0, dirty = 0;
+  for (int outcome = 0; outcome < 81; ++outcome) {
+    const int draws[4] = {outcome % 3, outcome / 3 % 3, outcome / 9 % 3, outcome / 27};
+    double probability = 1;
+    for (int d : draws) probability *= p[static_cast<size_t>(d)];
+    for (int row = 0; row < 3; ++row) {
+      const bool first = draws[0] == row || draws[1] == row, second = draws[2] == row || draws[3] == row;
+      distinct += probability * first;
+      anywhere += probability * (first || second);
+    }
+  }
+  double q = 0, u = 0;
+  for (size_t c = 0; c < 2; ++c) {
+    q += static_cast<double>(access.rows[c]) * model.features_of(0, c)[Features::v(1)];
+    u += static_cast<double>(access.rows[c]) * model.features_of(0, c)[Features::v(0)];
+    dirty += static_cast<double>(access.rows[c]) * model.features_of(0, c)[model.features().dirty(1)];
+  }
+  CHECK(q == Approx(distinct).epsilon(1e-14));
+  CHECK(u == Approx(anywhere).epsilon(1e-14));
+  double both = 0;
+  for (double each : p) both += (1 - std::pow(1 - each, 4)) * (1 - std::pow(1 - each, 2));
+  CHECK(dirty == Approx(both).epsilon(1e-14));
+}
+
+TEST_CASE("touched keeps the digits of tiny probabilities") {
+  CHECK(touched(1e-15, 1000) == Approx(1e-12).epsilon(1e-9));
+  CHECK(touched(1e-9, 65536) == Approx(6.5536e-5 * (1 - 6.5535e-5 / 2)).epsilon(1e-8));
+  CHECK(touched(1, 5) == 1);
+  CHECK(touched(0, 5) == 0);
+  CHECK(touched(0.3, 0) == 0);
+}
+
+TEST_CASE("Flat: a held row moves 2 q w (1 - 1/N) per rank, a replicated one 2 w (1 - 1/N)") {
+  const int64_t n = 8;
+  const Topology topology = flat(n, 1 << 20);
+  const Workload w = workload({table("t", from_law(parse_law("zipf:1"), 1000))}, 64);
+  const CostModel model(topology, w);
+  Placement held{{{0, Reduction::sparse, {{1, 0}}}}, {{Transport::staged, {}}}}, replicated = held;
+  replicated.options[0] = {1, Reduction::dense, {{1, 0}}};
+  double q = 0;
+  for (size_t c = 0; c < w.tables[0].access.classes(); ++c) {
+    const Share share{static_cast<int32_t>(c), 0, static_cast<double>(w.tables[0].access.rows[c])};
+    held.tables[0].shares.push_back(share);
+    replicated.tables[0].shares.push_back(share);
+    q += share.rows * touched(w.tables[0].access.p[0][c], 8);
+  }
+  const Cost a = evaluate(model, held), b = evaluate(model, replicated);
+  const double others = 1 - 1.0 / static_cast<double>(n);
+  CHECK(a.sent_mean.rows + a.sent_mean.gradients == Approx(2 * q * 64 * others));
+  CHECK(a.sent_mean.ids == Approx(q * 8 * others));
+  CHECK(a.sent_mean.allreduce == 0);
+  CHECK(b.sent_mean.allreduce == Approx(2 * 1000 * 64 * others));
+  CHECK(b.sent_mean.rows == 0);
+  CHECK(a.distinct_rows_mean == Approx(q));
+  // Time: ids, rows and gradients, each over the port of 1e9 bytes/s; no rates of work are given.
+  CHECK(a.sequential_seconds == Approx((2 * 64 + 8) * q * others / 1e9));
+}
+
+TEST_CASE("The floor is below any plan and equals the formula for equal ranks") {
+  const Topology topology = flat(4, 1 << 20);
+  const Workload w = workload({table("t", from_law(parse_law("zipf:0.8"), 500))}, 64);
+  const CostModel model(topology, w);
+  double formula = 0;
+  for (size_t c = 0; c < w.tables[0].access.classes(); ++c) {
+    const double p = w.tables[0].access.p[0][c], q = touched(p, 16), u = touched(p, 64);
+    formula += static_cast<double>(w.tables[0].access.rows[c]) * 64 * (2 * 4 * q - u - (1 - std::pow(1 - q * q, 4)) / u);
+  }
+  CHECK(floor_bytes(model) == Approx(formula).epsilon(1e-12));
+  const Solution solution = solve(topology, w);
+  CHECK(floor_bytes(model) <= 4 * (solution.cost.sent_mean.rows + solution.cost.sent_mean.gradients + solution.cost.sent_mean.allreduce));
+}

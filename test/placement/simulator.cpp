@@ -1,0 +1,250 @@
+#include "simulator.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <set>
+#include <stdexcept>
+
+#include "support.hpp"
+
+namespace sparrow::placement {
+namespace {
+
+struct Instance {
+  int type, parent;  // parent: index of an instance
+  int level;
+  std::vector<int> children;
+};
+
+class Simulator {
+ public:
+  Simulator(const Topology& topology, const Workload& workload, std::mt19937_64& random)
+      : topology_(topology), workload_(workload), random_(random) {
+    grow(0, -1, 0);
+    for (const Instance& i : tree_) depth_ = std::max(depth_, i.level);
+    for (int i = 0; i < size(); ++i)
+      if (at(i).level == depth_) ranks_.push_back(i);
+    double weights = 0;
+    for (int r : ranks_) weights += type(r).batch_weight;
+    for (int r : ranks_) {
+      const double batch = static_cast<double>(workload.global_batch) * type(r).batch_weight / weights;
+      if (std::abs(batch - std::round(batch)) > 1e-9) throw std::logic_error("the test's batches must be whole numbers");
+      batch_[r] = static_cast<int64_t>(std::round(batch));
+    }
+  }
+
+  Simulated run(const std::vector<Option>& options, const std::vector<Transport>& transports) {
+    for (size_t t = 0; t < options.size(); ++t) table(static_cast<int>(t), options[t], transports[t]);
+    Simulated result;
+    std::map<int, double> instances;
+    for (const Instance& i : tree_) ++instances[i.type];
+    for (const auto& [key, bytes] : bytes_) {
+      const auto& [flow, stage, instance, direction] = key;
+      result.bytes[{flow, stage, at(instance).type, direction}] += bytes / instances[at(instance).type];
+    }
+    for (const auto& [rank, rows] : distinct_) result.distinct_rows[at(rank).type] += rows / instances[at(rank).type];
+    result.pairs = pairs_;
+    return result;
+  }
+
+ private:
+  int size() const { return static_cast<int>(tree_.size()); }
+  const Instance& at(int i) const { return tree_[static_cast<size_t>(i)]; }
+  const Domain& type(int i) const { return topology_.domains[static_cast<size_t>(at(i).type)]; }
+
+  int grow(int domain, int parent, int level) {
+    const int me = size();
+    tree_.push_back({domain, parent, level, {}});
+    for (size_t d = 0; d < topology_.domains.size(); ++d)
+      if (topology_.domains[d].parent == domain)
+        for (int64_t i = 0; i < topology_.domains[d].count; ++i) {
+          const int child = grow(static_cast<int>(d), me, level + 1);
+          tree_[static_cast<size_t>(me)].children.push_back(child);
+        }
+    return me;
+  }
+  int above(int i, int level) const {
+    while (at(i).level > level) i = at(i).parent;
+    return i;
+  }
+  bool inside(int i, int outer) const { return at(i).level >= at(outer).level && above(i, at(outer).level) == outer; }
+  std::vector<int> ranks_in(int i) const {
+    std::vector<int> result;
+    for (int r : ranks_)
+      if (inside(r, i)) result.push_back(r);
+    return result;
+  }
+  template <class T>
+  T any(const std::vector<T>& of) {
+    return of[static_cast<size_t>(integer(random_, 0, static_cast<int64_t>(of.size()) - 1))];
+  }
+  int proxy(int i) { return any(ranks_in(i)); }  // equal ranks: every proxy equally likely
+
+  /// Moves bytes from one rank to another; the stage is that of the children of their lowest common domain, unless given.
+  void move(Flow flow, int from, int to, double bytes) {
+    if (from == to) return;
+    int stage = 1;
+    while (above(from, stage) == above(to, stage)) ++stage;
+    for (int level = stage; level <= depth_; ++level) {
+      bytes_[{flow, stage, above(from, level), Direction::out}] += bytes;
+      bytes_[{flow, stage, above(to, level), Direction::in}] += bytes;
+    }
+  }
+  void exchange(bool direct, int holder, int asking, double bytes) {
+    const double id = static_cast<double>(workload_.id_bytes);
+    move(direct ? Flow::direct_ids : Flow::ids, asking, holder, id);
+    move(direct ? Flow::direct_rows : Flow::rows, holder, asking, bytes);
+    move(direct ? Flow::direct_gradients : Flow::gradients, asking, holder, bytes);
+  }
+  bool touched(int i) const {
+    return std::any_of(touching_.begin(), touching_.end(), [&](int r) { return inside(r, i); });
+  }
+
+  void table(int t, const Option& option, Transport transport);
+  void row(int t, const Option& option, Transport transport);
+  void deliver(int domain, int source, double bytes);
+  std::vector<int> holders(const Option& option);
+  void reduce(const Option& option, const std::map<int, int>& holder_in, double bytes);
+
+  const Topology& topology_;
+  const Workload& workload_;
+  std::mt19937_64& random_;
+  std::vector<Instance> tree_;
+  std::vector<int> ranks_;
+  int depth_ = 0;
+  std::map<int, int64_t> batch_;
+  std::map<std::tuple<Flow, int, int, Direction>, double> bytes_;
+  std::map<int, double> distinct_;
+  std::set<int> touching_;  // ranks that look up the row at hand
+  double pairs_ = 0;
+};
+
+/// The rank that keeps the copy, for every domain instance of the option's level (same order as instances appear).
+std::vector<int> Simulator::holders(const Option& option) {
+  std::vector<int> result;
+  std::vector<int> types;
+  for (size_t d = 0; d < topology_.domains.size(); ++d) {
+    int level = 0;
+    for (int up = topology_.domains[d].parent; up >= 0; up = topology_.domains[static_cast<size_t>(up)].parent) ++level;
+    if (level == option.level) types.push_back(static_cast<int>(d));
+  }
+  for (int i = 0; i < size(); ++i) {
+    if (at(i).level != option.level) continue;
+    const auto site = option.sites[static_cast<size_t>(std::find(types.begin(), types.end(), at(i).type) - types.begin())];
+    std::vector<int> slots;
+    for (int j = 0; j < size(); ++j)
+      if (at(j).type == site.domain && inside(j, i)) slots.push_back(j);
+    result.push_back(proxy(any(slots)));
+  }
+  return result;
+}
+
+/// The copy's domain, or a domain with a proxy: hands the row to every child that touches it, and they to theirs.
+void Simulator::deliver(int domain, int source, double bytes) {
+  for (int child : at(domain).children) {
+    if (!touched(child)) continue;
+    int next = source;
+    if (!inside(source, child)) {
+      next = proxy(child);
+      exchange(false, source, next, bytes);
+    }
+    deliver(child, next, bytes);
+  }
+}
+
+void Simulator::reduce(const Option& option, const std::map<int, int>& holder_in, double bytes) {
+  const bool dense = option.reduction == Reduction::dense;
+  const double each = bytes + (dense ? 0 : static_cast<double>(workload_.id_bytes));
+  std::map<int, int> speaker = holder_in;  // the rank that sends and receives for a domain
+  std::vector<std::pair<int, int>> down;   // (owner, other), to be replayed from the top
+  for (int level = option.level - 1; level >= 0; --level)
+    for (int parent = 0; parent < size(); ++parent) {
+      if (at(parent).level != level) continue;
+      const int owner_rank = proxy(parent);  // the owner child: weighted with its ranks
+      const int owner = speaker[above(owner_rank, level + 1)];
+      for (int child : at(parent).children) {
+        if (dense || touched(child)) move(Flow::up, speaker[child], owner, each);
+        down.emplace_back(owner, speaker[child]);
+      }
+      speaker[parent] = owner;
+    }
+  if (dense || !touching_.empty())
+    for (const auto& [owner, other] : down) move(Flow::down, owner, other, each);
+}
+
+void Simulator::row(int t, const Option& option, Transport transport) {
+  const double bytes = static_cast<double>(workload_.tables[static_cast<size_t>(t)].wire_bytes);
+  const std::vector<int> copies = holders(option);
+  std::map<int, int> holder_in;
+  size_t next = 0;
+  for (int i = 0; i < size(); ++i)
+    if (at(i).level == option.level) holder_in[i] = copies[next++];
+  for (int rank : touching_) distinct_[rank] += 1;
+  if (transport == Transport::staged)
+    for (const auto& [domain, holder] : holder_in) deliver(domain, holder, bytes);
+  if (transport == Transport::direct)
+    for (int rank : touching_) exchange(true, holder_in[above(rank, option.level)], rank, bytes);
+  reduce(option, holder_in, bytes);
+}
+
+void Simulator::table(int t, const Option& option, Transport transport) {
+  const Table& table = workload_.tables[static_cast<size_t>(t)];
+  std::vector<double> cumulative;
+  double sum = 0;
+  for (size_t c = 0; c < table.access.classes(); ++c)
+    for (int64_t i = 0; i < table.access.rows[c]; ++i) cumulative.push_back(sum += table.access.p[0][c]);
+  const auto draw = [&] {
+    const double u = uniform(random_, 0, sum);
+    return static_cast<size_t>(std::upper_bound(cumulative.begin(), cumulative.end() - 1, u) - cumulative.begin());
+  };
+  const auto h = static_cast<int64_t>(table.lookups);
+  if (transport != Transport::pooled) {
+    std::vector<std::set<int>> by_row(cumulative.size());
+    for (int rank : ranks_)
+      for (int64_t i = 0; i < batch_[rank] * h; ++i) by_row[draw()].insert(rank);
+    for (auto& ranks : by_row) {
+      touching_ = std::move(ranks);
+      row(t, option, transport);
+    }
+    return;
+  }
+  std::map<size_t, std::vector<int>> copies;  // holder of each row, by domain of the option's level
+  std::map<int, size_t> index;
+  for (int i = 0; i < size(); ++i)
+    if (at(i).level == option.level) index.emplace(i, index.size());
+  const auto bytes = static_cast<double>(table.wire_bytes);
+  std::map<size_t, std::set<int>> by_row;
+  for (int rank : ranks_)
+    for (int64_t sample = 0; sample < batch_[rank]; ++sample) {
+      std::set<int> asked;
+      for (int64_t i = 0; i < h; ++i) {
+        const size_t id = draw();
+        if (!copies.contains(id)) copies[id] = holders(option);
+        by_row[id].insert(rank);
+        const int holder = copies[id][index[above(rank, option.level)]];
+        move(Flow::direct_ids, rank, holder, static_cast<double>(workload_.id_bytes));
+        asked.insert(holder);
+      }
+      for (int holder : asked) {
+        move(Flow::direct_rows, holder, rank, bytes);
+        move(Flow::direct_gradients, rank, holder, bytes);
+        if (holder != rank) ++pairs_;
+      }
+    }
+  for (auto& [id, ranks] : by_row) {
+    touching_ = std::move(ranks);
+    std::map<int, int> holder_in;
+    for (const auto& [domain, i] : index) holder_in[domain] = copies[id][i];
+    reduce(option, holder_in, bytes);
+  }
+}
+
+}  // namespace
+
+Simulated simulate(const Topology& topology, const Workload& workload, const std::vector<Option>& options,
+                   const std::vector<Transport>& transports, std::mt19937_64& random) {
+  return Simulator(topology, workload, random).run(options, transports);
+}
+
+}  // namespace sparrow::placement

@@ -1,0 +1,28 @@
+// A trace simulation of one iteration, written from the description of the exchange alone: explicit instances of every domain, explicit
+// samples, a random holder per copy and a random proxy per domain, rows moved one by one. It knows no expectation and no cost model.
+#pragma once
+
+#include <array>
+#include <map>
+#include <random>
+#include <vector>
+
+#include "placement/cost.hpp"
+#include "placement/model.hpp"
+
+namespace sparrow::placement {
+
+/// Bytes of (flow, stage, domain type, direction), mean over the instances of the type.
+using Counted = std::map<std::tuple<Flow, int, int, Direction>, double>;
+
+struct Simulated {
+  Counted bytes;
+  std::map<int, double> distinct_rows;  ///< by rank type, mean over instances
+  double pairs = 0;                     ///< (sample, holder) pairs of pooled tables that left their rank
+};
+
+/// One iteration with fresh samples. All rows of table t take options[t]; batches are those of the topology (whole numbers per rank).
+Simulated simulate(const Topology& topology, const Workload& workload, const std::vector<Option>& options,
+                   const std::vector<Transport>& transports, std::mt19937_64& random);
+
+}  // namespace sparrow::placement
