@@ -30,7 +30,8 @@ std::string scaled(double value, std::span<const Unit> units) {
 }  // namespace
 
 std::string human_seconds(double seconds) {
-  constexpr Unit kUnits[] = {{1, "s"}, {1e-3, "ms"}, {1e-6, "us"}, {1e-9, "ns"}};
+  constexpr Unit kUnits[] = {{1, "s"}, {1e-3, "ms"}, {1e-6, "us"}, {1e-9, "ns"}, {1e-12, "ps"}};
+  if (seconds == 0) return "0 s";
   return scaled(seconds, kUnits);
 }
 
