@@ -1,0 +1,1 @@
+sparrow_end_to_end_test(plan_test 1 600)
