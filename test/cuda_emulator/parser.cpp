@@ -1,835 +1,678 @@
-// PTX text -> Module.  Written from the PTX ISA manual's grammar, as far as nvcc's output (and inline assembly) uses
-// it.
+// PTX text to Module: declarations, functions and instructions, with every name resolved.
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
 #include <functional>
-#include "emulator.hpp"
-using namespace std;
-static const struct {
-  const char* n;
-  T t;
-  int sz;
-} TYPES[] = {{"b8", B8, 1},      {"u8", U8, 1},     {"s8", S8, 1},         {"b16", B16, 2},       {"u16", U16, 2},
-             {"s16", S16, 2},    {"f16", F16, 2},   {"bf16", BF16, 2},     {"f16x2", F16X2, 4},   {"bf16x2", BF16X2, 4},
-             {"b32", B32, 4},    {"u32", U32, 4},   {"s32", S32, 4},       {"f32", F32, 4},       {"tf32", TF32, 4},
-             {"b64", B64, 8},    {"u64", U64, 8},   {"s64", S64, 8},       {"f64", F64, 8},       {"pred", PRED, 4},
-             {"e4m3", E4M3, 1},  {"e5m2", E5M2, 1}, {"e4m3x2", E4M3X2, 2}, {"e5m2x2", E5M2X2, 2}, {"b128", B128, 16},
-             {"f32x2", F32X2, 8}};
-int tsize(T t) {
-  for (auto& q : TYPES)
-    if (q.t == t) return q.sz;
-  return 4;
-}
-T type_by_name(const string& s) {
-  static const unordered_map<string, T> m = [] {
-    unordered_map<string, T> r;
-    for (auto& q : TYPES) r[q.n] = q.t;
-    return r;
-  }();
-  auto i = m.find(s);
-  return i == m.end() ? NOT_T : i->second;
-}
-int special_reg(const string& s, int& size) {
-  static const unordered_map<string, pair<int, int>> m = {{"%tid.x", {TIDX, 4}},
-                                                          {"%tid.y", {TIDY, 4}},
-                                                          {"%tid.z", {TIDZ, 4}},
-                                                          {"%ntid.x", {NTX, 4}},
-                                                          {"%ntid.y", {NTY, 4}},
-                                                          {"%ntid.z", {NTZ, 4}},
-                                                          {"%ctaid.x", {CX, 4}},
-                                                          {"%ctaid.y", {CY, 4}},
-                                                          {"%ctaid.z", {CZ, 4}},
-                                                          {"%nctaid.x", {NCX, 4}},
-                                                          {"%nctaid.y", {NCY, 4}},
-                                                          {"%nctaid.z", {NCZ, 4}},
-                                                          {"%laneid", {LANE, 4}},
-                                                          {"%warpid", {WARPID, 4}},
-                                                          {"%nwarpid", {NWARP, 4}},
-                                                          {"%lanemask_eq", {LMEQ, 4}},
-                                                          {"%lanemask_lt", {LMLT, 4}},
-                                                          {"%lanemask_le", {LMLE, 4}},
-                                                          {"%lanemask_gt", {LMGT, 4}},
-                                                          {"%lanemask_ge", {LMGE, 4}},
-                                                          {"%smid", {SMID, 4}},
-                                                          {"%nsmid", {NSMID, 4}},
-                                                          {"%dynamic_smem_size", {DSMEM, 4}},
-                                                          {"%total_smem_size", {TSMEM, 4}},
-                                                          {"%gridid", {ZERO, 8}},
-                                                          {"%clock", {CLK, 4}},
-                                                          {"%clock_hi", {ZERO, 4}},
-                                                          {"%clock64", {CLK, 8}},
-                                                          {"%globaltimer", {GTIME, 8}},
-                                                          {"%globaltimer_lo", {GTIME, 4}},
-                                                          {"%globaltimer_hi", {ZERO, 4}},
-                                                          // clusters: every cluster is one block
-                                                          {"%cluster_ctaid.x", {ZERO, 4}},
-                                                          {"%cluster_ctaid.y", {ZERO, 4}},
-                                                          {"%cluster_ctaid.z", {ZERO, 4}},
-                                                          {"%cluster_nctaid.x", {ONE, 4}},
-                                                          {"%cluster_nctaid.y", {ONE, 4}},
-                                                          {"%cluster_nctaid.z", {ONE, 4}},
-                                                          {"%cluster_ctarank", {ZERO, 4}},
-                                                          {"%cluster_nctarank", {ONE, 4}},
-                                                          {"%clusterid.x", {CX, 4}},
-                                                          {"%clusterid.y", {CY, 4}},
-                                                          {"%clusterid.z", {CZ, 4}},
-                                                          {"%nclusterid.x", {NCX, 4}},
-                                                          {"%nclusterid.y", {NCY, 4}},
-                                                          {"%nclusterid.z", {NCZ, 4}},
-                                                          {"%is_explicit_cluster", {ZERO, 0}}};
-  auto i = m.find(s);
-  if (i == m.end()) {
-    if (s.compare(0, 7, "%envreg") == 0) {
-      size = 4;
-      return s == "%envreg1" ? ENV1 : s == "%envreg2" ? ENV2 : ZERO;
-    }
-    return -1;
-  }
-  size = i->second.second;
-  return i->second.first;
-}
+#include <unordered_map>
+
+#include "allocations.hpp"
+#include "lexer.hpp"
+#include "ptx.hpp"
+
+namespace sparrow::emulator {
 namespace {
-struct RegRange {
-  string prefix;
-  u32 base;
-  int n;
-  u8 size;
+
+uint64_t round_up(uint64_t value, uint64_t to) {
+  return (value + to - 1) / to * to;
+}
+
+/// %r<100>: registers %r0 to %r99 of `size` bytes a lane.
+struct RegisterRange {
+  std::string prefix;
+  uint64_t base;
+  int count;
+  int size;
 };
+
+uint64_t register_bytes(int size) {
+  return size == 0 ? 4 : kLanes * static_cast<uint64_t>(size);
+}
+
+/// What is declared between two braces, and labels that were used in it.
 struct Scope {
-  unordered_map<string, pair<u32, u8>> regs;
-  vector<RegRange> ranges;
-  map<string, Var> vars;
-  map<string, int> labels;
-  vector<pair<int, string>> fix;
-  map<string, vector<string>> tables;
+  struct Register {
+    uint64_t offset;
+    int size;
+  };
+  struct Fixup {
+    int instruction;
+    std::string label;
+  };
+  std::unordered_map<std::string, Register> registers;
+  std::vector<RegisterRange> ranges;
+  std::map<std::string, Variable> variables;
+  std::map<std::string, int> labels;
+  std::vector<Fixup> fixups;
+  std::map<std::string, std::vector<std::string>> branch_tables;
 };
-struct Parser {
-  Module& M;
-  const string& s;
-  size_t p = 0;
-  int line = 1;
-  Fn* f = nullptr;
-  vector<Scope> sc;
-  u64 regtop = 0;
-  bool ext = false;
-  Parser(Module& m, const string& t) : M(m), s(t) {}
-  void ws() {
-    for (;;) {
-      while (p < s.size() && isspace((unsigned char)s[p])) {
-        if (s[p] == '\n') line++;
-        p++;
-      }
-      if (p + 1 < s.size() && s[p] == '/' && s[p + 1] == '/') {
-        while (p < s.size() && s[p] != '\n') p++;
-      } else if (p + 1 < s.size() && s[p] == '/' && s[p + 1] == '*') {
-        size_t e = s.find("*/", p);
-        for (; p < e; p++) line += s[p] == '\n';
-        p += 2;
-      } else
-        break;
-    }
-  }
-  static bool idc(char c) { return isalnum((unsigned char)c) || c == '_' || c == '$' || c == '%' || c == '.'; }
-  string tok() {
-    ws();
-    if (p >= s.size()) return "";
-    size_t b = p;
-    if (s[p] == '"') {
-      p++;
-      while (s[p] != '"') p++;
-      p++;
-      return s.substr(b, p - b);
-    }
-    if (idc(s[p])) {
-      while (p < s.size() && (idc(s[p]) || (s[p] == ':' && s[p + 1] == ':' && idc(s[p + 2]) && (p += 1)))) p++;
-      return s.substr(b, p - b);
-    }
-    p++;
-    return s.substr(b, 1);
-  }
-  char peekc() {
-    ws();
-    return p < s.size() ? s[p] : 0;
-  }
-  string peek() {
-    size_t q = p;
-    int l = line;
-    string t = tok();
-    p = q;
-    line = l;
-    return t;
-  }
-  void expect(const char* e) {
-    string t = tok();
-    if (t != e) die("PTX line %d: expected '%s', got '%s'", line, e, t.c_str());
-  }
-  void skip() {
-    for (string t = tok(); t != ";" && t != ""; t = tok()) {
-    }
-  }
-  void eol() {
-    while (p < s.size() && s[p] != '\n') p++;
-  }
-  // registers: byte offset into the warp's register file
-  u32 newreg(int size) {
-    u32 r = regtop;
-    regtop += size == 0 ? 4 : 32 * size;
-    regtop = (regtop + 3) / 4 * 4;
-    return r;
-  }
-  static int regsize(const string& ty) {
-    T t = type_by_name(ty.substr(1));
-    if (t == NOT_T) die("unknown register type %s", ty.c_str());
-    return t == PRED ? 0 : tsize(t);
-  }
-  bool reg(const string& n, int& off, u8& size) {
-    if (n[0] == '%') {
-      int z;
-      int r = special_reg(n, z);
-      if (r >= 0) {
-        off = r * SLOT;
-        size = z;
-        return true;
-      }
-    }
-    size_t d = n.size();
-    while (d > 0 && isdigit((unsigned char)n[d - 1])) d--;
-    int idx = d < n.size() && n.size() - d < 9 ? atoi(n.c_str() + d) : -1;
-    for (int i = sc.size(); i--;) {
-      auto it = sc[i].regs.find(n);
-      if (it != sc[i].regs.end()) {
-        off = it->second.first;
-        size = it->second.second;
-        return true;
-      }
-      if (idx >= 0)
-        for (auto& r : sc[i].ranges)
-          if (r.prefix.size() == d && idx < r.n && n.compare(0, d, r.prefix) == 0) {
-            off = r.base + idx * (r.size ? 32 * r.size : 4);
-            size = r.size;
-            return true;
-          }
-    }
-    return false;
-  }
-  Var* var(const string& n) {
-    for (int i = sc.size(); i--;) {
-      auto it = sc[i].vars.find(n);
-      if (it != sc[i].vars.end()) return &it->second;
-    }
-    auto g = M.gv.find(n);
-    return g == M.gv.end() ? nullptr : &g->second;
-  }
-  static bool num(const string& t, u64& v) {
-    if (t.empty() || !isdigit((unsigned char)t[0])) return false;
-    char c = t.size() > 1 ? t[1] | 32 : 0;
-    if (t[0] == '0' && ((c == 'f' && t.size() == 10) || (c == 'd' && t.size() == 18))) {
-      v = strtoull(t.c_str() + 2, 0, 16);
+
+/// The type, alignment and name of a variable or parameter, up to its name.
+struct Declaration {
+  uint64_t alignment = 1;
+  Type type = Type::b8;
+  int vector = 1;
+  std::string name;
+
+  uint64_t element_bytes() const { return static_cast<uint64_t>(size_of(type) * vector); }
+};
+
+class Parser {
+ public:
+  Parser(Module& module, const std::string& text) : module_(module), lexer_(text) {}
+  void run();
+
+ private:
+  // Names
+  bool find_register(const std::string& name, int& offset, uint8_t& size) const;
+  const Variable* find_variable(const std::string& name) const;
+  bool find_address(const std::string& name, uint64_t& address) const;
+
+  // Declarations
+  Declaration declaration();
+  void registers();
+  void variables(Space space);
+  uint64_t place_variable(Space space, uint64_t size, uint64_t alignment, bool dynamic,
+                          const std::vector<unsigned char>& initial);
+  void initial_values(const Declaration& d, std::vector<unsigned char>& bytes);
+  void initial_value(const std::string& first, const Declaration& d, std::vector<unsigned char>& bytes);
+
+  // Functions
+  void function(bool is_kernel);
+  std::vector<Parameter> parameter_list(Function& f);
+  void close_scope();
+  void statement();
+  bool label_or_table(const std::string& token);
+
+  // Instructions
+  Operand operand();
+  Operand memory_operand();
+  void instruction(std::string token, size_t begin);
+  void split_opcode(const std::string& opcode, Instruction& in);
+  void call_operands(std::vector<Operand>& operands);
+
+  void move_down(Operand& operand, uint64_t distance) const;
+
+  // A kernel's registers lie behind those of all functions, whose total is known at the end only: they are first given
+  // offsets from here, which are moved down when the module is complete.
+  static constexpr uint64_t kKernelMark = 1u << 30;
+
+  Module& module_;
+  Lexer lexer_;
+  Function* function_ = nullptr;
+  std::vector<Scope> scopes_;
+  uint64_t next_register_ = 0;
+  bool external_ = false;
+};
+
+bool Parser::find_register(const std::string& name, int& offset, uint8_t& size) const {
+  if (name[0] == '%' && find_special(name, offset, size)) return true;
+  size_t digits = name.size();
+  while (digits > 0 && std::isdigit(static_cast<unsigned char>(name[digits - 1]))) --digits;
+  const size_t digit_count = name.size() - digits;
+  const int number = digit_count > 0 && digit_count < 9 ? std::atoi(name.c_str() + digits) : -1;
+  for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
+    if (const auto found = scope->registers.find(name); found != scope->registers.end()) {
+      offset = static_cast<int>(found->second.offset);
+      size = static_cast<uint8_t>(found->second.size);
       return true;
     }
-    if (t[0] == '0' && c == 'b') {
-      v = strtoull(t.c_str() + 2, 0, 2);
+    for (const RegisterRange& range : scope->ranges) {
+      if (number < 0 || number >= range.count || range.prefix.size() != digits ||
+          name.compare(0, digits, range.prefix) != 0)
+        continue;
+      offset = static_cast<int>(range.base + static_cast<uint64_t>(number) * register_bytes(range.size));
+      size = static_cast<uint8_t>(range.size);
       return true;
     }
-    v = strtoull(t.c_str(), 0, 0);
+  }
+  return false;
+}
+
+const Variable* Parser::find_variable(const std::string& name) const {
+  for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
+    if (const auto found = scope->variables.find(name); found != scope->variables.end()) return &found->second;
+  }
+  const auto found = module_.globals.find(name);
+  return found == module_.globals.end() ? nullptr : &found->second;
+}
+
+bool Parser::find_address(const std::string& name, uint64_t& address) const {
+  if (const Variable* variable = find_variable(name)) {
+    address = variable->offset;
     return true;
   }
-  bool symaddr(const string& n, u64& a) {
-    if (Var* v = var(n)) {
-      a = v->off;
-      return true;
+  const auto found = module_.functions.find(name);
+  if (found == module_.functions.end()) return false;
+  address = kFunctionWindow | static_cast<uint64_t>(found->second.id);
+  return true;
+}
+
+// --- Declarations
+// -------------------------------------------------------------------------------------------------------------------
+
+Declaration Parser::declaration() {
+  Declaration d;
+  while (true) {
+    const std::string token = lexer_.next();
+    if (token == ".align") {
+      d.alignment = std::stoull(lexer_.next());
+    } else if (token == ".v2" || token == ".v4") {
+      d.vector = token[2] - '0';
+    } else if (token[0] == '.') {
+      if (const Type type = type_named(token.substr(1)); type != Type::none) d.type = type;  // else .ptr and the like
+    } else {
+      d.name = token;
+      d.alignment = std::max(d.alignment, d.element_bytes());
+      return d;
     }
-    auto it = M.fns.find(n);
-    if (it != M.fns.end()) {
-      a = FUNC_WIN | it->second.id;
-      return true;
-    }
-    return false;
   }
-  Op opd() {
-    Op o;
-    string t = tok();
-    u64 v;
-    if (t == "{") {
-      o.k = Op::VEC;
-      for (;;) {
-        o.v.push_back(opd());
-        if (tok() == "}") break;
-      }
-      return o;
+}
+
+void Parser::registers() {
+  const std::string type_name = lexer_.next();
+  const Type type = type_named(type_name.substr(1));
+  if (type == Type::none) die("PTX line %d: register type %s", lexer_.line(), type_name.c_str());
+  const int size = type == Type::pred ? 0 : size_of(type);
+  do {
+    const std::string name = lexer_.next();
+    next_register_ = round_up(next_register_, 128);
+    if (lexer_.skip('<')) {
+      const int count = std::stoi(lexer_.next());
+      lexer_.expect(">");
+      scopes_.back().ranges.push_back({name, next_register_, count, size});
+      next_register_ += static_cast<uint64_t>(count) * register_bytes(size);
+    } else {
+      scopes_.back().registers[name] = {next_register_, size};
+      next_register_ += register_bytes(size);
     }
-    if (t == "[") {
-      o.k = Op::MEM;
-      string b = tok();
-      if (num(b, v))
-        o.imm = v;
-      else if (!reg(b, o.off, o.size)) {
-        if (!symaddr(b, o.imm)) die("PTX line %d: unknown symbol %s", line, b.c_str());
-        o.sym = b;
-      }
-      for (string c = tok(); c != "]"; c = tok())
-        if (c == "+" || c == "-") {
-          bool ng = c == "-";
-          string n = tok();
-          if (n == "-") {
-            ng = !ng;
-            n = tok();
-          }
-          if (!num(n, v)) die("PTX line %d: address '%s'", line, n.c_str());
-          o.imm += ng ? -v : v;
-        } else
-          die("PTX line %d: address form not supported ('%s')", line, c.c_str());
-      return o;
-    }
-    if (t == "_") return o;
-    if (t == "!") {
-      o = opd();
-      o.neg = !o.neg;
-      return o;
-    }
-    if (t == "-") {
-      string n = tok();
-      if (!num(n, v)) die("PTX line %d: -%s", line, n.c_str());
-      o.k = Op::IMM;
-      o.imm = -v;
-      return o;
-    }
-    if (t == "~") {
-      string n = tok();
-      if (!num(n, v)) die("PTX line %d: ~%s", line, n.c_str());
-      o.k = Op::IMM;
-      o.imm = ~v;
-      return o;
-    }
-    if (num(t, v)) {
-      o.k = Op::IMM;
-      o.imm = v;
-      return o;
-    }
-    if (t == "WARP_SZ") {
-      o.k = Op::IMM;
-      o.imm = 32;
-      return o;
-    }
-    if (reg(t, o.off, o.size)) {
-      o.k = Op::REG;
-      if (peekc() == '|') {
-        tok();
-        string q = tok();
-        if (q != "_" && !reg(q, o.off2, o.size2)) die("PTX line %d: %s", line, q.c_str());
-      }
-      return o;
-    }
-    o.sym = t;
-    if (symaddr(t, o.imm)) {
-      o.k = Op::IMM;
-      while (peekc() == '+') {
-        tok();
-        string n = tok();
-        if (num(n, v)) o.imm += v;
-      }
-    } else
-      o.k = Op::LAB;
-    return o;
+  } while (lexer_.skip(','));
+  lexer_.expect(";");
+}
+
+void Parser::initial_value(const std::string& first, const Declaration& d, std::vector<unsigned char>& bytes) {
+  std::string token = first;
+  const bool negative = token == "-";
+  if (negative) token = lexer_.next();
+  if (token == "generic") {
+    lexer_.expect("(");
+    token = lexer_.next();
+    lexer_.expect(")");
   }
-  // a variable in .shared/.global/.const/.local/.param
-  void decl(u8 space) {
-    u64 al = 1, n = 1;
-    T t = B8;
-    string name;
-    int vec = 1;
-    bool is_extern = ext;
-    ext = false;
-    for (;;) {
-      string k = tok();
-      if (k == ".align")
-        al = stoull(tok());
-      else if (k == ".v2")
-        vec = 2;
-      else if (k == ".v4")
-        vec = 4;
-      else if (k[0] == '.' && type_by_name(k.substr(1)) != NOT_T)
-        t = type_by_name(k.substr(1));
-      else if (k[0] == '.') {
-      } else {
-        name = k;
-        break;
-      }
-    }
-  again:
-    n = 1;
-    bool open = false;
-    while (peekc() == '[') {
-      tok();
-      string k = tok();
-      if (k == "]") {
+  uint64_t value = 0;
+  if (!read_number(token, value) && !find_address(token, value))
+    die("PTX line %d: initial value %s", lexer_.line(), token.c_str());
+  while (lexer_.skip('+')) {
+    uint64_t more = 0;
+    read_number(lexer_.next(), more);
+    value += more;
+  }
+  if (negative) value = -value;
+  for (int byte = 0; byte < size_of(d.type); ++byte) bytes.push_back(static_cast<unsigned char>(value >> (8 * byte)));
+}
+
+void Parser::initial_values(const Declaration& d, std::vector<unsigned char>& bytes) {
+  const std::string token = lexer_.next();
+  if (token != "{") return initial_value(token, d, bytes);
+  while (!lexer_.skip('}')) {
+    initial_values(d, bytes);
+    lexer_.skip(',');
+  }
+}
+
+uint64_t Parser::place_variable(Space space, uint64_t size, uint64_t alignment, bool dynamic,
+                                const std::vector<unsigned char>& initial) {
+  const auto append = [&](uint64_t& used) {
+    const uint64_t offset = round_up(used, alignment);
+    used = offset + size;
+    return offset;
+  };
+  const bool in_kernel = function_ && function_->is_kernel;
+  switch (space) {
+    case Space::shared:
+      if (dynamic) return kDynamicShared;
+      return append(in_kernel ? function_->shared_bytes : module_.shared_bytes);
+    case Space::local:
+      return append(in_kernel ? function_->local_bytes : module_.function_local_bytes);
+    case Space::param:
+      alignment = 16;
+      return append(module_.parameter_space);
+    default:
+      break;
+  }
+  void* memory = std::aligned_alloc(256, round_up(size + 256, 256));
+  std::memset(memory, 0, size);
+  std::memcpy(memory, initial.data(), std::min<size_t>(initial.size(), size));
+  add_allocation(memory, size);
+  return reinterpret_cast<uint64_t>(memory);
+}
+
+void Parser::variables(Space space) {
+  const bool external = external_;
+  external_ = false;
+  Declaration d = declaration();
+  while (true) {
+    uint64_t count = 1;
+    bool open = false;  // name[]
+    while (lexer_.skip('[')) {
+      const std::string token = lexer_.next();
+      if (token == "]") {
         open = true;
       } else {
-        n *= stoull(k);
-        expect("]");
+        count *= std::stoull(token);
+        lexer_.expect("]");
       }
     }
-    u64 size = n * tsize(t) * vec;
-    al = max<u64>(al, tsize(t) * vec);
-    Var v{space, 0, size};
-    vector<unsigned char> init;
-    if (peekc() == '=') {
-      tok();
-      function<void()> rd = [&] {
-        string k = tok();
-        if (k == "{") {
-          for (;;) {
-            if (peekc() == '}') {
-              tok();
-              break;
-            }
-            rd();
-            if (tok() == "}") break;
-          }
-        } else {
-          u64 q = 0;
-          bool ng = false;
-          if (k == "-") {
-            ng = true;
-            k = tok();
-          }
-          if (k == "generic") {
-            expect("(");
-            k = tok();
-            expect(")");
-          }
-          if (!num(k, q)) {
-            if (!symaddr(k, q)) die("PTX line %d: initialiser %s", line, k.c_str());
-          }
-          while (peekc() == '+') {
-            tok();
-            u64 a;
-            num(tok(), a);
-            q += a;
-          }
-          if (ng) q = -q;
-          for (int i = 0; i < tsize(t); i++) init.push_back(q >> (8 * i));
-        }
-      };
-      rd();
-      if (open) size = v.size = init.size();
+    uint64_t size = count * d.element_bytes();
+    std::vector<unsigned char> initial;
+    if (lexer_.skip('=')) {
+      initial_values(d, initial);
+      if (open) size = initial.size();
     }
-    if (space == SHARED) {
-      if (open || (is_extern && !f))
-        v.off = DYN;
-      else {
-        u64& c = f && f->entry ? f->smem : M.mod_smem;
-        c = (c + al - 1) / al * al;
-        v.off = c;
-        c += size;
-      }
-    } else if (space == LOCAL) {
-      u64& c = f->entry ? f->lmem : M.func_lmem;
-      c = (c + al - 1) / al * al;
-      v.off = c;
-      c += size;
-    } else if (space == PARAM) {
-      M.pspace = (M.pspace + 15) / 16 * 16;
-      v.off = M.pspace;
-      M.pspace += size;
-    } else {
-      void* mem = aligned_alloc(256, (size + 511) / 256 * 256);
-      memset(mem, 0, size);
-      if (init.size()) memcpy(mem, init.data(), init.size());
-      v.off = (u64)mem;
-      reg_alloc(mem, size);
-    }
-    if (f)
-      sc.back().vars[name] = v;
-    else
-      M.gv[name] = v;
-    if (peekc() == ',') {
-      tok();
-      name = tok();
-      goto again;
-    }
-    expect(";");
+    const bool dynamic = open || (external && !function_);
+    const Variable variable{space, place_variable(space, size, d.alignment, dynamic, initial), size};
+    (function_ ? scopes_.back().variables : module_.globals)[d.name] = variable;
+    if (!lexer_.skip(',')) break;
+    d.name = lexer_.next();
   }
-  void close_scope() {
-    Scope q = move(sc.back());
-    sc.pop_back();  // resolve the labels of this block, hand the rest to the enclosing one
-    for (auto& x : q.fix) {
-      Ins& I = M.code[x.first];
-      if (I.kind == K_BRX) {
-        auto tb = q.tables.find(x.second);
-        if (tb != q.tables.end()) {
-          bool ok = true;
-          for (auto& n : tb->second) ok &= q.labels.count(n);
-          if (ok) {
-            for (auto& n : tb->second) I.c->targets.push_back(q.labels[n]);
-            continue;
-          }
-        }
-      } else {
-        auto it = q.labels.find(x.second);
-        if (it != q.labels.end()) {
-          I.target = it->second;
-          continue;
-        }
-      }
-      if (sc.size() <= 1) die("PTX: label %s not found", x.second.c_str());
-      sc.back().fix.push_back(x);
-    }
-    if (sc.size() > 1)
-      for (auto& t : q.tables) sc.back().tables.insert(t);
-  }
-  void stmt() {
-    string t = tok();
-    size_t stmt_end = p;
-    if (t == "{") {
-      sc.push_back({});
-      return;
-    }
-    if (t == "}") {
-      close_scope();
-      return;
-    }
-    if (t == ";") return;
-    if (t == ".extern") {
-      ext = true;
-      return;
-    }
-    if (t == ".reg") {
-      string ty = tok();
-      if (ty == ".v2" || ty == ".v4") die("PTX line %d: vector register", line);
-      int z = regsize(ty);
-      for (;;) {
-        string n = tok();
-        if (peekc() == '<') {
-          tok();
-          int c = stoi(tok());
-          expect(">");
-          regtop = (regtop + 127) / 128 * 128;
-          RegRange r{n, (u32)regtop, c, (u8)z};
-          regtop += (u64)c * (z ? 32 * z : 4);
-          regtop = (regtop + 127) / 128 * 128;
-          sc.back().ranges.push_back(r);
-        } else {
-          if (z) regtop = (regtop + 31) / 32 * 32;
-          u32 r = newreg(z);
-          sc.back().regs[n] = {r, (u8)z};
-        }
-        if (tok() == ";") break;
-      }
-      return;
-    }
-    if (t == ".shared") return decl(SHARED);
-    if (t == ".local") return decl(LOCAL);
-    if (t == ".param") return decl(PARAM);
-    if (t == ".global") return decl(GLOBAL);
-    if (t == ".const") return decl(CONST_);
-    if (t == ".loc" || t == ".file") return eol();
-    if (t[0] == '.') return skip();  // .pragma and the like
-    if (peekc() == ':') {
-      tok();
-      string q = peek();
-      if (q == ".branchtargets") {
-        tok();
-        vector<string> v;
-        for (string k = tok(); k != ";"; k = tok())
-          if (k != ",") v.push_back(k);
-        sc.back().tables[t] = v;
-        return;
-      }
-      if (q == ".callprototype" || q == ".calltargets") return skip();
-      sc.back().labels[t] = M.code.size();
-      return;
-    }
-    Ins I;
-    I.c = make_unique<Cold>();
-    Cold& C = *I.c;
-    C.line = line;
-    size_t b = stmt_end - t.size();
-    if (t == "@") {
-      string q = tok();
-      if (q == "!") {
-        I.pneg = true;
-        q = tok();
-      }
-      u8 z;
-      if (!reg(q, I.pred, z)) die("PTX line %d: guard %s", line, q.c_str());
-      t = tok();
-    }
-    {
-      size_t i = 0;
-      bool first = true;
-      while (i <= t.size()) {
-        size_t e = t.find('.', i);
-        if (e == string::npos) e = t.size();
-        string m = t.substr(i, e - i);
-        i = e + 1;
-        if (first) {
-          C.op = m;
-          first = false;
-          continue;
-        }
-        T ty = type_by_name(m);
-        if (ty != NOT_T) {
-          if (I.t == NOT_T)
-            I.t = ty;
-          else if (I.t2 == NOT_T)
-            I.t2 = ty;
-        }
-        C.m.push_back(m);
-      }
-    }
-    auto is = [&](const char* q) { return C.has(q); };
-    for (auto& m : C.m) {
-      if (m == "global") {
-        if (C.op != "cp" || I.space == 0) I.space = GLOBAL;
-      } else if (m.compare(0, 6, "shared") == 0)
-        I.space = SHARED;
-      else if (m == "local")
-        I.space = LOCAL;
-      else if (m == "const")
-        I.space = CONST_;
-      else if (m.compare(0, 5, "param") == 0)
-        I.space = PARAM;
-      else if (m == "v2")
-        I.vn = 2;
-      else if (m == "v4")
-        I.vn = 4;
-      else if (m == "v8")
-        I.vn = 8;
-    }
-    static const pair<const char*, u32> FL[] = {{"sat", SAT},
-                                                {"rni", RNI},
-                                                {"rzi", RZI},
-                                                {"rmi", RMI},
-                                                {"rpi", RPI},
-                                                {"rz", RZ},
-                                                {"rm", RM},
-                                                {"rp", RP},
-                                                {"wide", WIDE},
-                                                {"hi", HI},
-                                                {"ftz", FTZ},
-                                                {"NaN", NANP},
-                                                {"relu", RELU},
-                                                {"volatile", STRONG},
-                                                {"relaxed", STRONG},
-                                                {"acquire", STRONG | ACQREL},
-                                                {"release", STRONG | ACQREL},
-                                                {"acq_rel", STRONG | ACQREL},
-                                                {"satfinite", SATFIN},
-                                                {"rna", RNA},
-                                                {"uni", UNI}};
-    for (auto& q : FL)
-      if (is(q.first)) I.fl |= q.second;
-    if (C.op == "call") {  // call.uni (ret), name, (args)[, prototype];
-      string k = tok();
-      if (k == "(") {
-        C.o.push_back(opd());
-        expect(")");
-        expect(",");
-        k = tok();
-      } else
-        C.o.push_back(Op());
-      Op fn;
-      fn.k = Op::LAB;
-      fn.sym = k;
-      if (reg(k, fn.off, fn.size)) fn.k = Op::REG;
-      C.o.push_back(fn);
-      if (peekc() == ',') {
-        tok();
-        if (peekc() == '(') {
-          tok();
-          while (peekc() != ')') {
-            C.o.push_back(opd());
-            if (peekc() == ',') tok();
-          }
-          tok();
-        }
-      }
-      while (tok() != ";") {
-      }
-    } else {
-      while (peekc() != ';') {
-        C.o.push_back(opd());
-        if (peekc() == ',') tok();
-      }
-      tok();
-    }
-    C.text = s.substr(b, p - b);
-    for (auto& ch : C.text)
-      if (ch == '\n' || ch == '\t') ch = ' ';
-    if (C.op == "bra") {
-      I.kind = K_BRA;
-      sc.back().fix.push_back({(int)M.code.size(), C.o[0].sym});
-    } else if (C.op == "brx") {
-      I.kind = K_BRX;
-      sc.back().fix.push_back({(int)M.code.size(), C.o[1].sym});
-    }
-    M.code.push_back(move(I));
-  }
-  void func(bool entry) {
-    Fn F;
-    F.entry = entry;
-    sc.assign(1, {});
-    auto params = [&](vector<pair<u64, u64>>& out) {
-      while (peekc() != ')') {
-        string k = tok();
-        if (k == ",") continue;
-        if (k != ".param" && k != ".reg") die("PTX line %d: param %s", line, k.c_str());
-        u64 al = 1, n = 1;
-        T t = B8;
-        string name;
-        for (;;) {
-          string z = tok();
-          if (z == ".align")
-            al = stoull(tok());
-          else if (z == ".ptr" || z == ".global" || z == ".shared" || z == ".const" || z == ".local") {
-          } else if (z[0] == '.' && type_by_name(z.substr(1)) != NOT_T)
-            t = type_by_name(z.substr(1));
-          else {
-            name = z;
-            break;
-          }
-        }
-        if (peekc() == '[') {
-          tok();
-          n = stoull(tok());
-          expect("]");
-        }
-        u64 size = n * tsize(t);
-        al = max<u64>(al, tsize(t)), al = max<u64>(al, 1);
-        u64 off;
-        if (entry) {
-          F.psize = (F.psize + al - 1) / al * al;
-          off = F.psize;
-          F.psize += size;
-        } else {
-          M.pspace = (M.pspace + 15) / 16 * 16;
-          off = M.pspace;
-          M.pspace += size;
-        }
-        sc[0].vars[name] = Var{PARAM, off, size};
-        out.push_back({off, size});
-      }
-      tok();
-    };
-    if (peekc() == '(') {
-      tok();
-      vector<pair<u64, u64>> rv;
-      params(rv);
-      if (rv.size()) {
-        F.ret = rv[0];
-        F.has_ret = true;
-      }
-    }
-    F.name = tok();
-    if (peekc() == '(') {
-      tok();
-      params(F.params);
-    }
-    for (char c = peekc(); c != '{' && c != ';'; c = peekc()) {
-      string k = tok();
-      if (k == ".maxntid" || k == ".reqntid") {
-        int n = 1;
-        for (;;) {
-          n *= stoi(tok());
-          if (peekc() == ',')
-            tok();
-          else
-            break;
-        }
-        F.maxntid = n;
-      }
-    }
-    auto old = M.fns.find(F.name);
-    F.id = old != M.fns.end() ? old->second.id : (M.fn_by_id.push_back(F.name), (int)M.fn_by_id.size() - 1);
-    if (peekc() == ';') {
-      tok();
-      if (old == M.fns.end()) M.fns[F.name] = F;
-      return;
-    }
-    if (entry && F.psize > ENTRY_PARAMS)
-      die("kernel %s: %llu bytes of parameters", F.name.c_str(), (unsigned long long)F.psize);
-    tok();
-    M.fns[F.name] = F;
-    f = &M.fns[F.name];
-    f->start = M.code.size();
-    f->smem = M.mod_smem;
-    regtop = entry ? ENTRY_MARK : M.func_regs;
-    size_t depth = sc.size();
-    sc.push_back({});
-    while (sc.size() > depth) stmt();
-    if (entry)
-      f->regs = regtop;
-    else
-      M.func_regs = (regtop + 127) / 128 * 128;
-    Ins e;
-    e.c = make_unique<Cold>();
-    e.c->op = "ret";
-    e.c->text = "<end>";
-    e.c->line = line;
-    M.code.push_back(move(e));
-    f->end = M.code.size();
-    f = nullptr;
-  }
-  // Entries are laid out behind all device functions, whose total size is known only at the end: their registers are
-  // first placed at ENTRY_MARK and shifted down when the module is complete.
-  static const u64 ENTRY_MARK = 1u << 30;
-  void shift(Op& o, u64 d) {
-    if (o.off >= (int)ENTRY_MARK) o.off -= d;
-    if (o.off2 >= (int)ENTRY_MARK) o.off2 -= d;
-    for (auto& q : o.v) shift(q, d);
-  }
-  void run() {
-    M.func_regs = SR_COUNT * SLOT;
-    for (string t = tok(); t != ""; t = tok()) {
-      if (t == ".version")
-        eol();
-      else if (t == ".target") {
-        string k = tok();
-        M.target = atoi(k.c_str() + 3);
-        eol();
-      } else if (t == ".address_size")
-        eol();
-      else if (t == ".entry") {
-        ext = false;
-        func(true);
-      } else if (t == ".func") {
-        ext = false;
-        func(false);
-      } else if (t == ".global")
-        decl(GLOBAL);
-      else if (t == ".const")
-        decl(CONST_);
-      else if (t == ".shared")
-        decl(SHARED);
-      else if (t == ".file")
-        eol();
-      else if (t == ".section") {
-        while (tok() != "}") {
-        }
-      } else if (t == ".extern")
-        ext = true;
-      else if (t == ".visible" || t == ".weak" || t == ".common" || t == ".noreturn") {
-      } else if (t == ".alias" || t == ".pragma")
-        skip();
-      else
-        die("PTX line %d: module-level '%s'", line, t.c_str());
-    }
-    u64 d = ENTRY_MARK - M.func_regs;
-    for (auto& q : M.fns)
-      if (q.second.entry && q.second.start >= 0) {
-        Fn& e = q.second;
-        e.regs -= d;
-        e.smem = max(e.smem, M.mod_smem);
-        for (int k = e.start; k < e.end; k++) {
-          Ins& I = M.code[k];
-          if (I.pred >= (int)ENTRY_MARK) I.pred -= d;
-          for (auto& o : I.c->o) shift(o, d);
-        }
-      }
-    M.cpool.reserve(1 << 16);
-    for (auto& I : M.code) decode(M, I);
-  }
-};
-}  // namespace
-void parse_module(Module& M, const string& text) {
-  Parser(M, text).run();
+  lexer_.expect(";");
 }
+
+// --- Operands
+// -----------------------------------------------------------------------------------------------------------------------
+
+Operand Parser::memory_operand() {
+  Operand o;
+  o.kind = Operand::memory;
+  const std::string base = lexer_.next();
+  if (!read_number(base, o.value) && !find_register(base, o.offset, o.size)) {
+    if (!find_address(base, o.value)) die("PTX line %d: unknown symbol %s", lexer_.line(), base.c_str());
+    o.symbol = base;
+  }
+  for (std::string token = lexer_.next(); token != "]"; token = lexer_.next()) {
+    if (token != "+" && token != "-") die("PTX line %d: address form '%s'", lexer_.line(), token.c_str());
+    bool negative = token == "-";
+    std::string number = lexer_.next();
+    if (number == "-") {
+      negative = !negative;
+      number = lexer_.next();
+    }
+    uint64_t displacement = 0;
+    if (!read_number(number, displacement)) die("PTX line %d: address '%s'", lexer_.line(), number.c_str());
+    o.value += negative ? -displacement : displacement;
+  }
+  return o;
+}
+
+Operand Parser::operand() {
+  Operand o;
+  const std::string token = lexer_.next();
+  if (token == "_") return o;
+  if (token == "[") return memory_operand();
+  if (token == "{") {
+    o.kind = Operand::vector;
+    do {
+      o.elements.push_back(operand());
+    } while (lexer_.skip(','));
+    lexer_.expect("}");
+    return o;
+  }
+  if (token == "!") {
+    o = operand();
+    o.negated = !o.negated;
+    return o;
+  }
+  if (token == "-" || token == "~") {
+    const std::string number = lexer_.next();
+    uint64_t value = 0;
+    if (!read_number(number, value)) die("PTX line %d: %s%s", lexer_.line(), token.c_str(), number.c_str());
+    o.kind = Operand::immediate;
+    o.value = token == "-" ? -value : ~value;
+    return o;
+  }
+  if (token == "WARP_SZ" || read_number(token, o.value)) {
+    o.kind = Operand::immediate;
+    if (token == "WARP_SZ") o.value = kLanes;
+    return o;
+  }
+  if (find_register(token, o.offset, o.size)) {
+    o.kind = Operand::reg;
+    if (lexer_.skip('|')) {
+      const std::string second = lexer_.next();
+      uint8_t size = 0;
+      if (second != "_" && !find_register(second, o.second_offset, size))
+        die("PTX line %d: %s", lexer_.line(), second.c_str());
+    }
+    return o;
+  }
+  o.symbol = token;
+  o.kind = Operand::label;
+  if (find_address(token, o.value)) {
+    o.kind = Operand::immediate;
+    while (lexer_.skip('+')) {
+      uint64_t more = 0;
+      if (read_number(lexer_.next(), more)) o.value += more;
+    }
+  }
+  return o;
+}
+
+/// call (result), name, (arguments), prototype;  ->  operands: result (or sink), callee, arguments
+void Parser::call_operands(std::vector<Operand>& operands) {
+  if (lexer_.skip('(')) {
+    operands.push_back(operand());
+    lexer_.expect(")");
+    lexer_.expect(",");
+  } else {
+    operands.emplace_back();
+  }
+  Operand callee;
+  callee.symbol = lexer_.next();
+  callee.kind = find_register(callee.symbol, callee.offset, callee.size) ? Operand::reg : Operand::label;
+  operands.push_back(callee);
+  if (lexer_.skip(',') && lexer_.skip('(')) {
+    while (!lexer_.skip(')')) {
+      operands.push_back(operand());
+      lexer_.skip(',');
+    }
+  }
+  lexer_.skip_statement();
+}
+
+// --- Instructions
+// -------------------------------------------------------------------------------------------------------------------
+
+void Parser::split_opcode(const std::string& opcode, Instruction& in) {
+  static const std::unordered_map<std::string, uint32_t> kFlags = {{"sat", kSaturate},
+                                                                   {"rni", kRoundNearestInt},
+                                                                   {"rzi", kRoundZeroInt},
+                                                                   {"rmi", kRoundDownInt},
+                                                                   {"rpi", kRoundUpInt},
+                                                                   {"rz", kRoundZero},
+                                                                   {"rm", kRoundDown},
+                                                                   {"rp", kRoundUp},
+                                                                   {"wide", kWide},
+                                                                   {"hi", kHigh},
+                                                                   {"NaN", kNanPropagates},
+                                                                   {"relu", kRelu},
+                                                                   {"volatile", kStrong},
+                                                                   {"relaxed", kStrong},
+                                                                   {"acquire", kStrong | kOrdered},
+                                                                   {"release", kStrong | kOrdered},
+                                                                   {"rna", kRoundNearestAway},
+                                                                   {"acq_rel", kStrong | kOrdered}};
+  static const std::unordered_map<std::string, Space> kSpaces = {
+      {"shared", Space::shared}, {"local", Space::local}, {"const", Space::constant}, {"param", Space::param}};
+  Source& source = *in.source;
+  size_t begin = opcode.find('.');
+  source.opcode = opcode.substr(0, begin);
+  while (begin != std::string::npos) {
+    const size_t end = opcode.find('.', begin + 1);
+    const std::string modifier = opcode.substr(begin + 1, end == std::string::npos ? end : end - begin - 1);
+    begin = end;
+    source.modifiers.push_back(modifier);
+    if (const Type type = type_named(modifier); type != Type::none) {
+      if (in.type == Type::none) {
+        in.type = type;
+      } else if (in.second_type == Type::none) {
+        in.second_type = type;
+      }
+    }
+    const std::string stem = modifier.substr(0, modifier.find("::"));  // shared::cta is shared
+    if (const auto space = kSpaces.find(stem); space != kSpaces.end()) {
+      in.space = space->second;
+    } else if (modifier == "global" && (source.opcode != "cp" || in.space == Space::generic)) {
+      in.space = Space::global;
+    }
+    if (modifier == "v2" || modifier == "v4" || modifier == "v8")
+      in.vector_size = static_cast<uint8_t>(modifier[1] - '0');
+    if (const auto flag = kFlags.find(modifier); flag != kFlags.end()) in.flags |= flag->second;
+  }
+}
+
+void Parser::instruction(std::string token, size_t begin) {
+  Instruction in;
+  in.source = std::make_unique<Source>();
+  Source& source = *in.source;
+  source.line = lexer_.line();
+  if (token == "@") {
+    token = lexer_.next();
+    in.predicate_negated = token == "!";
+    if (in.predicate_negated) token = lexer_.next();
+    uint8_t size = 0;
+    if (!find_register(token, in.predicate, size)) die("PTX line %d: guard %s", lexer_.line(), token.c_str());
+    token = lexer_.next();
+  }
+  split_opcode(token, in);
+  if (source.opcode == "call") {
+    call_operands(source.operands);
+  } else {
+    while (!lexer_.skip(';')) {
+      source.operands.push_back(operand());
+      lexer_.skip(',');
+    }
+  }
+  source.text = lexer_.text_between(begin, lexer_.position());
+  std::replace_if(
+      source.text.begin(), source.text.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+  const int number = static_cast<int>(module_.code.size());
+  if (source.opcode == "bra") {
+    in.control = Control::branch;
+    scopes_.back().fixups.push_back({number, source.operands[0].symbol});
+  } else if (source.opcode == "brx") {
+    in.control = Control::branch_table;
+    scopes_.back().fixups.push_back({number, source.operands[1].symbol});
+  }
+  module_.code.push_back(std::move(in));
+}
+
+bool Parser::label_or_table(const std::string& token) {
+  if (!lexer_.skip(':')) return false;
+  const std::string directive = lexer_.peek();
+  if (directive == ".branchtargets") {
+    lexer_.next();
+    std::vector<std::string>& table = scopes_.back().branch_tables[token];
+    do {
+      table.push_back(lexer_.next());
+    } while (lexer_.skip(','));
+    lexer_.expect(";");
+  } else if (directive == ".callprototype" || directive == ".calltargets") {
+    lexer_.skip_statement();
+  } else {
+    scopes_.back().labels[token] = static_cast<int>(module_.code.size());
+  }
+  return true;
+}
+
+void Parser::statement() {
+  const std::string token = lexer_.next();
+  const size_t begin = lexer_.position() - token.size();
+  if (token == "{") {
+    scopes_.emplace_back();
+  } else if (token == "}") {
+    close_scope();
+  } else if (token == ";") {
+  } else if (token == ".extern") {
+    external_ = true;
+  } else if (token == ".reg") {
+    registers();
+  } else if (token == ".shared") {
+    variables(Space::shared);
+  } else if (token == ".local") {
+    variables(Space::local);
+  } else if (token == ".param") {
+    variables(Space::param);
+  } else if (token == ".global") {
+    variables(Space::global);
+  } else if (token == ".const") {
+    variables(Space::constant);
+  } else if (token == ".loc" || token == ".file") {
+    lexer_.skip_line();
+  } else if (token[0] == '.') {
+    lexer_.skip_statement();  // .pragma and the like
+  } else if (!label_or_table(token)) {
+    instruction(token, begin);
+  }
+}
+
+/// Resolves the labels that this scope knows and hands the others to the one around it.
+void Parser::close_scope() {
+  Scope closed = std::move(scopes_.back());
+  scopes_.pop_back();
+  for (const Scope::Fixup& fixup : closed.fixups) {
+    Instruction& in = module_.code[static_cast<size_t>(fixup.instruction)];
+    bool resolved = false;
+    if (in.control == Control::branch_table) {
+      const auto table = closed.branch_tables.find(fixup.label);
+      resolved = table != closed.branch_tables.end() &&
+                 std::all_of(table->second.begin(), table->second.end(),
+                             [&](const std::string& l) { return closed.labels.count(l); });
+      if (resolved) {
+        for (const std::string& label : table->second) in.targets.push_back(closed.labels[label]);
+      }
+    } else if (const auto label = closed.labels.find(fixup.label); label != closed.labels.end()) {
+      in.target = label->second;
+      resolved = true;
+    }
+    if (resolved) continue;
+    if (scopes_.size() <= 1) die("PTX: label %s not found", fixup.label.c_str());
+    scopes_.back().fixups.push_back(fixup);
+  }
+  if (scopes_.size() > 1) scopes_.back().branch_tables.insert(closed.branch_tables.begin(), closed.branch_tables.end());
+}
+
+// --- Functions
+// ----------------------------------------------------------------------------------------------------------------------
+
+std::vector<Parameter> Parser::parameter_list(Function& f) {
+  std::vector<Parameter> parameters;
+  while (!lexer_.skip(')')) {
+    lexer_.next();  // .param
+    const Declaration d = declaration();
+    uint64_t size = d.element_bytes();
+    if (lexer_.skip('[')) {
+      size *= std::stoull(lexer_.next());
+      lexer_.expect("]");
+    }
+    uint64_t& used = f.is_kernel ? f.parameter_bytes : module_.parameter_space;
+    const uint64_t offset = round_up(used, f.is_kernel ? d.alignment : 16);
+    used = offset + size;
+    scopes_[0].variables[d.name] = {Space::param, offset, size};
+    parameters.push_back({offset, size});
+    lexer_.skip(',');
+  }
+  return parameters;
+}
+
+void Parser::function(bool is_kernel) {
+  external_ = false;
+  scopes_.assign(1, {});
+  Function f;
+  f.is_kernel = is_kernel;
+  if (lexer_.skip('(')) {
+    const std::vector<Parameter> results = parameter_list(f);
+    f.has_result = !results.empty();
+    if (f.has_result) f.result = results[0];
+  }
+  f.name = lexer_.next();
+  if (lexer_.skip('(')) f.parameters = parameter_list(f);
+  while (lexer_.peek_character() != '{' && lexer_.peek_character() != ';') {
+    const std::string directive = lexer_.next();
+    if (directive != ".maxntid" && directive != ".reqntid") continue;
+    f.max_threads = 1;
+    do {
+      f.max_threads *= std::stoi(lexer_.next());
+    } while (lexer_.skip(','));
+  }
+  const auto declared = module_.functions.find(f.name);
+  if (declared != module_.functions.end()) {
+    f.id = declared->second.id;
+  } else {
+    f.id = static_cast<int>(module_.function_of_id.size());
+    module_.function_of_id.push_back(f.name);
+  }
+  if (lexer_.skip(';')) {
+    module_.functions.emplace(f.name, f);
+    return;
+  }
+  if (is_kernel && f.parameter_bytes > kKernelParameters) die("kernel %s has too many parameters", f.name.c_str());
+
+  lexer_.expect("{");
+  f.start = static_cast<int>(module_.code.size());
+  f.shared_bytes = module_.shared_bytes;
+  function_ = &(module_.functions[f.name] = f);
+  next_register_ = is_kernel ? kKernelMark : module_.function_registers;
+  const size_t depth = scopes_.size();
+  scopes_.emplace_back();
+  while (scopes_.size() > depth) statement();
+  if (is_kernel) {
+    function_->register_bytes = next_register_;
+  } else {
+    module_.function_registers = round_up(next_register_, 128);
+  }
+  Instruction end;
+  end.source = std::make_unique<Source>();
+  end.source->opcode = "ret";
+  end.source->text = "<end>";
+  end.source->line = lexer_.line();
+  module_.code.push_back(std::move(end));
+  function_->end = static_cast<int>(module_.code.size());
+  function_ = nullptr;
+}
+
+void Parser::move_down(Operand& operand, uint64_t distance) const {
+  const auto move = [&](int& offset) {
+    if (offset >= static_cast<int>(kKernelMark)) offset -= static_cast<int>(distance);
+  };
+  move(operand.offset);
+  move(operand.second_offset);
+  for (Operand& element : operand.elements) move_down(element, distance);
+}
+
+void Parser::run() {
+  module_.function_registers = static_cast<uint64_t>(offset_of(Special::count));
+  for (std::string token = lexer_.next(); !token.empty(); token = lexer_.next()) {
+    if (token == ".version" || token == ".address_size" || token == ".file") {
+      lexer_.skip_line();
+    } else if (token == ".target") {
+      module_.target = std::atoi(lexer_.next().c_str() + 3);  // sm_80
+      lexer_.skip_line();
+    } else if (token == ".entry" || token == ".func") {
+      function(token == ".entry");
+    } else if (token == ".global") {
+      variables(Space::global);
+    } else if (token == ".const") {
+      variables(Space::constant);
+    } else if (token == ".shared") {
+      variables(Space::shared);
+    } else if (token == ".section") {
+      while (lexer_.next() != "}") {
+      }
+    } else if (token == ".extern") {
+      external_ = true;
+    } else if (token == ".alias" || token == ".pragma") {
+      lexer_.skip_statement();
+    } else if (token != ".visible" && token != ".weak" && token != ".common" && token != ".noreturn") {
+      die("PTX line %d: '%s' at module level", lexer_.line(), token.c_str());
+    }
+  }
+  const uint64_t distance = kKernelMark - module_.function_registers;
+  for (auto& [name, f] : module_.functions) {
+    if (!f.is_kernel || f.start < 0) continue;
+    f.register_bytes -= distance;
+    f.shared_bytes = std::max(f.shared_bytes, module_.shared_bytes);
+    for (int i = f.start; i < f.end; ++i) {
+      Instruction& in = module_.code[static_cast<size_t>(i)];
+      if (in.predicate >= static_cast<int>(kKernelMark)) in.predicate -= static_cast<int>(distance);
+      for (Operand& o : in.source->operands) move_down(o, distance);
+    }
+  }
+  for (Instruction& in : module_.code) decode(module_, in);
+}
+
+}  // namespace
+
+void parse_module(Module& module, const std::string& text) {
+  Parser(module, text).run();
+}
+
+}  // namespace sparrow::emulator

@@ -1,0 +1,400 @@
+// Logic, shifts, and instructions on bits and bytes.
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstdlib>
+
+#include "handlers.hpp"
+
+namespace sparrow::emulator {
+namespace {
+
+template <class Q>
+using Unsigned = std::make_unsigned_t<Q>;
+
+template <class Q>
+constexpr uint32_t kBits = 8 * sizeof(Q);
+
+struct And {
+  template <class Q>
+  static Q apply(Q a, Q b) {
+    return static_cast<Q>(a & b);
+  }
+};
+struct Or {
+  template <class Q>
+  static Q apply(Q a, Q b) {
+    return static_cast<Q>(a | b);
+  }
+};
+struct Xor {
+  template <class Q>
+  static Q apply(Q a, Q b) {
+    return static_cast<Q>(a ^ b);
+  }
+};
+struct Not {
+  template <class Q>
+  static Q apply(Q a) {
+    return static_cast<Q>(~a);
+  }
+};
+struct IsZero {
+  template <class Q>
+  static Q apply(Q a) {
+    return a == 0;
+  }
+};
+struct Reverse {
+  template <class Q>
+  static Q apply(Q a) {
+    Q result = 0;
+    for (uint32_t bit = 0; bit < kBits<Q>; ++bit) result |= static_cast<Q>((a >> bit & 1) << (kBits<Q> - 1 - bit));
+    return result;
+  }
+};
+
+/// Predicates are masks: one operation for all lanes.
+template <class Op>
+void logic_on_predicates(Context& context, const Instruction& in) {
+  uint32_t result;
+  if constexpr (std::is_same_v<Op, Not>) {
+    result = ~context.mask(in.arguments[1]);
+  } else {
+    result = Op::apply(context.mask(in.arguments[1]), context.mask(in.arguments[2]));
+  }
+  context.write_mask(context.lanes<uint32_t>(in.arguments[0]), result);
+}
+
+template <class Op, int kArity>
+void decode_logic(Module& module, Instruction& in) {
+  set_arguments(module, in, kArity + 1, type_bytes(in));
+  in.handler = in.type == Type::pred ? logic_on_predicates<Op> : handler_for<Op, kArity, kIntegers>(in.type);
+}
+
+/// Shifts by the width or more leave nothing but the sign.
+template <class Q, bool kLeft>
+void shift(Context& context, const Instruction& in) {
+  const Q* a = context.lanes<Q>(in.arguments[1]);
+  const uint32_t* amounts = context.lanes<uint32_t>(in.arguments[2]);
+  context.write(context.lanes<Q>(in.arguments[0]), [=](int lane) -> Q {
+    const uint32_t amount = amounts[lane];
+    if constexpr (kLeft) {
+      return amount >= kBits<Q> ? Q{0} : static_cast<Q>(static_cast<Unsigned<Q>>(a[lane]) << (amount & (kBits<Q> - 1)));
+    } else if constexpr (std::is_signed_v<Q>) {
+      return static_cast<Q>(a[lane] >> std::min(amount, kBits<Q> - 1));
+    } else {
+      return amount >= kBits<Q> ? Q{0} : static_cast<Q>(a[lane] >> (amount & (kBits<Q> - 1)));
+    }
+  });
+}
+
+/// 32 bits out of the 64 of b:a.
+template <bool kLeft, bool kWraps>
+void funnel_shift(Context& context, const Instruction& in) {
+  const auto *a = context.lanes<uint32_t>(in.arguments[1]), *b = context.lanes<uint32_t>(in.arguments[2]);
+  const uint32_t* amounts = context.lanes<uint32_t>(in.arguments[3]);
+  context.write(context.lanes<uint32_t>(in.arguments[0]), [=](int lane) {
+    const uint32_t amount = kWraps ? amounts[lane] & 31 : std::min(amounts[lane], 32u);
+    const uint64_t both = uint64_t{b[lane]} << 32 | a[lane];
+    return kLeft ? static_cast<uint32_t>((both << amount) >> 32) : static_cast<uint32_t>(both >> amount);
+  });
+}
+
+template <class Q>
+void count_ones(Context& context, const Instruction& in) {
+  const Q* a = context.lanes<Q>(in.arguments[1]);
+  context.write(context.lanes<uint32_t>(in.arguments[0]),
+                [=](int lane) { return static_cast<uint32_t>(std::popcount(a[lane])); });
+}
+
+template <class Q>
+void count_leading_zeros(Context& context, const Instruction& in) {
+  const Q* a = context.lanes<Q>(in.arguments[1]);
+  context.write(context.lanes<uint32_t>(in.arguments[0]),
+                [=](int lane) { return static_cast<uint32_t>(std::countl_zero(a[lane])); });
+}
+
+/// The position of the most significant bit that is not a sign bit; ~0 if there is none. variant 1: its distance from
+/// the top.
+template <class Q>
+void find_top_bit(Context& context, const Instruction& in) {
+  const Q* a = context.lanes<Q>(in.arguments[1]);
+  const bool as_distance = in.variant;
+  context.write_active(context.lanes<uint32_t>(in.arguments[0]), [=](int lane) {
+    const Q v = a[lane];
+    const auto magnitude = static_cast<Unsigned<Q>>(std::is_signed_v<Q> && v < 0 ? ~v : v);
+    if (magnitude == 0) return ~0u;
+    const uint32_t position = kBits<Q> - 1 - static_cast<uint32_t>(std::countl_zero(magnitude));
+    return as_distance ? kBits<Q> - 1 - position : position;
+  });
+}
+
+template <class Q>
+Q low_bits(uint32_t count) {
+  return count >= kBits<Q> ? static_cast<Q>(~Unsigned<Q>{0}) : static_cast<Q>((Unsigned<Q>{1} << count) - 1);
+}
+
+/// `length` bits of a from `position`; a signed type extends the field's top bit, or a's where the field goes beyond
+/// it.
+template <class Q>
+void extract_field(Context& context, const Instruction& in) {
+  const Q* a = context.lanes<Q>(in.arguments[1]);
+  const auto *positions = context.lanes<uint32_t>(in.arguments[2]), *lengths = context.lanes<uint32_t>(in.arguments[3]);
+  context.write_active(context.lanes<Q>(in.arguments[0]), [=](int lane) -> Q {
+    const uint32_t position = positions[lane] & 255, length = lengths[lane] & 255;
+    if (length == 0) return 0;
+    const uint32_t available = position >= kBits<Q> ? 0 : std::min(length, kBits<Q> - position);
+    const auto mask = static_cast<Unsigned<Q>>(low_bits<Q>(available));
+    const auto shifted =
+        position >= kBits<Q> ? Unsigned<Q>{0} : static_cast<Unsigned<Q>>(static_cast<Unsigned<Q>>(a[lane]) >> position);
+    const bool negative = std::is_signed_v<Q> && (a[lane] >> std::min(position + length - 1, kBits<Q> - 1) & 1);
+    return static_cast<Q>((shifted & mask) | (negative ? static_cast<Unsigned<Q>>(~mask) : Unsigned<Q>{0}));
+  });
+}
+
+/// b with `length` bits from `position` replaced by the low bits of a.
+template <class Q>
+void insert_field(Context& context, const Instruction& in) {
+  const Q *a = context.lanes<Q>(in.arguments[1]), *b = context.lanes<Q>(in.arguments[2]);
+  const auto *positions = context.lanes<uint32_t>(in.arguments[3]), *lengths = context.lanes<uint32_t>(in.arguments[4]);
+  context.write_active(context.lanes<Q>(in.arguments[0]), [=](int lane) -> Q {
+    const uint32_t position = positions[lane] & 255;
+    if (position >= kBits<Q>) return b[lane];
+    const Q mask = low_bits<Q>(std::min(lengths[lane] & 255, kBits<Q> - position));
+    return static_cast<Q>((b[lane] & ~(mask << position)) | (a[lane] & mask) << position);
+  });
+}
+
+/// The position of the n-th set bit of a from `base` on (n < 0: downwards); ~0 if there is none.
+void find_nth_set(Context& context, const Instruction& in) {
+  const auto *a = context.lanes<uint32_t>(in.arguments[1]), *bases = context.lanes<uint32_t>(in.arguments[2]);
+  const int32_t* ns = context.lanes<int32_t>(in.arguments[3]);
+  context.write_active(context.lanes<uint32_t>(in.arguments[0]), [=](int lane) -> uint32_t {
+    const int n = ns[lane], base = static_cast<int>(bases[lane]);
+    if (n == 0) return base >= 0 && base < 32 && (a[lane] >> base & 1) ? bases[lane] : ~0u;
+    int left = std::abs(n);
+    for (int bit = base; bit >= 0 && bit<32; bit += n> 0 ? 1 : -1) {
+      if ((a[lane] >> bit & 1) && --left == 0) return static_cast<uint32_t>(bit);
+    }
+    return ~0u;
+  });
+}
+
+/// `length` ones from `position` on; both clamped to 32, or (variant 1) modulo 32.
+void make_mask(Context& context, const Instruction& in) {
+  const auto *positions = context.lanes<uint32_t>(in.arguments[1]), *lengths = context.lanes<uint32_t>(in.arguments[2]);
+  const bool wraps = in.variant;
+  context.write_active(context.lanes<uint32_t>(in.arguments[0]), [=](int lane) -> uint32_t {
+    const uint32_t position = wraps ? positions[lane] & 31 : positions[lane],
+                   length = wraps ? lengths[lane] & 31 : lengths[lane];
+    return position >= 32 ? 0 : low_bits<uint32_t>(length) << position;
+  });
+}
+
+/// The low `length` bits, sign or zero extended.
+void extend_bits(Context& context, const Instruction& in) {
+  const auto *values = context.lanes<uint32_t>(in.arguments[1]), *lengths = context.lanes<uint32_t>(in.arguments[2]);
+  const bool wraps = in.variant, is_signed = is_signed_integer(in.type);
+  context.write_active(context.lanes<uint32_t>(in.arguments[0]), [=](int lane) -> uint32_t {
+    const uint32_t length = wraps ? lengths[lane] & 31 : lengths[lane];
+    const uint32_t mask = low_bits<uint32_t>(length);
+    const bool negative = is_signed && length > 0 && length < 32 && (values[lane] >> (length - 1) & 1);
+    return (values[lane] & mask) | (negative ? ~mask : 0);
+  });
+}
+
+/// Which four of the eight bytes of b:a; modes as the manual names them.
+enum class Permute : uint8_t { general, f4e, b4e, rc8, ecl, ecr, rc16 };
+
+void permute_bytes(Context& context, const Instruction& in) {
+  const auto *a = context.lanes<uint32_t>(in.arguments[1]), *b = context.lanes<uint32_t>(in.arguments[2]);
+  const uint32_t* selectors = context.lanes<uint32_t>(in.arguments[3]);
+  const auto mode = static_cast<Permute>(in.variant);
+  context.write_active(context.lanes<uint32_t>(in.arguments[0]), [=](int lane) {
+    const uint64_t bytes = uint64_t{b[lane]} << 32 | a[lane];
+    const auto start = static_cast<int>(selectors[lane] & 3);
+    uint32_t result = 0;
+    for (int k = 0; k < 4; ++k) {
+      int from = 0;
+      switch (mode) {
+        case Permute::general:
+          from = static_cast<int>(selectors[lane] >> 4 * k & 15);
+          break;
+        case Permute::f4e:
+          from = start + k;
+          break;
+        case Permute::b4e:
+          from = (start - k) & 7;
+          break;
+        case Permute::rc8:
+          from = start;
+          break;
+        case Permute::ecl:
+          from = std::max(k, start);
+          break;
+        case Permute::ecr:
+          from = std::min(k, start);
+          break;
+        case Permute::rc16:
+          from = (start & 1) * 2 + (k & 1);
+          break;
+      }
+      auto byte = static_cast<uint8_t>(bytes >> 8 * (from & 7));
+      if (mode == Permute::general && (from & 8)) byte = byte & 128 ? 255 : 0;  // its sign, eight times
+      result |= uint32_t{byte} << 8 * k;
+    }
+    return result;
+  });
+}
+
+/// Any function of three bits: the immediate is its table.
+void logic_of_three(Context& context, const Instruction& in) {
+  const auto *a = context.lanes<uint32_t>(in.arguments[1]), *b = context.lanes<uint32_t>(in.arguments[2]);
+  const uint32_t* c = context.lanes<uint32_t>(in.arguments[3]);
+  uint32_t table[8];
+  for (int k = 0; k < 8; ++k) table[k] = in.immediate >> k & 1 ? ~0u : 0;
+  context.write(context.lanes<uint32_t>(in.arguments[0]), [&](int lane) {
+    uint32_t result = 0;
+    for (int k = 0; k < 8; ++k) {
+      result |= table[k] & (k & 4 ? a[lane] : ~a[lane]) & (k & 2 ? b[lane] : ~b[lane]) & (k & 1 ? c[lane] : ~c[lane]);
+    }
+    return result;
+  });
+}
+
+/// Dot products of four bytes (variant 0), or of two 16-bit numbers with the lower (1) or upper (2) two bytes.
+void dot_product(Context& context, const Instruction& in) {
+  const auto *a = context.lanes<uint32_t>(in.arguments[1]), *b = context.lanes<uint32_t>(in.arguments[2]);
+  const uint32_t* c = context.lanes<uint32_t>(in.arguments[3]);
+  const bool a_signed = is_signed_integer(in.type);
+  const bool b_signed = in.second_type == Type::none ? a_signed : is_signed_integer(in.second_type);
+  const auto byte = [](uint32_t word, int k, bool is_signed) {
+    const auto bits = static_cast<uint8_t>(word >> 8 * k);
+    return is_signed ? int{static_cast<int8_t>(bits)} : int{bits};
+  };
+  const auto half = [](uint32_t word, int k, bool is_signed) {
+    const auto bits = static_cast<uint16_t>(word >> 16 * k);
+    return is_signed ? int{static_cast<int16_t>(bits)} : int{bits};
+  };
+  context.write_active(context.lanes<uint32_t>(in.arguments[0]), [&](int lane) {
+    uint32_t sum = c[lane];
+    if (in.variant == 0) {
+      for (int k = 0; k < 4; ++k) sum += static_cast<uint32_t>(byte(a[lane], k, a_signed) * byte(b[lane], k, b_signed));
+    } else {
+      const int first = in.variant == 2 ? 2 : 0;
+      for (int k = 0; k < 2; ++k)
+        sum += static_cast<uint32_t>(half(a[lane], k, a_signed) * byte(b[lane], first + k, b_signed));
+    }
+    return sum;
+  });
+}
+
+template <bool kLeft>
+void decode_shift(Module& module, Instruction& in) {
+  const int size = type_bytes(in);
+  set_arguments(module, in, 2, size);
+  set_argument(module, in, 2, 4);
+  with_type(in.type, [&](auto q) {
+    if constexpr (std::is_integral_v<decltype(q)>) in.handler = shift<decltype(q), kLeft>;
+  });
+}
+
+/// A handler for 32 and 64 bits, signed where the type is.
+#define SPARROW_BY_TYPE(handler_template)              \
+  (in.type == Type::s32   ? handler_template<int32_t>  \
+   : in.type == Type::s64 ? handler_template<int64_t>  \
+   : size == 4            ? handler_template<uint32_t> \
+                          : handler_template<uint64_t>)
+
+bool decode_fields(Module& module, Instruction& in) {
+  const std::string& opcode = in.source->opcode;
+  const int size = type_bytes(in);
+  if (opcode == "popc" || opcode == "clz") {
+    set_argument(module, in, 0, 4);
+    set_argument(module, in, 1, size);
+    if (opcode == "popc") {
+      in.handler = size == 4 ? count_ones<uint32_t> : count_ones<uint64_t>;
+    } else {
+      in.handler = size == 4 ? count_leading_zeros<uint32_t> : count_leading_zeros<uint64_t>;
+    }
+  } else if (opcode == "bfind") {
+    set_argument(module, in, 0, 4);
+    set_argument(module, in, 1, size);
+    in.variant = in.source->has("shiftamt");
+    in.handler = SPARROW_BY_TYPE(find_top_bit);
+  } else if (opcode == "bfe") {
+    set_arguments(module, in, 2, size);
+    set_argument(module, in, 2, 4);
+    set_argument(module, in, 3, 4);
+    in.handler = SPARROW_BY_TYPE(extract_field);
+  } else if (opcode == "bfi") {
+    set_arguments(module, in, 3, size);
+    set_argument(module, in, 3, 4);
+    set_argument(module, in, 4, 4);
+    in.handler = size == 4 ? insert_field<uint32_t> : insert_field<uint64_t>;
+  } else if (opcode == "brev") {
+    set_arguments(module, in, 2, size);
+    in.handler = size == 4 ? lanewise<uint32_t, Reverse, 1, true> : lanewise<uint64_t, Reverse, 1, true>;
+  } else if (opcode == "bmsk" || opcode == "szext") {
+    set_arguments(module, in, 3, 4);
+    in.variant = in.source->has("wrap");
+    in.handler = opcode == "bmsk" ? make_mask : extend_bits;
+  } else if (opcode == "fns") {
+    set_arguments(module, in, 4, 4);
+    in.handler = find_nth_set;
+  } else {
+    return false;
+  }
+  return true;
+}
+#undef SPARROW_BY_TYPE
+
+}  // namespace
+
+bool decode_bits(Module& module, Instruction& in) {
+  const Source& source = *in.source;
+  const std::string& opcode = source.opcode;
+  if (opcode == "and") {
+    decode_logic<And, 2>(module, in);
+  } else if (opcode == "or") {
+    decode_logic<Or, 2>(module, in);
+  } else if (opcode == "xor") {
+    decode_logic<Xor, 2>(module, in);
+  } else if (opcode == "not") {
+    decode_logic<Not, 1>(module, in);
+  } else if (opcode == "cnot") {
+    set_arguments(module, in, 2, type_bytes(in));
+    in.handler = handler_for<IsZero, 1, kIntegers>(in.type);
+  } else if (opcode == "shl") {
+    decode_shift<true>(module, in);
+  } else if (opcode == "shr") {
+    decode_shift<false>(module, in);
+  } else if (opcode == "shf") {
+    set_arguments(module, in, 4, 4);
+    const bool left = source.has("l"), wraps = source.has("wrap");
+    in.handler = left ? (wraps ? funnel_shift<true, true> : funnel_shift<true, false>)
+                      : (wraps ? funnel_shift<false, true> : funnel_shift<false, false>);
+  } else if (opcode == "prmt") {
+    set_arguments(module, in, 4, 4);
+    static constexpr const char* kModes[] = {"f4e", "b4e", "rc8", "ecl", "ecr", "rc16"};
+    for (uint8_t k = 0; k < 6; ++k) {
+      if (source.has(kModes[k])) in.variant = static_cast<uint8_t>(k + 1);
+    }
+    in.handler = permute_bytes;
+  } else if (opcode == "lop3") {
+    if (source.modifiers.size() > 1) return true;  // with a predicate: refused
+    set_arguments(module, in, 4, 4);
+    in.immediate = static_cast<int64_t>(source.operands.at(4).value);
+    in.handler = logic_of_three;
+  } else if (opcode == "dp4a" || opcode == "dp2a") {
+    set_arguments(module, in, 4, 4);
+    in.variant = opcode == "dp4a" ? 0 : source.has("hi") ? 2 : 1;
+    in.handler = dot_product;
+  } else {
+    return decode_fields(module, in);
+  }
+  return true;
+}
+
+}  // namespace sparrow::emulator
