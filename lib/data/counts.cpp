@@ -70,15 +70,20 @@ std::vector<CountGroup> count_histogram(const std::vector<int64_t>& counts) {
   return groups;
 }
 
-void save_counts(const std::string& folder, const Counts& counts) {
+void save_histograms(const std::string& folder, const Counts& counts) {
   std::filesystem::create_directories(folder);
   for (size_t t = 0; t < counts.size(); ++t) {
     const std::vector<CountGroup> groups = count_histogram(counts[t]);
     std::vector<int64_t> flat;
     for (const CountGroup& group : groups) flat.insert(flat.end(), {group.count, group.rows});
     write_npy<int64_t>(file_name(folder, "histogram", t), flat, {static_cast<int64_t>(groups.size()), 2});
-    write_npy<int64_t>(file_name(folder, "table", t), counts[t], {static_cast<int64_t>(counts[t].size())});
   }
+}
+
+void save_counts(const std::string& folder, const Counts& counts) {
+  save_histograms(folder, counts);
+  for (size_t t = 0; t < counts.size(); ++t)
+    write_npy<int64_t>(file_name(folder, "table", t), counts[t], {static_cast<int64_t>(counts[t].size())});
 }
 
 Counts load_counts(const std::string& folder, const std::vector<int64_t>& rows) {

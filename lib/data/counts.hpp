@@ -31,6 +31,7 @@ std::vector<CountGroup> count_histogram(const std::vector<int64_t>& counts);
 /// Writes into `folder` (made if absent) for table t = 00, 01, ...: table_t.npy, int64 [rows], counts by id; and
 /// histogram_t.npy, int64 (groups, 2), rows of (count, number of rows with it) by falling count.
 void save_counts(const std::string& folder, const Counts& counts);
+void save_histograms(const std::string& folder, const Counts& counts);  ///< the histograms alone
 
 /// Read them back. Throw Error if a file is missing, has not rows[t] numbers (a histogram: counts not falling, or other
 /// than rows[t] rows in all), or holds a negative one.

@@ -7,19 +7,13 @@
 
 #include "comm/comm.hpp"
 #include "config/options.hpp"
-#include "data/counts.hpp"
 #include "data/vocabulary.hpp"
 #include "placement/solve.hpp"
 #include "train/calibration.hpp"
 #include "train/system_shape.hpp"
+#include "train/training_data.hpp"
 
 namespace sparrow {
-
-/// How often rows are used: histograms by table of counts over the data, or over a sample of it.
-struct AccessCounts {
-  std::vector<std::vector<CountGroup>> histograms;
-  bool sampled = false;  ///< rows never seen may still come
-};
 
 /// A plan and what the theory says of it.
 struct PlannedRun {
@@ -33,10 +27,9 @@ struct PlannedRun {
 
 /// What planning is about.
 struct PlanningProblem {
-  const RunOptions& options;
+  RunOptions options;
   const TableShapes& shapes;
   const AccessCounts& counts;
-  int ranks = 1;
 };
 
 /// The workload of one iteration of the run.

@@ -107,6 +107,32 @@ json bytes_per_iteration(Comm& comm, const Ledger& ledger, double iterations) {
   return mean;
 }
 
+/// The same keys as what was counted, so that the two stand side by side.
+json predicted(const Prediction& of) {
+  json bytes, max;
+  double total = 0, max_total = 0;
+  for (size_t p = 0; p < kPhases; ++p) {
+    if (static_cast<Phase>(p) == Phase::control) continue;
+    const char* name = phase_name(static_cast<Phase>(p));
+    bytes[name] = of.mean_bytes[p];
+    max[name] = of.max_bytes[p];
+    total += of.mean_bytes[p];
+    max_total += of.max_bytes[p];
+  }
+  bytes["total"] = total;
+  max["total"] = max_total;
+  bytes["max"] = max;
+  json seconds;
+  for (const auto& [phase, value] : of.seconds_by_phase) seconds[phase] = value;
+  return {{"bytes_per_iteration", bytes},
+          {"distinct_rows_per_iteration", of.distinct_rows_per_iteration},
+          {"seconds_per_iteration", of.seconds_per_iteration},
+          {"seconds_by_phase", seconds},
+          {"bound", of.bound},
+          {"gap", of.gap},
+          {"floor_bytes", of.floor_bytes}};
+}
+
 void write_whole(const std::string& path, const std::string& text) {
   const std::string unfinished = path + ".unfinished";
   {
@@ -174,6 +200,7 @@ void write_summary(Comm& comm, const RunResult& result, const std::string& path)
   for (int part = 0; part < kParts; ++part)
     summary["seconds_by_phase"][part_name(static_cast<Part>(part))] =
         over_ranks(comm, ledger.seconds[static_cast<size_t>(part)] / iterations).mean;
+  summary["predicted"] = predicted(result.predicted);
   const OverRanks memory = over_ranks(comm, static_cast<double>(peak_memory_bytes()));
   summary["peak_memory_bytes"] = memory.max;
   if (comm.rank() == 0) {

@@ -2,10 +2,13 @@
 // short table.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <fstream>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/timer.hpp"
 #include "comm/comm.hpp"
@@ -44,6 +47,15 @@ class MetricsFile {
   std::ofstream file_;
 };
 
+/// What the placement theory expects of an iteration; see placement/cost.hpp. Sent bytes per rank by phase.
+struct Prediction {
+  double seconds_per_iteration = 0, bound = 0, gap = 0;
+  double floor_bytes = 0;  ///< all ranks together
+  double distinct_rows_per_iteration = 0;
+  std::array<double, kPhases> mean_bytes{}, max_bytes{};
+  std::vector<std::pair<std::string, double>> seconds_by_phase;
+};
+
 /// Facts of a finished run, the same on all ranks but for the ledger.
 struct RunResult {
   std::string backend;
@@ -56,6 +68,7 @@ struct RunResult {
   std::optional<Metrics> eval;
   int64_t skipped_lines = 0;
   Ledger ledger;  ///< of this rank
+  Prediction predicted;           ///< rank 0's
 };
 
 /// Collective: gathers the ledgers; rank 0 writes `path` (under another name, then renamed, so a summary is whole or

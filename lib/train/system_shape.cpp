@@ -73,9 +73,14 @@ SystemShape shape_of(const placement::Topology& topology, int ranks, std::vector
     leaf_ranks.resize(static_cast<size_t>(ranks));
     std::iota(leaf_ranks.begin(), leaf_ranks.end(), 0);
   }
-  SystemShape shape{topology, Hierarchy::flat(1), {}, {}};
+  SystemShape shape{topology, Hierarchy::flat(1), {}, {}, {}};
   std::vector<std::vector<int>> domain_of = Walk(tree, leaf_ranks, shape).domain_of();
-  shape.hierarchy = Hierarchy(std::move(domain_of), proxy_weights(tree, shape.rank_type));
+  std::vector<std::vector<int>> levels;
+  for (std::vector<int>& level : domain_of) {
+    if (levels.empty() || level != levels.back()) levels.push_back(std::move(level));
+    shape.hierarchy_level.push_back(static_cast<int>(levels.size()) - 1);
+  }
+  shape.hierarchy = Hierarchy(std::move(levels), proxy_weights(tree, shape.rank_type));
   return shape;
 }
 
@@ -129,19 +134,19 @@ namespace {
 /// For each domain of the option's level, the ranks that hold its rows, in slot order.
 CopyOption copy_option(const placement::Option& option, const placement::Tree& tree, const SystemShape& shape) {
   CopyOption result;
-  result.level = option.level;
+  result.level = shape.hierarchy_level[static_cast<size_t>(option.level)];
   result.reduction = option.reduction == placement::Reduction::dense ? CopyReduction::dense : CopyReduction::sparse;
-  result.rings.resize(static_cast<size_t>(shape.hierarchy.domains(option.level)));
+  result.rings.resize(static_cast<size_t>(shape.hierarchy.domains(result.level)));
   const std::vector<int>& types = tree.at_level(option.level);
   for (size_t i = 0; i < types.size(); ++i) {
     const placement::Site site = option.sites[i];
     if (!tree.is_device(site))
       fail("the plan keeps rows in {}: stores other than device memory are not available yet", tree.site_name(site));
     for (const std::vector<int>& holder : shape.instances[static_cast<size_t>(site.domain)]) {
-      const int domain = shape.hierarchy.domain(option.level, holder[0]);
+      const int domain = shape.hierarchy.domain(result.level, holder[0]);
       const auto& of_type = shape.instances[static_cast<size_t>(types[i])];
       const bool inside = std::any_of(of_type.begin(), of_type.end(), [&](const std::vector<int>& ranks) {
-        return shape.hierarchy.domain(option.level, ranks[0]) == domain;
+        return shape.hierarchy.domain(result.level, ranks[0]) == domain;
       });
       if (inside) result.rings[static_cast<size_t>(domain)].push_back(holder[0]);
     }

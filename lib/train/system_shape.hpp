@@ -14,8 +14,11 @@ namespace sparrow {
 
 struct SystemShape {
   placement::Topology topology;
+  /// Levels of the topology at which every domain has a single child are one level here: nobody has anything to
+  /// exchange there.
   Hierarchy hierarchy;
-  std::vector<int> rank_type;  ///< by rank of the run: its domain in the topology
+  std::vector<int> hierarchy_level;  ///< by level of the topology: the level of the hierarchy
+  std::vector<int> rank_type;        ///< by rank of the run: its domain in the topology
   /// [type][instance]: ranks below each instance of a domain type, in tree order
   std::vector<std::vector<std::vector<int>>> instances;
 };

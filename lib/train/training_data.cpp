@@ -86,30 +86,35 @@ Dataset open_on_all_ranks(Comm& comm, const NodePlace& place, const std::vector<
 
 namespace {
 
-/// Positions by falling access count: of the counts files, or of the first count_samples samples. Made by rank 0.
-PositionMap make_positions(Comm& comm, const DataOptions& options, const Dataset& train, SampleRange range,
-                           const TableShapes& shapes, const std::string& folder) {
-  if (!fs::exists(folder)) {
-    barrier(comm);  // everyone has looked before rank 0 makes it
-    if (comm.rank() == 0) {
-      Counts counts;
-      if (!options.counts.empty()) {
-        counts = load_counts(options.counts, shapes.rows);
-      } else {
-        counts = zero_counts(shapes);
-        const int64_t samples = std::min(options.count_samples, range.size());
-        count_ids(train, {range.first, range.first + samples}, shapes, counts);
-        spdlog::info("counted the rows of {} samples", samples);
-      }
-      const std::string unfinished = folder + ".unfinished";
-      fs::remove_all(unfinished);
-      PositionMap::by_count(counts).save(unfinished);
-      fs::create_directories(unfinished);  // save() writes nothing where every table has the identity
-      fs::rename(unfinished, folder);
+/// Whether the counts in use are of a sample only.
+bool counts_sample(const DataOptions& options, SampleRange range) {
+  return options.counts.empty() && options.count_samples < range.size();
+}
+
+/// Positions by falling access count, and the histograms of the counts: of the counts files, or of the first
+/// count_samples samples. Made by rank 0 unless an earlier run left them in `folder`.
+void prepare_positions(Comm& comm, const DataOptions& options, const Dataset& train, SampleRange range,
+                       const TableShapes& shapes, const std::string& folder) {
+  const bool there = fs::exists(folder);
+  barrier(comm);  // everyone has looked before rank 0 makes it
+  if (!there && comm.rank() == 0) {
+    Counts counts;
+    if (!options.counts.empty()) {
+      counts = load_counts(options.counts, shapes.rows);
+    } else {
+      counts = zero_counts(shapes);
+      const int64_t samples = std::min(options.count_samples, range.size());
+      count_ids(train, {range.first, range.first + samples}, shapes, counts);
+      spdlog::info("counted the rows of {} samples", samples);
     }
+    const std::string unfinished = folder + ".unfinished";
+    fs::remove_all(unfinished);
+    fs::create_directories(unfinished);
+    PositionMap::by_count(counts).save(unfinished);
+    save_histograms(unfinished, counts);
+    fs::rename(unfinished, folder);
   }
   barrier(comm);
-  return PositionMap::load(folder, shapes.rows);
 }
 
 }  // namespace
@@ -127,10 +132,13 @@ TrainingData open_training_data(Comm& comm, const NodePlace& place, const DataOp
                      ? Dataset(train.shards(), options.skip_bad_lines)
                      : open_on_all_ranks(comm, place, options.eval, options.skip_bad_lines, scratch_folder, scratch);
   if (!options.eval.empty()) eval_range = eval.all();
-  PositionMap positions = make_positions(comm, options, train, train_range, shapes, state_folder + "/positions");
+  const std::string positions_folder = state_folder + "/positions";
+  prepare_positions(comm, options, train, train_range, shapes, positions_folder);
+  PositionMap positions = PositionMap::load(positions_folder, shapes.rows);
+  AccessCounts counts{load_histograms(positions_folder, shapes.rows), counts_sample(options, train_range)};
   PositionMap ids = positions.inverse();
   return {std::move(train), std::move(eval),      train_range,    eval_range,        tail,
-          shapes,           std::move(positions), std::move(ids), std::move(scratch)};
+          shapes,           std::move(positions), std::move(ids), std::move(counts), std::move(scratch)};
 }
 
 }  // namespace sparrow

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/comm.hpp"
+#include "data/counts.hpp"
 #include "data/dataset.hpp"
 #include "data/options.hpp"
 #include "data/position_map.hpp"
@@ -33,6 +34,12 @@ class ScratchFiles {
   std::vector<std::string> paths_;
 };
 
+/// How often rows are used: histograms by table of counts over the data, or over a sample of it.
+struct AccessCounts {
+  std::vector<std::vector<CountGroup>> histograms;
+  bool sampled = false;  ///< rows never seen may still come
+};
+
 struct TrainingData {
   Dataset train;  ///< with the samples held out, if eval_tail is used
   Dataset eval;   ///< the eval files, or (eval_tail) not used
@@ -42,6 +49,7 @@ struct TrainingData {
   TableShapes shapes;
   PositionMap positions;  ///< id -> position
   PositionMap ids;        ///< position -> id
+  AccessCounts counts;
   ScratchFiles scratch;
 
   const Dataset& eval_data() const { return eval_from_tail || eval_range.size() == 0 ? train : eval; }

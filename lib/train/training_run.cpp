@@ -11,8 +11,11 @@
 
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
+#include "config/plan_file.hpp"
+#include "config/topology_file.hpp"
 #include "data/loader.hpp"
 #include "train/checkpoint.hpp"
+#include "train/planning.hpp"
 #include "train/trainer.hpp"
 
 namespace sparrow {
@@ -39,6 +42,8 @@ class TrainingRun {
   RunResult run();
 
  private:
+  RunOptions with_saved_decisions(RunOptions options) const;
+  void save_decisions() const;
   void restore();
   int64_t samples_to_train() const;
   void pass(int64_t number);
@@ -46,6 +51,7 @@ class TrainingRun {
   void report(int64_t samples);
   void evaluate();
   void save();
+  Prediction prediction() const;
   LoaderOptions loader_options(int64_t epoch) const;
   TrainerOptions trainer_options() const;
 
@@ -55,8 +61,9 @@ class TrainingRun {
   std::string checkpoint_;  ///< that the run continues from; empty: from the start
   TrainingData data_;
   Tables tables_;
-  Hierarchy hierarchy_;
-  std::vector<double> shares_;
+  SystemShape system_;
+  std::vector<double> shares_;  ///< of the ranks in a batch; empty: equal
+  PlannedRun planned_;
   Store::IdOfPosition id_of_, position_of_;
   Trainer trainer_;
   int64_t total_samples_ = 0;
@@ -97,12 +104,13 @@ TrainingRun::TrainingRun(const RunOptions& options, Backend& backend, Comm& comm
       checkpoint_(prepare_output(comm, options.output)),
       data_(open_training_data(comm, place, options.data, scratch_folder(options), options.output.dir + "/start")),
       tables_(data_.shapes.rows, options.model.embedding_dim),
-      hierarchy_(Hierarchy::flat(comm.size())),
-      shares_(options.train.share_list),
+      system_(find_system(backend, comm, place.node, with_saved_decisions(options))),
+      shares_(batch_shares(options, system_)),
+      planned_(plan_run(comm, system_, {with_saved_decisions(options), data_.shapes, data_.counts})),
       id_of_([this](int table, int64_t position) { return data_.ids.position(table, position); }),
       position_of_([this](int table, int64_t id) { return data_.positions.position(table, id); }),
-      trainer_(backend, comm, tables_, hierarchy_, CopyPlan::uniform(tables_, hierarchy_, 0), trainer_options(),
-               id_of_) {
+      trainer_(backend, comm, tables_, system_.hierarchy, planned_.copies, trainer_options(), id_of_) {
+  save_decisions();
   total_samples_ = samples_to_train();
   restore();
   if (comm_.rank() == 0) {
@@ -111,6 +119,30 @@ TrainingRun::TrainingRun(const RunOptions& options, Backend& backend, Comm& comm
     metrics_ = std::make_unique<MetricsFile>(path, !checkpoint_.empty());
     progress_ = std::make_unique<Progress>(total_samples_);
   }
+}
+
+/// A continued run keeps the rates and the plan it began with, so that its bits do not depend on a noisy clock; unless
+/// the number of ranks has changed.
+RunOptions TrainingRun::with_saved_decisions(RunOptions options) const {
+  const std::string topology = options.output.dir + "/start/topology.yaml",
+                    plan = options.output.dir + "/start/plan.json";
+  if (checkpoint_.empty() || !fs::exists(topology) || !fs::exists(plan)) return options;
+  if (placement::Tree(load_topology(topology)).ranks() != comm_.size()) return options;
+  options.system.topology = topology;
+  options.placement.plan = plan;
+  return options;
+}
+
+void TrainingRun::save_decisions() const {
+  if (comm_.rank() == 0) {
+    const std::string start = options_.output.dir + "/start";
+    save_plan(start + "/plan.json", planned_.plan, system_.topology);
+    std::ofstream file(start + "/topology.yaml", std::ios::trunc);
+    file << write_topology(system_.topology, "The system of this run, as it was measured or given.") << std::flush;
+    if (!file) fail_errno(start + "/topology.yaml");
+    spdlog::info("{}", describe_plan(planned_, system_));
+  }
+  barrier(comm_);
 }
 
 TrainerOptions TrainingRun::trainer_options() const {
@@ -179,8 +211,31 @@ RunResult TrainingRun::run() {
   result_.steps = position_.steps;
   result_.skipped_lines = data_.train.bad_lines();
   result_.ledger = trainer_.ledger();
+  result_.predicted = prediction();
   write_summary(comm_, result_, options_.output.dir + "/summary.json");
   return result_;
+}
+
+Prediction TrainingRun::prediction() const {
+  const placement::Cost& cost = planned_.predicted;
+  Prediction predicted;
+  predicted.seconds_per_iteration = cost.seconds;
+  predicted.bound = planned_.bound;
+  predicted.gap = planned_.gap;
+  predicted.floor_bytes = planned_.floor_bytes;
+  predicted.distinct_rows_per_iteration = cost.distinct_rows_mean;
+  const auto put = [&](Phase phase, double mean, double max) {
+    predicted.mean_bytes[static_cast<size_t>(phase)] = mean;
+    predicted.max_bytes[static_cast<size_t>(phase)] = max;
+  };
+  put(Phase::ids, cost.sent_mean.ids, cost.sent_max.ids);
+  put(Phase::rows, cost.sent_mean.rows, cost.sent_max.rows);
+  put(Phase::gradients, cost.sent_mean.gradients, cost.sent_max.gradients);
+  put(Phase::allreduce, cost.sent_mean.allreduce, cost.sent_max.allreduce);
+  for (int p = 0; p < placement::kPhases; ++p)
+    predicted.seconds_by_phase.emplace_back(placement::phase_name(static_cast<placement::Phase>(p)),
+                                            cost.seconds_by_phase[p]);
+  return predicted;
 }
 
 void TrainingRun::pass(int64_t number) {
