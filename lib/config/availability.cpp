@@ -13,17 +13,10 @@ struct Later {
 
 constexpr Later kLater[] = {
     {"data.vocabulary", [](const Config& c) { return c.data.vocabulary == "hash"; }},
-    {"train.batch_shares", [](const Config& c) { return c.train.batch_shares != "planned"; }},
     {"system.backend", [](const Config& c) { return c.system.backend != "cuda"; }},
-    {"system.wire", [](const Config& c) { return c.system.wire == DType::f32; }},
     {"system.pipeline", [](const Config& c) { return !c.system.overlapped; }},
-    {"system.topology", [](const Config& c) { return c.system.topology == "auto"; }},
-    {"system.device_memory", [](const Config& c) { return c.system.device_memory == 0; }},
     {"system.host_memory", [](const Config& c) { return c.system.host_memory == 0; }},
-    {"placement.strategy", [](const Config& c) { return c.placement.strategy == "held"; }},
-    {"placement.plan", [](const Config& c) { return c.placement.plan.empty(); }},
-    {"placement.deduplicate", [](const Config& c) { return c.placement.deduplicate; }},
-    {"placement.combine", [](const Config& c) { return c.placement.combine; }},
+    {"placement.strategy", [](const Config& c) { return c.placement.strategy != "fetched"; }},
     {"placement.holders", [](const Config& c) { return c.placement.holders == "arithmetic"; }},
     {"placement.assignment", [](const Config& c) { return c.placement.assignment == "contiguous"; }},
     {"placement.replan_every", [](const Config& c) { return c.placement.replan_every == 0; }},
@@ -35,7 +28,6 @@ constexpr Later kLater[] = {
 Config default_config() {
   Config config;
   config.system.overlapped = false;    // later: true
-  config.placement.strategy = "held";  // later: optimal
   return config;
 }
 

@@ -14,7 +14,7 @@ namespace sparrow {
 enum class CopyReduction : uint8_t { dense, sparse };
 
 /// Rows with a copy in every domain of `level`. In domain d position p of table t is held by rings[d][(p + offset_t)
-/// mod ring size], or by rings[d][holder_slot] where the table has a fixed holder.
+/// mod ring size], or by rings[d][holder_slot mod ring size] where the table has a fixed holder.
 struct CopyOption {
   int level = 0;
   CopyReduction reduction = CopyReduction::sparse;

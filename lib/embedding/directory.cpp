@@ -57,10 +57,7 @@ void Directory::add_interval(int table, const CopyInterval& from, int64_t end) {
 
 int Directory::make_ring(const CopyOption& option, int64_t holder_slot) {
   std::vector<int> ranks = option.rings[static_cast<size_t>(hierarchy_.domain(option.level, rank_))];
-  if (holder_slot >= 0) {
-    SPARROW_CHECK(holder_slot < static_cast<int64_t>(ranks.size()), "holder slot {} of {}", holder_slot, ranks.size());
-    ranks = {ranks[static_cast<size_t>(holder_slot)]};
-  }
+  if (holder_slot >= 0) ranks = {ranks[static_cast<size_t>(holder_slot) % ranks.size()]};
   for (size_t i = 0; i < rings_.size(); ++i)
     if (rings_[i].ranks == ranks) return static_cast<int>(i);
   Ring ring{ranks, {0}, {}};
@@ -105,7 +102,7 @@ int Directory::merger(int64_t key, int level, int domain) const {
   }
   const CopyTable& copies = plan_.tables[static_cast<size_t>(interval.table)];
   const auto& ring = plan_.options[static_cast<size_t>(interval.option)].rings[static_cast<size_t>(domain)];
-  if (copies.holder_slot >= 0) return ring[static_cast<size_t>(copies.holder_slot)];
+  if (copies.holder_slot >= 0) return ring[static_cast<size_t>(copies.holder_slot) % ring.size()];
   return ring[static_cast<uint64_t>(key + interval.shift) % ring.size()];
 }
 

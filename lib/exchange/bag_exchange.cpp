@@ -82,12 +82,18 @@ void BagExchange::exchange_lengths(Stream& stream, BagRoute& route) {
                             peer_lengths_.data(), route.parts.requested, route.parts.requested_offsets, 1, true));
 }
 
-void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial,
-                        BagRoute& route) {
+void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, bool single_lookups,
+                        const std::vector<char>& bag_is_partial, BagRoute& route) {
   order_parts(lookups, bag_is_partial, route);
-  exchange_lengths(stream, route);
-  const auto keys = maker_.exchange_keys(stream, comm_, send_keys_.data(), directory_.tables().total_rows(), keys_);
+  if (!single_lookups) exchange_lengths(stream, route);
+  const auto keys =
+      maker_.exchange_keys(stream, comm_, Phase::ids, send_keys_.data(), directory_.tables().total_rows(), keys_);
   route.lookups = static_cast<int64_t>(keys.size());
+  if (single_lookups) {  // a part per key: lengths need not be sent
+    route.parts.requested = keys_.requested;
+    route.parts.sum_requested();
+    peer_lengths_.assign(keys.size(), 1);
+  }
 
   int32_t* offsets = route.part_offsets.reserve(route.parts.requested_total + 1);
   int64_t sum = 0;

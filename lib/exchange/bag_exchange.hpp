@@ -47,7 +47,9 @@ class BagExchange {
   };
 
   /// Collective. bag_is_partial: for each bag of this rank, whether every holder has a part of it (partial sums).
-  void build(Stream& stream, std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial, BagRoute& route);
+  /// single_lookups: on all ranks every bag has one lookup at most and no partial sums are asked for.
+  void build(Stream& stream, std::span<const Lookup> lookups, bool single_lookups,
+             const std::vector<char>& bag_is_partial, BagRoute& route);
   /// Collective: route.vectors gets the pooled part vectors.
   void fetch(Stream& stream, BagRoute& route);
   /// Collective: bag_gradients (bags, dim). Returns the distinct rows of this rank's store and their gradient sums.

@@ -123,7 +123,7 @@ void CopySync::build_up(Stream& stream, int level, const Route& route, CopyRoute
   std::span<const int64_t> requests;
   if (level < directory_.hierarchy().depth()) {
     const RowList& below = copies.levels[static_cast<size_t>(level) + 1].merged;
-    requests = maker_.exchange_keys(stream, comms_[level], below.keys.data() + below.here,
+    requests = maker_.exchange_keys(stream, comms_[level], Phase::allreduce, below.keys.data() + below.here,
                                     directory_.tables().total_rows(), copies.up[static_cast<size_t>(level)]);
   }
   const RowList& list = route.lists[static_cast<size_t>(level)];
@@ -182,7 +182,8 @@ void CopySync::build_down(Stream& stream, int stage, CopyRoute& copies) {
     sent[i] = rows[order[i]];
     keys[i] = from.delivered.data()[sent[i]];
   }
-  const auto received = maker_.exchange_keys(stream, comms_[stage], keys, directory_.tables().total_rows(), counts);
+  const auto received =
+      maker_.exchange_keys(stream, comms_[stage], Phase::allreduce, keys, directory_.tables().total_rows(), counts);
   to.delivered_count = static_cast<int64_t>(received.size());
   std::copy(received.begin(), received.end(), to.delivered.reserve(to.delivered_count));
   note_final(stage + 1, copies);

@@ -29,6 +29,8 @@ EmbeddingExchange::EmbeddingExchange(Backend& backend, const Directory& director
       part_items_(backend, Memory::host) {
   const auto& tables = directory.plan().tables;
   const bool any = std::any_of(tables.begin(), tables.end(), [](const CopyTable& t) { return is_pooled(t.transport); });
+  partial_sums_ = std::any_of(tables.begin(), tables.end(),
+                              [](const CopyTable& t) { return t.transport == CopyTransport::partial_sums; });
   if (any && comms.count() > 0) pooled_ = std::make_unique<BagExchange>(backend, directory, comms[0], store, wire);
 }
 
@@ -72,7 +74,7 @@ void EmbeddingExchange::build(Stream& stream, const Batch& batch, BatchRoute& ro
     row_batch.offsets = row_offsets_;
     row_batch.positions = row_positions_;
     router_.build(stream, row_batch, route.rows);
-    pooled_->build(stream, lookups_, bag_is_partial_, route.pooled);
+    pooled_->build(stream, lookups_, batch.offsets.empty() && !partial_sums_, bag_is_partial_, route.pooled);
     merge_bags(stream, route);
   }
   if (training) copies_.build(stream, route.rows, route.copies);

@@ -66,6 +66,7 @@ class EmbeddingExchange {
   std::vector<int64_t> row_offsets_, row_positions_;
   std::vector<BagExchange::Lookup> lookups_;
   std::vector<char> bag_is_partial_;
+  bool partial_sums_ = false;  ///< some table moves them
   Scratch<int32_t> part_offsets_, part_items_;
 };
 

@@ -46,8 +46,8 @@ void Router::build(Stream& stream, const Batch& batch, Route& route) {
   for (int stage = depth - 1; stage >= 0; --stage) {
     const RowList& list = route.lists[static_cast<size_t>(stage) + 1];
     StageCounts& counts = route.stages[static_cast<size_t>(stage)];
-    const auto requests =
-        maker_.exchange_keys(stream, comms_[stage], list.keys.data() + list.here, tables.total_rows(), counts);
+    const auto requests = maker_.exchange_keys(stream, comms_[stage], Phase::ids, list.keys.data() + list.here,
+                                               tables.total_rows(), counts);
     const int64_t segments[] = {0, counts.requested_total};
     collect(stream, stage, requests.data(), segments, route);
   }

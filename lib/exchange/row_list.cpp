@@ -115,7 +115,7 @@ void RowListMaker::arrange(Stream& stream, RowList& list, StageCounts* counts) {
   backend_.synchronize(stream);
 }
 
-std::span<const int64_t> RowListMaker::exchange_keys(Stream& stream, Comm& comm, const int64_t* keys,
+std::span<const int64_t> RowListMaker::exchange_keys(Stream& stream, Comm& comm, Phase phase, const int64_t* keys,
                                                      int64_t total_rows, StageCounts& counts) {
   const auto peers = static_cast<size_t>(comm.size());
   for (auto* list : {&send_bytes_, &send_offsets_, &recv_bytes_, &recv_offsets_}) list->resize(peers);
@@ -123,7 +123,7 @@ std::span<const int64_t> RowListMaker::exchange_keys(Stream& stream, Comm& comm,
     send_bytes_[p] = recv_bytes_[p] = 8;
     send_offsets_[p] = recv_offsets_[p] = static_cast<int64_t>(8 * p);
   }
-  AllToAll exchange{Phase::ids,    reinterpret_cast<const std::byte*>(counts.asked.data()), send_bytes_,
+  AllToAll exchange{phase,         reinterpret_cast<const std::byte*>(counts.asked.data()), send_bytes_,
                     send_offsets_, reinterpret_cast<std::byte*>(counts.requested.data()),   recv_bytes_,
                     recv_offsets_};
   comm.wait(comm.post(&stream, exchange));

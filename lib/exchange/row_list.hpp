@@ -84,8 +84,8 @@ class RowListMaker {
   /// Collective over `comm`: sends keys[0 .. counts.asked_total), grouped by peer, and returns the keys the others sent
   /// here (counts.requested of them), valid until the next call. Two exchanges: counts, then keys. Throws Error for
   /// keys outside 0 .. total_rows.
-  std::span<const int64_t> exchange_keys(Stream& stream, Comm& comm, const int64_t* keys, int64_t total_rows,
-                                         StageCounts& counts);
+  std::span<const int64_t> exchange_keys(Stream& stream, Comm& comm, Phase phase, const int64_t* keys,
+                                         int64_t total_rows, StageCounts& counts);
 
  private:
   Backend& backend_;

@@ -85,7 +85,7 @@ TEST_CASE("TheDefaultsAreThoseOfTheReference") {
   CHECK(config.train.global_batch == 4096);
   CHECK(config.system.timeout == 60);
   CHECK_FALSE(config.system.overlapped);
-  CHECK(config.placement.strategy == "held");
+  CHECK(config.placement.strategy == "optimal");
   CHECK(config.output.dir == "runs/default");
   CHECK(config.output.keep == 2);
 }
@@ -278,22 +278,18 @@ TEST_CASE("AnOverrideGoesBeforeTheFile") {
 }
 
 TEST_CASE("SizesArePlainOrWithUnits") {
-  // Read before they are refused as not available yet, so the message shows that they were understood.
-  for (const char* size : {"4GiB", "512MiB", "1e9"}) {
-    CHECK(parse_error(with_key("system", std::string("device_memory: ") + size)) ==
-          std::string("f:2: system.device_memory: ") + size + " is not available yet");
-  }
+  CHECK(parse("system: {device_memory: 4GiB}").system.device_memory == int64_t{4} << 30);
+  CHECK(parse("system: {device_memory: 512MiB}").system.device_memory == int64_t{512} << 20);
+  CHECK(parse("system: {device_memory: 1e9}").system.device_memory == 1000000000);
   CHECK(parse("system: {device_memory: auto}").system.device_memory == 0);
 }
 
 TEST_CASE("WhatIsNotAvailableYetIsRefusedByName") {
   const std::vector<std::pair<std::string, std::string>> later = {
-      {"system", "backend: cuda"},         {"system", "pipeline: overlapped"},  {"system", "wire: bf16"},
-      {"system", "topology: t.yaml"},      {"system", "device_memory: 4GiB"},   {"system", "host_memory: 4GiB"},
-      {"placement", "strategy: optimal"},  {"placement", "strategy: hot_cold"}, {"placement", "plan: p.json"},
-      {"placement", "deduplicate: false"}, {"placement", "combine: false"},     {"placement", "holders: first_use"},
-      {"placement", "holders: p.bin"},     {"placement", "assignment: local"},  {"placement", "replan_every: 1000"},
-      {"data", "vocabulary: file"},        {"train", "batch_shares: planned"},  {"output", "trace: true"},
+      {"system", "backend: cuda"},        {"system", "pipeline: overlapped"},  {"system", "host_memory: 4GiB"},
+      {"placement", "strategy: fetched"}, {"placement", "holders: first_use"}, {"placement", "holders: p.bin"},
+      {"placement", "assignment: local"}, {"placement", "replan_every: 1000"}, {"data", "vocabulary: file"},
+      {"output", "trace: true"},
   };
   for (const auto& [section, setting] : later) {
     INFO(section << "." << setting);
@@ -308,9 +304,9 @@ TEST_CASE("WhatIsNotAvailableYetIsRefusedByName") {
 TEST_CASE("WhatIsAvailableMayBeSetInWords") {
   CHECK_NOTHROW(parse(R"(
 data: {vocabulary: hash}
-train: {batch_shares: equal, init: runs/a/checkpoint}
-system: {backend: host, pipeline: sequential, wire: fp32, topology: auto, device_memory: auto, host_memory: auto}
-placement: {strategy: held, plan: "", deduplicate: true, combine: true, holders: arithmetic, assignment: contiguous, replan_every: 0}
+train: {batch_shares: planned, init: runs/a/checkpoint}
+system: {backend: host, pipeline: sequential, wire: bf16, topology: t.yaml, device_memory: 4GiB, host_memory: auto}
+placement: {strategy: hot_cold, plan: "p.json", deduplicate: false, combine: false, holders: arithmetic, assignment: contiguous, replan_every: 0}
 output: {trace: false, checkpoint_every: 1000, resume: runs/a/checkpoint}
 )"));
 }
