@@ -7,6 +7,7 @@ namespace sparrow {
 int run_train(int argc, char** argv);
 int run_generate(int argc, char** argv);
 int run_count(int argc, char** argv);
+int run_calibrate(int argc, char** argv);
 int run_plan(int argc, char** argv);
 
 }  // namespace sparrow

@@ -12,9 +12,11 @@
 #include "base/error.hpp"
 #include "base/timer.hpp"
 #include "commands.hpp"
+#include "config/config.hpp"
 #include "data/generator.hpp"
 #include "data/generator_report.hpp"
 #include "data/shard_index.hpp"
+#include "overrides.hpp"
 
 namespace sparrow {
 namespace {
@@ -38,7 +40,8 @@ int launch_number(std::initializer_list<const char*> names, int otherwise) {
 cxxopts::Options describe_options() {
   cxxopts::Options options(
       "sparrow generate", "Writes shards with the shape of Criteo Terabyte or Kaggle, or compares shards with them.\n");
-  options.custom_help("--out DIR --samples N [OPTION...]   or   --check FILE [FILE...] [--like kaggle]");
+  options.custom_help(
+      "--out DIR --samples N [OPTION...]   or   --check FILE [FILE...] [--like kaggle]   or   --config FILE");
   options.positional_help("");
   auto add = options.add_options();
   add("out", "folder for the shards (with --check: for report.json)", cxxopts::value<std::string>(), "DIR");
@@ -54,6 +57,9 @@ cxxopts::Options describe_options() {
   add("report", "compare the samples with what was measured; prints a table, writes DIR/report.json");
   add("check", "only compare these shards (*.tsv, *.gz, day_N, *_dense.npy)");
   add("check-samples", "samples to compare", cxxopts::value<int64_t>()->default_value("200000"), "N");
+  add("config", "instead of --out and the rest: what data.generate of this configuration names, if anything",
+      cxxopts::value<std::string>(), "FILE");
+  add("set", "override a key of the configuration (repeatable)", cxxopts::value<std::string>(), "KEY=VALUE");
   add("help", "this text");
   add("files", "", cxxopts::value<std::vector<std::string>>());
   options.parse_positional({"files"});
@@ -106,9 +112,11 @@ void print_written(const GenerateOptions& options, double seconds) {
 
 int run_generate(int argc, char** argv) {
   cxxopts::Options described = describe_options();
+  std::vector<char*> rest;
+  const std::vector<std::string> overrides = take_overrides(argc, argv, rest);
   const cxxopts::ParseResult given = [&] {
     try {
-      return described.parse(argc, argv);
+      return described.parse(static_cast<int>(rest.size()), rest.data());
     } catch (const cxxopts::exceptions::exception& error) {
       fail("{} (sparrow generate --help)", error.what());
     }
@@ -127,7 +135,11 @@ int run_generate(int argc, char** argv) {
   }
   if (!files.empty()) fail("'{}' is no option; --check compares files (sparrow generate --help)", files[0]);
 
-  const GenerateOptions options = read_options(given);
+  const bool from_config = given.count("config") != 0;
+  const GenerateOptions options =
+      from_config ? load_config(given["config"].as<std::string>(), overrides).data.generate : read_options(given);
+  if (from_config && options.samples == 0) return 0;  // the configuration brings its own data
+  if (from_config) check_generate_options(options);
   const int rank = launch_number({"OMPI_COMM_WORLD_RANK", "PMI_RANK"}, 0);
   const int ranks = launch_number({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}, 1);
   if (rank < 0 || rank >= ranks) fail("the launcher says rank {} of {}", rank, ranks);

@@ -20,6 +20,7 @@ constexpr Command kCommands[] = {
     {"train", sparrow::run_train, "train a DLRM from a configuration (under mpirun or alone)"},
     {"plan", sparrow::run_plan,
      "decide which rows are held, replicated or fetched, and what it costs (no MPI, no GPU)"},
+    {"calibrate", sparrow::run_calibrate, "measure this machine and write it as a topology file (under mpirun)"},
     {"generate", sparrow::run_generate, "write shards with the shape of Criteo's data"},
     {"count", sparrow::run_count, "count how often each row is looked up"},
 };

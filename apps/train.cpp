@@ -13,6 +13,7 @@
 #include "comm/mpi_comm.hpp"
 #include "commands.hpp"
 #include "config/config.hpp"
+#include "overrides.hpp"
 #include "train/training_run.hpp"
 
 namespace sparrow {
@@ -39,20 +40,9 @@ Arguments parse(int argc, char** argv, std::string& help) {
   options.positional_help("CONFIG");
   help = options.help();
 
-  // cxxopts splits a vector option at commas, which values like [1,2] contain: --set is taken out first.
   Arguments arguments;
-  std::vector<char*> rest{argv[0]};
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view word = argv[i];
-    if (word == "--set") {
-      if (++i == argc) fail("--set needs KEY=VALUE");
-      arguments.overrides.emplace_back(argv[i]);
-    } else if (word.rfind("--set=", 0) == 0) {
-      arguments.overrides.emplace_back(word.substr(6));
-    } else {
-      rest.push_back(argv[i]);
-    }
-  }
+  std::vector<char*> rest;
+  arguments.overrides = take_overrides(argc, argv, rest);
   const auto parsed = options.parse(static_cast<int>(rest.size()), rest.data());
   arguments.help = parsed.count("help") > 0;
   if (arguments.help) return arguments;
