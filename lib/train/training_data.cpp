@@ -121,6 +121,7 @@ void prepare_positions(Comm& comm, const DataOptions& options, const Dataset& tr
 
 TrainingData open_training_data(Comm& comm, const NodePlace& place, const DataOptions& options,
                                 const std::string& scratch_folder, const std::string& state_folder) {
+  if (options.train.empty()) fail("data.train names no files");
   const TableShapes shapes = table_shapes(options);
   ScratchFiles scratch;
   Dataset train = open_on_all_ranks(comm, place, options.train, options.skip_bad_lines, scratch_folder, scratch);

@@ -192,7 +192,7 @@ def check_keys(checks, lines, folder):
     text.write_text("model: {embedding_dim: 4\ntrain: ]\n")
     check_refused(checks, "a configuration that is no YAML", text, folder, ["no_yaml.yaml"])
     check_refused(checks, "a configuration that is not there", folder / "absent.yaml", folder, ["absent.yaml"])
-    check_refused(checks, "an unknown argument", config, folder, ["--no-such"], ("--no-such",))
+    check_refused(checks, "an unknown argument", config, folder, ["no-such"], ("--no-such",))
     refused("a checkpoint that is not there", {"output": {"resume": str(folder / "gone")}}, ["gone"])
     refused("weights that are not there", {"train": {"init": str(folder / "gone")}}, ["gone"])
     (folder / "weights").write_bytes(b"\xff" * 100)

@@ -16,6 +16,7 @@ CONFIG = {
     "model": {"embedding_dim": 8, "bottom": [24, 16], "top": [32, 16]},
     "train": {"global_batch": BATCH, "seed": 3},
     "system": {"backend": "host", "threads": 1},
+    "placement": {"strategy": "held"},
     "output": {"report_every": 1, "resume": "never"},
 }
 
