@@ -72,7 +72,7 @@ void HostBackend::distinct(Stream& stream, const int64_t* keys, std::span<const 
   }
   // Where a segment's distinct keys go is known only when those before it are done. So each is first made where its
   // keys begin, where there is room for sure, and moved down afterwards.
-  parallel_parts(parts, [&](int part) {
+  parallel_parts(threads_, parts, [&](int part) {
     for (int64_t t = 0; t < count; ++t) {
       if (std::min<int64_t>(segments[t] * parts / std::max<int64_t>(segments.back(), 1), parts - 1) != part) continue;
       distinct_segments[t + 1] =
@@ -101,7 +101,7 @@ void HostBackend::group(Stream& stream, const int32_t* group_of, int64_t n, int6
   // puts its items.
   const int parts = part_count(threads_, n, std::max(kGrainKeys, groups));
   int32_t* next = host_stream(stream).histograms.take<int32_t>(parts * groups);
-  parallel_parts(parts, [&](int part) {
+  parallel_parts(threads_, parts, [&](int part) {
     int32_t* counts = next + part * groups;
     std::fill(counts, counts + groups, 0);
     for (int64_t i = part_begin(n, part, parts); i < part_begin(n, part + 1, parts); ++i) ++counts[group_of[i]];
@@ -116,7 +116,7 @@ void HostBackend::group(Stream& stream, const int32_t* group_of, int64_t n, int6
     }
   }
   offsets[groups] = total;
-  parallel_parts(parts, [&](int part) {
+  parallel_parts(threads_, parts, [&](int part) {
     int32_t* place = next + part * groups;
     for (int64_t i = part_begin(n, part, parts); i < part_begin(n, part + 1, parts); ++i) {
       items[place[group_of[i]]++] = static_cast<int32_t>(i);

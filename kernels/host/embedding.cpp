@@ -144,7 +144,7 @@ void HostBackend::sum_rows(Stream&, const Groups& groups, const Matrix& rows, co
   };
   with_type(rows.type, [&](auto row_zero) {
     using T = decltype(row_zero);
-    parallel_parts(parts, [&](int part) {
+    parallel_parts(threads_, parts, [&](int part) {
       const int64_t end = first_group(part + 1);
       for (int64_t g = first_group(part); g < end; ++g) {
         const int64_t first = groups.offsets[g];

@@ -141,10 +141,19 @@ void unpack_triangle(const Shape& shape, const float* pairs, float* gram) {
   }
 }
 
-/// Columns [column, column + Vectors * kLanes) of dF = G F; store_row(i) is where row i goes.
-template <int Vectors, int Rows, class StoreRow>
+/// Where the gradients of a sample's vectors go: the dense one, and the others `stride` apart.
+struct GradientRows {
+  float* dense;
+  float* others;
+  int64_t stride;
+
+  float* row(int64_t i) const { return i == 0 ? dense : others + (i - 1) * stride; }
+};
+
+/// Columns [column, column + Vectors * kLanes) of dF = G F.
+template <int Vectors, int Rows>
 [[gnu::flatten]] void multiply_columns(const Shape& shape, const Sample& f, const float* gram, int64_t column,
-                                       const StoreRow& store_row) {
+                                       const GradientRows& gradients) {
   for_row_blocks<Rows>(0, shape.vectors, [&](int64_t first, auto count) {
     constexpr int kRows = count();
     Lanes sums[kRows][Vectors] = {};
@@ -157,25 +166,24 @@ template <int Vectors, int Rows, class StoreRow>
       });
     }
     unrolled<kRows>([&](int r) {
-      float* to = store_row(first + r) + column;
+      float* to = gradients.row(first + r) + column;
       unrolled<Vectors>([&](int v) { store(to + v * kLanes, sums[r][v]); });
     });
   });
 }
 
-template <class StoreRow>
-void multiply_features(const Shape& shape, const Sample& f, const float* gram, const StoreRow& store_row) {
+void multiply_features(const Shape& shape, const Sample& f, const float* gram, const GradientRows& gradients) {
   constexpr int kFour = kLanes == 16 ? 6 : 3;  // rows x vectors of accumulators: 24 of 32 registers, 12 of 16
   constexpr int kTwo = kLanes == 16 ? 9 : 5;
   constexpr int kOne = kLanes == 16 ? 14 : 9;
   int64_t column = 0;
   for (; column + 4 * kLanes <= shape.padded_dim; column += 4 * kLanes) {
-    multiply_columns<4, kFour>(shape, f, gram, column, store_row);
+    multiply_columns<4, kFour>(shape, f, gram, column, gradients);
   }
   for (; column + 2 * kLanes <= shape.padded_dim; column += 2 * kLanes) {
-    multiply_columns<2, kTwo>(shape, f, gram, column, store_row);
+    multiply_columns<2, kTwo>(shape, f, gram, column, gradients);
   }
-  if (column < shape.padded_dim) multiply_columns<1, kOne>(shape, f, gram, column, store_row);
+  if (column < shape.padded_dim) multiply_columns<1, kOne>(shape, f, gram, column, gradients);
 }
 
 Shape check_shape(const char* operation, const Matrix& features, int64_t vectors, const Matrix& z) {
@@ -195,7 +203,7 @@ void HostBackend::interaction_forward(Stream& stream, const Matrix& features, in
   float* memory = host_stream(stream).interaction.take<float>(parts * shape.scratch_size());
   with_type(z.type, [&](auto z_zero) {
     using Z = decltype(z_zero);
-    parallel_parts(parts, [&](int part) {
+    parallel_parts(threads_, parts, [&](int part) {
       const Workspace work(shape, memory + part * shape.scratch_size());
       for (int64_t s = part_begin(z.rows, part, parts); s < part_begin(z.rows, part + 1, parts); ++s) {
         const Sample f = padded_sample(shape, features, s, work.features);
@@ -235,9 +243,9 @@ void HostBackend::interaction_backward(Stream& stream, const Matrix& features, i
       prefetch_sample(shape, features, s + 1);
       unpack_triangle(shape, work.z + shape.dim, work.gram);
       const auto bag_row = [&](int64_t i) { return row_of<float>(dbags, (i - 1) * b + s); };
-      multiply_features(shape, f, work.gram, [&](int64_t i) {
-        return i == 0 || !in_place ? work.transposed + i * shape.padded_dim : bag_row(i);
-      });
+      const GradientRows in_dbags{work.transposed, bag_row(1), b * dbags.stride};
+      const GradientRows aside{work.transposed, work.transposed + shape.padded_dim, shape.padded_dim};
+      multiply_features(shape, f, work.gram, in_place ? in_dbags : aside);
       Ddense* dense = row_of<Ddense>(ddense, s);
 #pragma omp simd
       for (int64_t d = 0; d < shape.dim; ++d) {
@@ -250,7 +258,7 @@ void HostBackend::interaction_backward(Stream& stream, const Matrix& features, i
   };
   with_type(dz.type, [&](auto dz_zero) {
     with_type(ddense.type, [&](auto ddense_zero) {
-      parallel_parts(parts, [&](int part) { run_part(part, dz_zero, ddense_zero); });
+      parallel_parts(threads_, parts, [&](int part) { run_part(part, dz_zero, ddense_zero); });
     });
   });
 }

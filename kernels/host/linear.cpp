@@ -144,7 +144,7 @@ void HostBackend::linear_backward_weights(Stream& stream, const Matrix& dy, cons
   float* sums = own.partial_sums.take<float>(parts * width);
   with_type(dy.type, [&](auto type_zero) {
     using T = decltype(type_zero);
-    parallel_parts(parts, [&](int part) {
+    parallel_parts(threads_, parts, [&](int part) {
       float* bias_sums = sums + part * width;
       std::fill(bias_sums, bias_sums + width, 0.0f);
       for (int64_t row = part_begin(x.rows, part, parts); row < part_begin(x.rows, part + 1, parts); ++row) {

@@ -16,7 +16,7 @@ void HostBackend::loss(Stream& stream, const float* logits, const float* labels,
   double* sums = host_stream(stream).partial_sums.take<double>(parts);
   with_type(dlogits.type, [&](auto type_zero) {
     using T = decltype(type_zero);
-    parallel_parts(parts, [&](int part) {
+    parallel_parts(threads_, parts, [&](int part) {
       double sum = 0;
       for (int64_t i = part_begin(b, part, parts); i < part_begin(b, part + 1, parts); ++i) {
         const double x = logits[i];

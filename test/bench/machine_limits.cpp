@@ -57,7 +57,7 @@ double measure_fp32(int threads, int64_t, int64_t) {
   constexpr int kChains = kLanes == 16 ? 24 : 12;  // enough to hide the latency, few enough for the registers
   constexpr int64_t kSteps = 100000;
   const double seconds = best_seconds(50, [&] {
-    host::parallel_parts(threads, [](int) {
+    host::parallel_parts(threads, threads, [](int) {
       Lanes factor = Lanes{} + 1.0000001f, sums[kChains];
       for (int c = 0; c < kChains; ++c) sums[c] = Lanes{} + static_cast<float>(c);  // or the compiler makes one of them
       for (int64_t i = 0; i < kSteps; ++i) {
@@ -83,7 +83,7 @@ double measure_bf16(int threads, int64_t, int64_t) {
   };
   constexpr int64_t kSteps = 20000;
   const double seconds = best_seconds(50, [&] {
-    host::parallel_parts(threads, [](int) {
+    host::parallel_parts(threads, threads, [](int) {
       TileShapes shapes;
       for (int tile = 0; tile < 8; ++tile) {
         shapes.row_bytes[tile] = 64;
