@@ -71,6 +71,14 @@ __device__ inline void store4(T* to, float4 v) {
   to[3] = from_float<T>(v.w);
 }
 
+/// A pointer that was read from memory is to global memory (device or pinned): the compiler cannot know, and would use
+/// slower loads.
+template <class T>
+__device__ inline T* global_pointer(T* pointer) {
+  __builtin_assume(__isGlobal(pointer));
+  return pointer;
+}
+
 __device__ inline float4 operator+(float4 a, float4 b) {
   return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }

@@ -25,7 +25,7 @@ template <class Out>
 __global__ void pack_rows_kernel(const float* const* rows, const int32_t* row_of_item, int64_t n, int dim, Out* out,
                                  int64_t stride) {
   const int64_t i = row_of_thread();
-  if (i < n) copy_row(rows[row_of_item ? row_of_item[i] : i], out + i * stride, dim);
+  if (i < n) copy_row(global_pointer(rows[row_of_item ? row_of_item[i] : i]), out + i * stride, dim);
 }
 
 __global__ void address_rows_kernel(const float* base, const int64_t* slots, int64_t n, int64_t dim,
@@ -45,12 +45,12 @@ __global__ void pool_bags_kernel(Bags bags, const float* const* rows, Matrix fea
       static_cast<int>(features.cols),
       [&](int c) {
         float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        for (int64_t l = begin; l < end; ++l) sum = sum + load4(rows[bags.row_of_lookup[l]] + c);
+        for (int64_t l = begin; l < end; ++l) sum = sum + load4(global_pointer(rows[bags.row_of_lookup[l]]) + c);
         store4(out + c, sum);
       },
       [&](int c) {
         float sum = 0.0f;
-        for (int64_t l = begin; l < end; ++l) sum += rows[bags.row_of_lookup[l]][c];
+        for (int64_t l = begin; l < end; ++l) sum += global_pointer(rows[bags.row_of_lookup[l]])[c];
         out[c] = sum;
       });
 }

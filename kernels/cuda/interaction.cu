@@ -21,9 +21,11 @@ __host__ __device__ inline int padded_vectors(int vectors) {
   return (vectors + kColumns - 1) / kColumns * kColumns;
 }
 
+/// A warp copies a vector at a time: no division to find out where a value belongs.
 __device__ void load_sample(const float* from, int64_t stride, int vectors, int dim, float* to, int pitch) {
-  for (int e = static_cast<int>(threadIdx.x); e < vectors * dim; e += static_cast<int>(blockDim.x)) {
-    to[e / dim * pitch + e % dim] = from[e / dim * stride + e % dim];
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  for (int i = warp; i < vectors; i += static_cast<int>(blockDim.x) / 32) {
+    for (int d = lane; d < dim; d += 32) to[i * pitch + d] = from[i * stride + d];
   }
 }
 
