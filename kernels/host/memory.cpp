@@ -1,6 +1,7 @@
 // Host memory: 64-byte aligned; large blocks on 2 MiB pages where the kernel has them, which random rows need (see
 // test/bench).
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -12,13 +13,18 @@ namespace {
 
 constexpr int64_t kHugePage = int64_t{1} << 21;
 
+int64_t machine_bytes() {
+  return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+}
+
 }  // namespace
 
 void* HostBackend::allocate(Memory, int64_t bytes) {
   SPARROW_CHECK(bytes >= 0, "allocate: {} bytes", bytes);
   if (bytes == 0) return nullptr;
+  // Linux promises more memory than there is, and ends the process when it is used: refuse here what can never fit.
+  if (bytes > machine_bytes()) fail("allocate: no memory for {} bytes, this machine has {}", bytes, machine_bytes());
   const int64_t alignment = bytes >= kHugePage ? kHugePage : 64;
-  if (bytes > INT64_MAX - alignment) fail("allocate: {} bytes are more than there can be", bytes);
   const auto size = static_cast<size_t>((bytes + alignment - 1) / alignment * alignment);
   void* data = std::aligned_alloc(static_cast<size_t>(alignment), size);
   if (!data) fail("allocate: no memory for {} bytes", bytes);
