@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Writes docs/modelled_speedups.md: how much faster than each named strategy the optimal plan is, for Criteo Terabyte on the
+systems of configs/topologies, by skew and by memory. Everything in it is modelled by `sparrow plan`; nothing is measured.
+
+  scripts/speedup_table.py [--sparrow build/sparrow] [--out docs/modelled_speedups.md]
+
+The same program and topologies give the same file. About 80 plans; one to two minutes.
+"""
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+SYSTEMS = [  # topology, title, global batch, whose memory the budget is
+    ("dgx-h100", "One node of 8 GPUs", 32768, "GPU"),
+    ("dgx-h100-x16", "16 nodes of 8 GPUs", 65536, "GPU"),
+    ("warehouse-2048", "Warehouse of 2,048 nodes", 1048576, "GPU"),
+    ("ethernet-16", "16 servers on 1 Gbit Ethernet", 16384, "server"),
+    ("phones-100", "100 phones around a server", 6400, "phone"),
+]
+SKEWS = [("zipf 0.8", "zipf:0.8"), ("zipf 1.05", "zipf:1.05"), ("zipf 1.2", "zipf:1.2"), ("fitted", "")]
+BUDGETS = ["1GB", "4GB", "16GB", "64GB"]
+STRATEGIES = ["held", "table_wise", "row_wise", "replicated", "fetched", "hot_cold"]
+MODEL = ["--tables", "criteo-terabyte", "--dim", "128", "--bottom", "512,256", "--top", "1024,1024,512,256"]
+
+HEAD = """# Speed-up of the optimal plan, modelled
+
+Made by `scripts/speedup_table.py`; **every figure is modelled by `sparrow plan`, none is measured**. Criteo Terabyte with all
+882,774,559 rows, embedding dimension 128 in fp32 with row-wise Adagrad (456 GB), the MLPs of MLPerf's DLRM, a sequential
+iteration, the rates of `configs/topologies/` (data sheets and the assumptions named there). Columns: samples per second of the
+optimal plan, its distance from the lower bound, and how many times as long an iteration of each named strategy takes under the
+same model; - where the strategy does not fit. "fitted": marginals fitted to real rows (`lib/base/criteo_marginals.hpp`); the
+others: Zipf with this exponent in every table. What the strategies are: `lib/placement/strategies.hpp`.
+
+How to read it. The strategies are modelled at their best: perfectly balanced, without stragglers or contention; they exchange
+directly between all ranks, the optimal plan level by level. In the warehouse each of 16,384 ranks would talk to 16,383 others,
+so the assumed time per message (`overhead`, 200 ns at an adapter) makes most of their time, and the factors there are as good
+as that assumption. On one switch with room for all rows, holding every row deduplicated is already optimal, and the table
+says so.
+"""
+
+
+def plan(sparrow, topology, batch, law, budget):
+    command = [sparrow, "plan", "--topology", str(REPOSITORY / f"configs/topologies/{topology}.yaml"), *MODEL,
+               "--batch", str(batch), "--device-memory", budget, "--json"]
+    result = subprocess.run(command + (["--distribution", law] if law else []), capture_output=True, text=True)
+    if result.returncode != 0:
+        sys.exit(f"{' '.join(command)}:\n{result.stderr}")
+    return json.loads(result.stdout)
+
+
+def human(value):
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.3g}"
+
+
+def row(skew, budget, report):
+    times = {s["name"]: s.get("seconds_per_iteration") for s in report["strategies"]}
+    cells = [f"{times[name] / times['optimal']:.2f}" if times[name] else "-" for name in STRATEGIES]
+    return f"| {skew} | {budget[:-2]} GB | {human(report['samples_per_second'])} | {100 * max(report['gap'], 0):.2f} % | " + " | ".join(cells) + " |\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sparrow", default=str(REPOSITORY / "build/sparrow"), help="the program")
+    parser.add_argument("--out", default=str(REPOSITORY / "docs/modelled_speedups.md"), help="file to write")
+    arguments = parser.parse_args()
+    text = HEAD
+    for topology, title, batch, holder in SYSTEMS:
+        text += f"\n## {title}\n\n`configs/topologies/{topology}.yaml`, global batch {batch:,}.\n\n"
+        text += f"| skew | per {holder} | samples/s | gap | " + " | ".join(f"over {name}" for name in STRATEGIES) + " |\n"
+        text += "|---|---" + "|--:" * (2 + len(STRATEGIES)) + "|\n"
+        for skew, law in SKEWS:
+            for budget in BUDGETS:
+                text += row(skew, budget, plan(arguments.sparrow, topology, batch, law, budget))
+        print(title, flush=True)
+    out = pathlib.Path(arguments.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text)
+    print(out)
+
+
+if __name__ == "__main__":
+    main()
