@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "comm/collectives.hpp"
 #include "comm/mpi_comm.hpp"
 #include "commands.hpp"
 #include "config/config.hpp"
@@ -69,6 +70,27 @@ std::unique_ptr<Backend> choose_backend(const Config& config, const MpiRuntime& 
   return make_host_backend(threads);
 }
 
+/// Every rank reads the configuration. What is wrong with it is wrong on all of them: said once, and all end without
+/// ado.
+bool load_everywhere(MpiRuntime& mpi, const Arguments& arguments, Config& config) {
+  constexpr double kStartTimeout = 60;  // the configuration's own is not known yet
+  std::string error;
+  try {
+    config = load_config(arguments.config, arguments.overrides);
+  } catch (const Error& e) {
+    error = e.what();
+  }
+  const auto comm = make_mpi_comm(mpi, kStartTimeout);
+  const std::vector<std::string> errors = all_gather(*comm, error);
+  bool good = true;
+  for (size_t rank = 0; rank < errors.size(); ++rank) {
+    if (errors[rank].empty()) continue;
+    if (mpi.rank() == 0 && good) fmt::print(stderr, "sparrow train: rank {}: {}\n", rank, errors[rank]);
+    good = false;
+  }
+  return good;
+}
+
 void write_effective_config(const Config& config) {
   std::filesystem::create_directories(config.output.dir);
   const std::string path = config.output.dir + "/config.yaml";
@@ -89,7 +111,8 @@ int run_train(int argc, char** argv) {
   MpiRuntime mpi;
   set_up_log(mpi.rank(), arguments.level, arguments.all_ranks);
   try {
-    const Config config = load_config(arguments.config, arguments.overrides);
+    Config config;
+    if (!load_everywhere(mpi, arguments, config)) return 1;
     const auto comm = make_mpi_comm(mpi, config.system.timeout);
     const auto backend = choose_backend(config, mpi);
     if (mpi.rank() == 0) write_effective_config(config);

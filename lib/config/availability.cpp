@@ -20,7 +20,6 @@ constexpr Later kLater[] = {
     {"placement.holders", [](const Config& c) { return c.placement.holders == "arithmetic"; }},
     {"placement.assignment", [](const Config& c) { return c.placement.assignment == "contiguous"; }},
     {"placement.replan_every", [](const Config& c) { return c.placement.replan_every == 0; }},
-    {"output.trace", [](const Config& c) { return !c.output.trace; }},
 };
 
 }  // namespace

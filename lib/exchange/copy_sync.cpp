@@ -100,9 +100,10 @@ void CopySync::make_dense(Comm& world, int option) {
   dense_.push_back(std::move(dense));
 }
 
-Traffic CopySync::traffic() const {
+Traffic CopySync::stage_traffic(int stage) const {
   Traffic total;
-  for (const Dense& dense : dense_) total = total + dense.all_reduce->traffic();
+  for (const Dense& dense : dense_)
+    if (stage < dense.all_reduce->comms().count()) total = total + dense.all_reduce->comms()[stage].traffic();
   return total;
 }
 

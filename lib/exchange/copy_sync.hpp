@@ -65,7 +65,8 @@ class CopySync {
   void reduce(Stream& stream, Route& route, CopyRoute& copies);
   std::span<const RowUpdate> updates() const { return updates_; }
 
-  Traffic traffic() const;
+  /// Of the dense reductions, by stage; the sparse ones are counted by the stage communicators.
+  Traffic stage_traffic(int stage) const;
 
  private:
   struct Dense {

@@ -48,8 +48,8 @@ class EmbeddingExchange {
   /// After reduce_copies: rows to update at this rank, each exactly once; valid until the next build.
   std::span<const RowUpdate> updates() const { return updates_; }
 
-  /// Bytes that are not counted by the stage communicators.
-  Traffic traffic() const { return copies_.traffic(); }
+  /// Bytes of a stage that its communicator does not count.
+  Traffic stage_traffic(int stage) const { return copies_.stage_traffic(stage); }
 
  private:
   void split(const Batch& batch);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/timer.hpp"
 #include "comm/comm.hpp"
@@ -15,6 +16,12 @@ enum class Part : uint8_t { data, ids, rows, compute, gradients, allreduce, upda
 constexpr int kParts = 7;
 const char* part_name(Part part);
 
+/// One booking, for the timeline.
+struct TraceEvent {
+  Part part{};
+  double begin = 0, seconds = 0;  ///< since the run's clock started
+};
+
 struct Ledger {
   int64_t iterations = 0;
   int64_t samples = 0;        ///< of this rank
@@ -22,12 +29,22 @@ struct Ledger {
   int64_t distinct_rows = 0;  ///< of this rank's parts of the batches
   std::array<double, kParts> seconds{};
   Traffic traffic;
+  std::vector<Traffic> stages;  ///< the same by stage of the hierarchy
+  bool tracing = false;
+  Timer clock;                    ///< of the timeline
+  std::vector<TraceEvent> trace;  ///< the first kMostTraceEvents bookings, if tracing
+  static constexpr size_t kMostTraceEvents = 200000;
 
   /// Adds the time from its making to its end to a part.
   class Booking {
    public:
     Booking(Ledger& ledger, Part part) : ledger_(ledger), part_(part) {}
-    ~Booking() { ledger_.seconds[static_cast<size_t>(part_)] += timer_.seconds(); }
+    ~Booking() {
+      const double seconds = timer_.seconds();
+      ledger_.seconds[static_cast<size_t>(part_)] += seconds;
+      if (ledger_.tracing && ledger_.trace.size() < kMostTraceEvents)
+        ledger_.trace.push_back({part_, ledger_.clock.seconds() - seconds, seconds});
+    }
     Booking(const Booking&) = delete;
     Booking& operator=(const Booking&) = delete;
 
@@ -38,7 +55,10 @@ struct Ledger {
   };
 };
 
-/// Sum and maximum over ranks of a rank's number.
+/// Collective: the bookings of all ranks as a Chrome/Perfetto timeline (JSON, one row per rank), written by rank 0.
+void write_trace(Comm& comm, const Ledger& ledger, const std::string& path);
+
+/// Mean and maximum over ranks of a rank's number.
 struct OverRanks {
   double mean = 0;
   double max = 0;

@@ -150,24 +150,89 @@ std::string human_bytes(double bytes) {
   return fmt::format("{:.{}f} {}", bytes, unit == 0 ? 0 : 2, units[unit]);
 }
 
+/// Sent bytes per iteration of the mean rank, by stage of the hierarchy, from the root down.
+json bytes_by_stage(Comm& comm, const Ledger& ledger, double iterations) {
+  json stages = json::array();
+  for (const Traffic& traffic : ledger.stages) {
+    json stage;
+    double total = 0, messages = 0;
+    for (size_t p = 0; p < kPhases; ++p) {
+      if (static_cast<Phase>(p) == Phase::control) continue;
+      const double bytes = over_ranks(comm, static_cast<double>(traffic.sent_bytes[p]) / iterations).mean;
+      stage[phase_name(static_cast<Phase>(p))] = bytes;
+      total += bytes;
+      messages += over_ranks(comm, static_cast<double>(traffic.sent_messages[p]) / iterations).mean;
+    }
+    stage["total"] = total;
+    stage["messages"] = messages;
+    stages.push_back(stage);
+  }
+  return stages;
+}
+
+double number(const json& value) {
+  return value.is_number() ? value.get<double>() : NAN;
+}
+
+/// What was predicted beside what was counted and measured.
+void print_ledger(const json& summary) {
+  const json& predicted = summary["predicted"];
+  fmt::print("\n  {:<28}{:>14}{:>14}\n", "per iteration and rank", "predicted", "counted");
+  const auto row = [](const std::string& name, const std::string& expected, const std::string& counted) {
+    fmt::print("  {:<28}{:>14}{:>14}\n", name, expected, counted);
+  };
+  for (const char* phase : {"ids", "rows", "gradients", "allreduce", "total"})
+    row(fmt::format("{} sent", phase), human_bytes(number(predicted["bytes_per_iteration"][phase])),
+        human_bytes(number(summary["bytes_per_iteration"][phase])));
+  row("distinct rows", fmt::format("{:.0f}", number(predicted["distinct_rows_per_iteration"])),
+      fmt::format("{:.0f}", number(summary["distinct_rows_per_iteration"])));
+  for (const char* part : {"ids", "rows", "compute", "gradients", "allreduce", "update"})
+    row(fmt::format("{}, ms", part),
+        fmt::format("{:.3f}", 1e3 * number(predicted["seconds_by_phase"].value(part, json(0.0)))),
+        fmt::format("{:.3f}", 1e3 * number(summary["seconds_by_phase"][part])));
+  row("iteration, ms", fmt::format("{:.3f}", 1e3 * number(predicted["seconds_per_iteration"])),
+      fmt::format("{:.3f}", 1e3 * number(summary["seconds_per_iteration"])));
+}
+
+/// Says where prediction and count are further apart than the theory's own error, and what usually is the reason.
+void warn_of_deviations(const json& summary) {
+  constexpr double kBytesTolerance = 0.05, kSecondsTolerance = 0.15;
+  const double bytes = number(summary["bytes_per_iteration"]["total"]);
+  const double expected_bytes = number(summary["predicted"]["bytes_per_iteration"]["total"]);
+  if (expected_bytes > 0 && std::abs(bytes / expected_bytes - 1) > kBytesTolerance)
+    spdlog::warn(
+        "bytes per iteration are {:+.1f} % off the prediction: the data drifted from what was counted, or the counted "
+        "sample was small "
+        "(data.count_samples, data.counts)",
+        100 * (bytes / expected_bytes - 1));
+  const double seconds = number(summary["seconds_per_iteration"]);
+  const double expected_seconds = number(summary["predicted"]["seconds_per_iteration"]);
+  if (expected_seconds > 0 && std::abs(seconds / expected_seconds - 1) > kSecondsTolerance)
+    spdlog::warn(
+        "an iteration takes {:+.0f} % of the predicted time more: other work on the machine while it was calibrated or "
+        "trained, or rates of "
+        "a topology file that are not this machine's (sparrow calibrate)",
+        100 * (seconds / expected_seconds - 1));
+}
+
 void print_table(const json& summary, const std::string& output_dir) {
   const auto row = [](const std::string& name, const std::string& value) { fmt::print("  {:<28}{}\n", name, value); };
   fmt::print("\n");
   if (summary.contains("eval")) {
-    row("AUC (held out)",
-        fmt::format("{:.4f}", summary["eval"]["auc"].is_null() ? NAN : summary["eval"]["auc"].get<double>()));
-    row("log loss (held out)", fmt::format("{:.4f}", summary["eval"]["logloss"].get<double>()));
+    row("AUC (held out)", fmt::format("{:.4f}", number(summary["eval"]["auc"])));
+    row("log loss (held out)", fmt::format("{:.4f}", number(summary["eval"]["logloss"])));
   }
-  row("training loss",
-      fmt::format("{:.4f}", summary["train_loss"].is_null() ? NAN : summary["train_loss"].get<double>()));
+  row("training loss", fmt::format("{:.4f}", number(summary["train_loss"])));
   row("samples", fmt::format("{}", summary["samples"].get<int64_t>()));
-  row("samples/s", fmt::format("{:.0f}", summary["samples_per_second"].get<double>()));
+  row("samples/s", fmt::format("{:.0f}", number(summary["samples_per_second"])));
   row("bytes sent per iteration",
-      fmt::format("{} per rank (mean of {} ranks)", human_bytes(summary["bytes_per_iteration"]["total"].get<double>()),
+      fmt::format("{} per rank (mean of {} ranks)", human_bytes(number(summary["bytes_per_iteration"]["total"])),
                   summary["ranks"].get<int>()));
   row("distinct rows per iteration",
-      fmt::format("{:.0f} per rank, of {:.0f} lookups", summary["distinct_rows_per_iteration"].get<double>(),
-                  summary["lookups_per_iteration"].get<double>()));
+      fmt::format("{:.0f} per rank, of {:.0f} lookups", number(summary["distinct_rows_per_iteration"]),
+                  number(summary["lookups_per_iteration"])));
+  if (summary["steps"].get<int64_t>() > 0) print_ledger(summary);
+  fmt::print("\n");
   row("results", output_dir);
   std::fflush(stdout);
 }
@@ -193,6 +258,7 @@ void write_summary(Comm& comm, const RunResult& result, const std::string& path)
                        {"samples", result.eval->samples}};
   }
   summary["bytes_per_iteration"] = bytes_per_iteration(comm, ledger, iterations);
+  summary["bytes_by_stage"] = bytes_by_stage(comm, ledger, iterations);
   summary["distinct_rows_per_iteration"] =
       over_ranks(comm, static_cast<double>(ledger.distinct_rows) / iterations).mean;
   summary["lookups_per_iteration"] = over_ranks(comm, static_cast<double>(ledger.lookups) / iterations).mean;
@@ -206,6 +272,7 @@ void write_summary(Comm& comm, const RunResult& result, const std::string& path)
   if (comm.rank() == 0) {
     write_whole(path, summary.dump(2) + "\n");
     print_table(summary, result.output_dir);
+    if (ledger.iterations > 0) warn_of_deviations(summary);
   }
   barrier(comm);
 }

@@ -53,6 +53,7 @@ struct Prediction {
   double floor_bytes = 0;  ///< all ranks together
   double distinct_rows_per_iteration = 0;
   std::array<double, kPhases> mean_bytes{}, max_bytes{};
+  /// Under the names of the ledger's parts; fetch: reading slower stores.
   std::vector<std::pair<std::string, double>> seconds_by_phase;
 };
 
@@ -67,8 +68,8 @@ struct RunResult {
   double train_loss = 0;  ///< mean over the last report interval
   std::optional<Metrics> eval;
   int64_t skipped_lines = 0;
-  Ledger ledger;  ///< of this rank
-  Prediction predicted;           ///< rank 0's
+  Ledger ledger;         ///< of this rank
+  Prediction predicted;  ///< rank 0's
 };
 
 /// Collective: gathers the ledgers; rank 0 writes `path` (under another name, then renamed, so a summary is whole or

@@ -54,6 +54,8 @@ Trainer::Trainer(Backend& backend, Comm& comm, const Tables& tables, const Hiera
       labels_(backend, Memory::device, options.max_samples),
       loss_sum_(backend, Memory::pinned, 1),
       logits_(backend, Memory::pinned, options.max_samples) {
+  ledger_.stages.resize(static_cast<size_t>(comms_.count()));
+  traffic_before_.resize(ledger_.stages.size());
   SPARROW_CHECK(options.optimizer.dense.kind != OptimizerKind::rowwise_adagrad,
                 "row-wise Adagrad is for embedding rows");
   store_.initialise(*stream_, options.seed, static_cast<float>(options.optimizer.sparse.initial_accumulator), id_of);
@@ -65,8 +67,17 @@ Trainer::Trainer(Backend& backend, Comm& comm, const Tables& tables, const Hiera
   }
 }
 
-Traffic Trainer::traffic() const {
-  return comm_.traffic() + comms_.traffic() + exchange_.traffic() + reduce_dense_.traffic();
+Traffic Trainer::stage_traffic(int stage) const {
+  return comms_[stage].traffic() + exchange_.stage_traffic(stage) + reduce_dense_.comms()[stage].traffic();
+}
+
+void Trainer::count_traffic() {
+  for (int stage = 0; stage < comms_.count(); ++stage) {
+    const auto s = static_cast<size_t>(stage);
+    const Traffic sent = stage_traffic(stage) - traffic_before_[s];
+    ledger_.stages[s] = ledger_.stages[s] + sent;
+    ledger_.traffic = ledger_.traffic + sent;
+  }
 }
 
 const float* Trainer::forward(const Batch& batch, bool training) {
@@ -88,7 +99,8 @@ const float* Trainer::forward(const Batch& batch, bool training) {
 
 double Trainer::step(const Batch& batch) {
   SPARROW_CHECK(batch.global_samples > 0);
-  const Traffic before = traffic();
+  for (int stage = 0; stage < comms_.count(); ++stage)
+    traffic_before_[static_cast<size_t>(stage)] = stage_traffic(stage);
   forward(batch, true);
   Matrix bag_gradients;
   {
@@ -115,7 +127,7 @@ double Trainer::step(const Batch& batch) {
   ledger_.samples += batch.samples;
   ledger_.lookups += route_.lookups;
   ledger_.distinct_rows += route_.rows.lowest().count;
-  ledger_.traffic = ledger_.traffic + (traffic() - before);
+  count_traffic();
   return loss_sum_[0];
 }
 
@@ -134,12 +146,12 @@ void Trainer::update_rows(const OptimizerStep& step, const RowUpdate& update) {
 }
 
 std::span<const float> Trainer::predict(const Batch& batch, double& loss_sum) {
-  const Ledger before = ledger_;
+  const std::array<double, kParts> seconds = ledger_.seconds;
   const float* logits = forward(batch, false);
   model_.loss(*stream_, labels_.data(), loss_sum_.data());
   backend_.copy(*stream_, logits_.data(), logits, batch.samples * 4);
   backend_.synchronize(*stream_);
-  ledger_ = before;  // the ledger is of training steps alone
+  ledger_.seconds = seconds;  // the ledger is of training steps alone
   loss_sum += loss_sum_[0];
   return logits_.span().first(static_cast<size_t>(batch.samples));
 }

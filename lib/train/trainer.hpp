@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "comm/comm.hpp"
 #include "config/options.hpp"
@@ -55,7 +56,8 @@ class Trainer {
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }  ///< when a run is resumed
   Ledger& ledger() { return ledger_; }
-  Traffic traffic() const;  ///< of all communicators of the step
+  /// All bytes so far of a stage of the hierarchy.
+  Traffic stage_traffic(int stage) const;
 
   Dlrm& model() { return model_; }
   float* dense_state() const { return dense_state_.data(); }
@@ -68,6 +70,7 @@ class Trainer {
 
  private:
   const float* forward(const Batch& batch, bool training);
+  void count_traffic();
   void update(double factor);
   void update_rows(const OptimizerStep& step, const RowUpdate& update);
 
@@ -87,6 +90,7 @@ class Trainer {
   Array<float> logits_;
   int64_t steps_ = 0;
   Ledger ledger_;
+  std::vector<Traffic> traffic_before_;  ///< by stage: before the step under way
 };
 
 }  // namespace sparrow

@@ -111,6 +111,7 @@ TrainingRun::TrainingRun(const RunOptions& options, Backend& backend, Comm& comm
       position_of_([this](int table, int64_t id) { return data_.positions.position(table, id); }),
       trainer_(backend, comm, tables_, system_.hierarchy, planned_.copies, trainer_options(), id_of_) {
   save_decisions();
+  trainer_.ledger().tracing = options_.output.trace;
   total_samples_ = samples_to_train();
   restore();
   if (comm_.rank() == 0) {
@@ -213,6 +214,7 @@ RunResult TrainingRun::run() {
   result_.ledger = trainer_.ledger();
   result_.predicted = prediction();
   write_summary(comm_, result_, options_.output.dir + "/summary.json");
+  if (options_.output.trace) write_trace(comm_, trainer_.ledger(), options_.output.dir + "/trace.json");
   return result_;
 }
 
@@ -232,9 +234,13 @@ Prediction TrainingRun::prediction() const {
   put(Phase::rows, cost.sent_mean.rows, cost.sent_max.rows);
   put(Phase::gradients, cost.sent_mean.gradients, cost.sent_max.gradients);
   put(Phase::allreduce, cost.sent_mean.allreduce, cost.sent_max.allreduce);
-  for (int p = 0; p < placement::kPhases; ++p)
-    predicted.seconds_by_phase.emplace_back(placement::phase_name(static_cast<placement::Phase>(p)),
-                                            cost.seconds_by_phase[p]);
+  using P = placement::Phase;
+  constexpr std::pair<P, const char*> kParts[] = {
+      {P::ids, "ids"},         {P::fetch, "fetch"},        {P::forward, "rows"},
+      {P::compute, "compute"}, {P::backward, "gradients"}, {P::reduction, "allreduce"},
+      {P::update, "update"}};
+  for (const auto& [phase, part] : kParts)
+    predicted.seconds_by_phase.emplace_back(part, cost.seconds_by_phase[static_cast<int>(phase)]);
   return predicted;
 }
 

@@ -289,7 +289,6 @@ TEST_CASE("WhatIsNotAvailableYetIsRefusedByName") {
       {"system", "backend: cuda"},        {"system", "pipeline: overlapped"},  {"system", "host_memory: 4GiB"},
       {"placement", "strategy: fetched"}, {"placement", "holders: first_use"}, {"placement", "holders: p.bin"},
       {"placement", "assignment: local"}, {"placement", "replan_every: 1000"}, {"data", "vocabulary: file"},
-      {"output", "trace: true"},
   };
   for (const auto& [section, setting] : later) {
     INFO(section << "." << setting);
@@ -307,7 +306,7 @@ data: {vocabulary: hash}
 train: {batch_shares: planned, init: runs/a/checkpoint}
 system: {backend: host, pipeline: sequential, wire: bf16, topology: t.yaml, device_memory: 4GiB, host_memory: auto}
 placement: {strategy: hot_cold, plan: "p.json", deduplicate: false, combine: false, holders: arithmetic, assignment: contiguous, replan_every: 0}
-output: {trace: false, checkpoint_every: 1000, resume: runs/a/checkpoint}
+output: {trace: true, checkpoint_every: 1000, resume: runs/a/checkpoint}
 )"));
 }
 
