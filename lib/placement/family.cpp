@@ -1,249 +1,72 @@
-// Builds the linear programme of a family, solves it on groups of classes, refines the groups where the prices say that
-// it matters, and rounds a vertex to whole rows.
+// Solves the linear programme of a family. It starts with few groups of classes and all options, then lets groups,
+// options and coupling rows come and go by the prices found: groups split where their classes disagree, groups keep
+// their cheapest options, rows that are far from binding leave. None of it costs exactness: the bound is over all
+// classes, options and rows, and the rounds go on until it is met.
 #include "placement/family.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <numeric>
 
 #include "base/error.hpp"
+#include "placement/interior_point.hpp"
+#include "placement/linear_form.hpp"
 
 namespace sparrow::placement {
 namespace {
 
-/// One coupling row: either seconds of a resource within a step (tau >= 0), or bytes of a store (tau < 0).
-struct CouplingRow {
-  int number = 0;  ///< in PriceBooks
-  std::string resource, kind;
-  std::vector<std::pair<int, double>> terms;
-  double constant = 0;  ///< seconds
-  double capacity = 0;  ///< bytes, of memory rows
-  int step = -1;        ///< group of rows whose largest counts; -1: memory
-};
-
-constexpr int kCriticalPath = 0;       // number of the row of the critical path
-constexpr int kFirstMemory = 1 << 20;  // numbers of memory rows; those of time rows lie between
-
-/// A way to place a row of a table.
-struct Variant {
-  int option;
-  bool pooled;
-};
-
-/// Seconds and bytes of one row with given features: rows x features.
-using Matrix = std::vector<double>;
+constexpr size_t kKeptVariants = 6;  // options that a group keeps after the first round
 
 struct Group {  // classes first .. last - 1 of a table, as one class of the programme
   int table;
   size_t first, last;
+  std::vector<size_t> variants;
 };
 
-class Family {
+class FamilyProgram {
  public:
-  Family(const CostModel& model, const SolveOptions& options, const FamilyLimits& limits,
-         const std::vector<std::vector<double>>& extra_bytes);
+  FamilyProgram(LinearForm& form, const SolveOptions& settings)
+      : form_(form), model_(form.model()), settings_(settings) {}
   FamilyResult run(const std::vector<PriceBook>& known, double cutoff);
 
  private:
-  struct TableVariants {
-    std::vector<Variant> variants;
-    std::vector<const Matrix*> matrices;
-  };
-
-  void make_rows(const std::vector<std::vector<double>>& extra_bytes);
-  void add_time_row(const TimeRow& row, int step, int number);
-  void find_switches();
-  double bound_from(const PriceBook& book) const;
-  void make_variants();
-  const Matrix& matrix(int option, Transport transport, const TableShape& shape, double factor);
-  void drop_dominated();
-  void make_groups();
+  size_t f() const { return form_.features(); }
+  void first_groups();
   BlockProgram program() const;
   double even_seconds();
-  double bound_at(const std::vector<double>& price) const;
-  std::vector<double> feasible_prices(std::vector<double> price) const;
-  std::vector<std::vector<double>> option_prices(int t, const std::vector<double>& price) const;
-  double refine(const std::vector<double>& price, const std::vector<double>& x);
-  Placement round(const std::vector<double>& price, const std::vector<double>& x) const;
-  void report(const std::vector<double>& price, const std::vector<double>& x, FamilyResult& result) const;
+  Prices prices_of(const BlockSolution& solution) const;
+  bool wake_rows(const Prices& price, const std::vector<double>& x, const std::vector<double>& tau);
+  std::vector<double> loads(const std::vector<double>& x) const;
+  double refine(const Prices& price, const std::vector<double>& x, double bound);
+  Placement round(const Prices& price, const std::vector<double>& x) const;
+  void place_group(const Group& g, const double* x, const std::vector<std::vector<double>>& prices,
+                   TablePlacement& placed) const;
+  void report(const Prices& price, const std::vector<double>& x, FamilyResult& result) const;
+  double row_constant(size_t k) const { return form_.rows()[k].constant + form_.pooled_constants()[k]; }
 
-  size_t rows() const { return rows_.size(); }
-  size_t f() const { return static_cast<size_t>(model_.features().size()); }
-  double class_rows(const Group& g) const;
-
+  LinearForm& form_;
   const CostModel& model_;
   const SolveOptions& settings_;
-  const FamilyLimits& limits_;
-  std::vector<Option> options_;
-  std::vector<CouplingRow> rows_;
-  int steps_ = 0;
-  int path_step_ = -1;  // overlapped: rows of this step are T's own; the others add up to the critical path
-  double fixed_seconds_ = 0;
-  std::map<std::tuple<int, Transport, TableShape, double>, Matrix> matrices_;
-  std::vector<TableVariants> tables_;
   std::vector<Group> groups_;
-  std::vector<bool> switch_on_;  // messages or stores that some option of the family uses
-  double unit_ = 1;              // seconds
+  std::vector<size_t> active_;  // coupling rows in the programme
+  double unit_ = 1;             // seconds
 };
 
-Family::Family(const CostModel& model, const SolveOptions& options, const FamilyLimits& limits,
-               const std::vector<std::vector<double>>& extra_bytes)
-    : model_(model), settings_(options), limits_(limits), options_(family_options(model, options, limits)) {
-  if (options_.empty()) return;
-  find_switches();
-  make_rows(extra_bytes);
-  make_variants();
-}
-
-/// A switch is on when some option of the family, or the dense parameters, move what it stands for. The sets of
-/// switches that a placement may leave off are families of their own.
-void Family::find_switches() {
-  std::vector<double> moved = model_.base();
-  const bool bags =
-      std::any_of(limits_.pooling.begin(), limits_.pooling.end(), [](Pooling p) { return p == Pooling::always; });
-  for (const Option& option : options_)
-    for (Transport transport : {limits_.transport, Transport::pooled}) {
-      if (transport == Transport::pooled && !bags) continue;
-      for (const Coefficient& c : coefficients(model_, option, transport, model_.shape(0)))
-        if (c.value > 0) moved[static_cast<size_t>(c.quantity)] += c.value;
-    }
-  for (const auto& quantities : model_.time().switch_quantities)
-    switch_on_.push_back(
-        std::any_of(quantities.begin(), quantities.end(), [&](int q) { return moved[static_cast<size_t>(q)] > 0; }));
-}
-
-void Family::add_time_row(const TimeRow& row, int step, int number) {
-  CouplingRow result{number, row.resource, row.kind, row.terms, row.constant, 0, step};
-  for (const auto& [index, seconds] : row.switch_seconds)
-    if (switch_on_[static_cast<size_t>(index)]) result.constant += seconds;
-  for (const auto& [quantity, per_unit] : row.terms)
-    result.constant += per_unit * model_.base()[static_cast<size_t>(quantity)];
-  rows_.push_back(std::move(result));
-}
-
-void Family::make_rows(const std::vector<std::vector<double>>& extra_bytes) {
-  const TimeModel& time = model_.time();
-  const bool overlapped = model_.workload().overlapped;
-  std::vector<int> step_of(time.steps.size(), -1);
-  int number = 0;
-  for (const TimeRow& row : time.rows) {
-    ++number;
-    if (time.steps[static_cast<size_t>(row.step)].critical != overlapped) continue;
-    int& step = step_of[static_cast<size_t>(row.step)];
-    if (step < 0) step = steps_++;
-    add_time_row(row, step, number);
-  }
-  fixed_seconds_ = time.compute_seconds;
-  if (overlapped) {
-    path_step_ = steps_++;
-    for (const TimeRow& row : time.totals) add_time_row(row, path_step_, ++number);
-  }
-  const Tree& tree = model_.tree();
-  for (int d = 0; d < tree.size(); ++d)
-    for (int s = 0; s < static_cast<int>(tree.domain(d).stores.size()); ++s) {
-      const Site site{d, s};
-      const int memory_number = kFirstMemory + model_.quantities().memory(site);
-      const double capacity = model_.capacity(site) - extra_bytes[static_cast<size_t>(d)][static_cast<size_t>(s)];
-      const bool used = std::any_of(options_.begin(), options_.end(), [&](const Option& o) {
-        return std::find(o.sites.begin(), o.sites.end(), site) != o.sites.end();
-      });
-      if (used)
-        rows_.push_back({memory_number, tree.site_name(site),
-                         "memory",
-                         {{model_.quantities().memory(site), 1.0}},
-                         0,
-                         std::max(capacity, 1e-3),
-                         -1});
-    }
-}
-
-const Matrix& Family::matrix(int option, Transport transport, const TableShape& shape, double factor) {
-  const auto [at, made] = matrices_.try_emplace({option, transport, shape, factor});
-  if (!made) return at->second;
-  Matrix& m = at->second;
-  m.assign(rows() * f(), 0);
-  std::vector<std::vector<double>> by_quantity(static_cast<size_t>(model_.quantities().size()));
-  for (const Coefficient& c : coefficients(model_, options_[static_cast<size_t>(option)], transport, shape, factor)) {
-    auto& features = by_quantity[static_cast<size_t>(c.quantity)];
-    if (features.empty()) features.assign(f(), 0);
-    features[static_cast<size_t>(c.feature)] += c.value;
-  }
-  for (size_t k = 0; k < rows(); ++k)
-    for (const auto& [quantity, per_unit] : rows_[k].terms) {
-      const auto& features = by_quantity[static_cast<size_t>(quantity)];
-      for (size_t i = 0; i < features.size(); ++i) m[k * f() + i] += per_unit * features[i];
-    }
-  return m;
-}
-
-void Family::make_variants() {
-  for (int t = 0; t < model_.tables(); ++t) {
-    TableVariants table;
-    const TableShape shape = model_.shape(t);
-    const Pooling pooling = limits_.pooling[static_cast<size_t>(t)];
-    for (int o = 0; o < static_cast<int>(options_.size()); ++o) {
-      const Option& option = options_[static_cast<size_t>(o)];
-      const bool local = option.level == model_.tree().depth();
-      if (pooling != Pooling::always || local) {
-        table.variants.push_back({o, false});
-        table.matrices.push_back(&matrix(o, limits_.transport, shape, 1));
-      }
-      if (pooling != Pooling::never && !local) {
-        const double mass = limits_.pooled_mass[static_cast<size_t>(t)];
-        const double factor = pooled_pairs(mass, pooled_holders(model_.tree(), option), shape.lookups) / mass;
-        table.variants.push_back({o, true});
-        table.matrices.push_back(&matrix(o, Transport::pooled, shape, factor));
-      }
-    }
-    tables_.push_back(std::move(table));
-  }
-}
-
-/// Removes rows of a step that another row of it always exceeds: coefficients and features are such that comparing them
-/// suffices.
-void Family::drop_dominated() {
-  std::vector<bool> dropped(rows(), false);
-  const auto dominated = [&](size_t k, size_t by) {
-    if (rows_[k].step != rows_[by].step || rows_[k].constant > rows_[by].constant) return false;
-    bool equal = rows_[k].constant == rows_[by].constant;
-    for (const auto& [key, m] : matrices_)
-      for (size_t i = 0; i < f(); ++i) {
-        const double mine = m[k * f() + i], other = m[by * f() + i];
-        if (mine > other * (1 + 1e-14)) return false;
-        equal = equal && mine == other;
-      }
-    return !equal || by < k;
-  };
-  for (size_t k = 0; k < rows(); ++k)
-    for (size_t by = 0; by < rows() && rows_[k].step >= 0 && !dropped[k]; ++by)
-      dropped[k] = by != k && !dropped[by] && dominated(k, by);
-  std::vector<size_t> kept;
-  for (size_t k = 0; k < rows(); ++k)
-    if (!dropped[k]) kept.push_back(k);
-  for (auto& [key, m] : matrices_) {
-    Matrix smaller;
-    for (size_t k : kept)
-      smaller.insert(smaller.end(), m.begin() + static_cast<std::ptrdiff_t>(k * f()),
-                     m.begin() + static_cast<std::ptrdiff_t>((k + 1) * f()));
-    m = std::move(smaller);
-  }
-  std::vector<CouplingRow> rows;
-  for (size_t k : kept) rows.push_back(std::move(rows_[k]));
-  rows_ = std::move(rows);
-}
-
-void Family::make_groups() {
-  // Work of one iteration of the programme is groups * variants * rows^2; keep it near 10^8.
+/// Groups of classes whose probabilities lie within a ratio, the least ratio for which one iteration of the programme
+/// stays cheap.
+void FamilyProgram::first_groups() {
   size_t most_variants = 1;
-  for (const auto& table : tables_) most_variants = std::max(most_variants, table.variants.size());
-  const double per_group = static_cast<double>(most_variants) * static_cast<double>(rows() * rows()) / 2;
-  const auto most =
-      static_cast<size_t>(std::clamp(1e8 / per_group, 12.0 * model_.tables(),
-                                     std::max(12.0 * model_.tables(), static_cast<double>(settings_.max_classes))));
-  for (double ratio = 1; ratio < 1e12; ratio = ratio < 1.01 ? 1.01 : 1 + (ratio - 1) * 1.5) {
+  for (int t = 0; t < model_.tables(); ++t) most_variants = std::max(most_variants, form_.variants(t).size());
+  constexpr double kOperations = 5e6;  // of one iteration: groups * variants * rows^2 / 2
+  const double per_group = static_cast<double>(most_variants * active_.size() * active_.size()) / 2;
+  const double least = 10.0 * model_.tables();
+  const auto most = static_cast<size_t>(
+      std::clamp(kOperations / per_group, least, std::max(least, static_cast<double>(settings_.max_classes))));
+  for (double ratio = 1; ratio < 1e15; ratio = ratio < 1.01 ? 1.01 : 1 + (ratio - 1) * 1.5) {
     groups_.clear();
-    for (int t = 0; t < model_.tables(); ++t) {
+    for (int t = 0; t < model_.tables() && groups_.size() <= most; ++t) {
+      std::vector<size_t> every(form_.variants(t).size());
+      std::iota(every.begin(), every.end(), size_t{0});
       const TableDistribution& access = model_.table(t).access;
       size_t first = 0;
       for (size_t c = 1; c <= access.classes(); ++c) {
@@ -251,27 +74,29 @@ void Family::make_groups() {
         for (const auto& p : access.p)
           together = together && std::max(p[c], p[first]) <= ratio * std::min(p[c], p[first]);
         if (together) continue;
-        groups_.push_back({t, first, c});
+        groups_.push_back({t, first, c, every});
         first = c;
       }
-      if (groups_.size() > most) break;
     }
     if (groups_.size() <= most) return;
   }
 }
 
-BlockProgram Family::program() const {
+BlockProgram FamilyProgram::program() const {
   BlockProgram p;
-  p.rows = static_cast<int>(rows());
-  for (size_t k = 0; k < rows(); ++k) {
-    p.b.push_back(rows_[k].step >= 0 ? -rows_[k].constant / unit_ : 1);
-    if (rows_[k].step >= 0) p.links.push_back({static_cast<int>(k), rows_[k].step, -1});
+  const auto& rows = form_.rows();
+  p.rows = static_cast<int>(active_.size());
+  for (size_t i = 0; i < active_.size(); ++i) {
+    const CouplingRow& row = rows[active_[i]];
+    p.b.push_back(row.is_time() ? -row_constant(active_[i]) / unit_ : 1);
+    if (row.is_time()) p.links.push_back({static_cast<int>(i), row.step, -1});
   }
-  p.objective.assign(static_cast<size_t>(steps_), path_step_ < 0 ? 1 : 0);
-  if (path_step_ >= 0) {  // critical path <= T, as one more row
-    p.objective[static_cast<size_t>(path_step_)] = 1;
-    for (int step = 0; step < steps_; ++step) p.links.push_back({p.rows, step, step == path_step_ ? -1.0 : 1.0});
-    p.b.push_back(-fixed_seconds_ / unit_);
+  const int path = form_.path_step();
+  p.objective.assign(static_cast<size_t>(form_.steps()), path < 0 ? 1 : 0);
+  if (path >= 0) {  // critical path <= T, as one more row
+    p.objective[static_cast<size_t>(path)] = 1;
+    for (int step = 0; step < form_.steps(); ++step) p.links.push_back({p.rows, step, step == path ? -1.0 : 1.0});
+    p.b.push_back(-form_.fixed_seconds() / unit_);
     ++p.rows;
   }
   p.class_start.push_back(0);
@@ -283,93 +108,81 @@ BlockProgram Family::program() const {
       const double* features = model_.features_of(g.table, c);
       for (size_t i = 0; i < f(); ++i) sums[i] += n * features[i];
     }
-    for (const Matrix* m : tables_[static_cast<size_t>(g.table)].matrices) {
-      for (size_t k = 0; k < rows(); ++k) {
+    for (size_t v : g.variants) {
+      const Matrix& m = *form_.variants(g.table)[v].matrix;
+      for (size_t k : active_) {
         double load = 0;
-        for (size_t i = 0; i < f(); ++i) load += (*m)[k * f() + i] * sums[i];
-        p.columns.push_back(load / (rows_[k].step >= 0 ? unit_ : rows_[k].capacity));
+        for (size_t i = 0; i < f(); ++i) load += m[k * f() + i] * sums[i];
+        p.columns.push_back(load / (rows[k].is_time() ? unit_ : rows[k].capacity));
       }
-      if (path_step_ >= 0) p.columns.push_back(0);
+      if (path >= 0) p.columns.push_back(0);
     }
-    p.class_start.push_back(p.class_start.back() +
-                            static_cast<int>(tables_[static_cast<size_t>(g.table)].matrices.size()));
+    p.class_start.push_back(p.class_start.back() + static_cast<int>(g.variants.size()));
   }
   return p;
 }
 
-/// Prices in seconds per second (time rows) and seconds per byte (memory rows) that are feasible for the dual: those of
-/// a step add up to at most what a second of the step costs. The last entry, when overlapped, is the price of the
-/// critical path.
-std::vector<double> Family::feasible_prices(std::vector<double> price) const {
-  std::vector<double> sum(static_cast<size_t>(steps_), 0), limit(static_cast<size_t>(steps_), 1);
-  for (size_t k = 0; k < rows(); ++k) {
-    if (rows_[k].step < 0)
-      price[k] *= unit_ / rows_[k].capacity;
-    else
-      sum[static_cast<size_t>(rows_[k].step)] += price[k];
-  }
-  if (path_step_ >= 0) {
-    const double total = sum[static_cast<size_t>(path_step_)] + price.back();
-    const double scale = total > 1 ? 1 / total : 1;
-    price.back() *= scale;
-    for (size_t k = 0; k < rows(); ++k)
-      if (rows_[k].step == path_step_) price[k] *= scale;
-    std::fill(limit.begin(), limit.end(), price.back());
-    limit[static_cast<size_t>(path_step_)] = kInfinity;
-  }
-  for (size_t k = 0; k < rows(); ++k) {
-    if (rows_[k].step < 0) continue;
-    const auto step = static_cast<size_t>(rows_[k].step);
-    if (sum[step] > limit[step]) price[k] *= limit[step] / sum[step];
-  }
-  return price;
-}
-
-/// Price of one row of table t, per variant and feature.
-std::vector<std::vector<double>> Family::option_prices(int t, const std::vector<double>& price) const {
-  std::vector<std::vector<double>> result;
-  for (const Matrix* m : tables_[static_cast<size_t>(t)].matrices) {
-    result.emplace_back(f(), 0.0);
-    for (size_t k = 0; k < rows(); ++k)
-      if (price[k] > 0)
-        for (size_t i = 0; i < f(); ++i) result.back()[i] += price[k] * (*m)[k * f() + i];
+/// Seconds or bytes of every coupling row (without its constant) at x.
+std::vector<double> FamilyProgram::loads(const std::vector<double>& x) const {
+  std::vector<double> result(form_.rows().size(), 0), sums(f());
+  size_t j = 0;
+  for (const Group& g : groups_) {
+    std::fill(sums.begin(), sums.end(), 0);
+    for (size_t c = g.first; c < g.last; ++c)
+      for (size_t i = 0; i < f(); ++i)
+        sums[i] += static_cast<double>(model_.table(g.table).access.rows[c]) * model_.features_of(g.table, c)[i];
+    for (size_t v : g.variants) {
+      const double share = x[j++];
+      if (share == 0) continue;
+      const Matrix& m = *form_.variants(g.table)[v].matrix;
+      for (size_t k = 0; k < result.size(); ++k)
+        for (size_t i = 0; i < f(); ++i) result[k] += share * m[k * f() + i] * sums[i];
+    }
   }
   return result;
 }
 
-double price_of(const std::vector<double>& per_feature, const double* features) {
-  double sum = 0;
-  for (size_t i = 0; i < per_feature.size(); ++i) sum += per_feature[i] * features[i];
-  return sum;
+/// The longest row when every class is spread evenly over its options: the unit of time of the programme.
+double FamilyProgram::even_seconds() {
+  std::vector<double> x;
+  for (const Group& g : groups_) x.insert(x.end(), g.variants.size(), 1.0 / static_cast<double>(g.variants.size()));
+  const std::vector<double> load = loads(x);
+  double longest = 0;
+  for (size_t k = 0; k < load.size(); ++k)
+    if (form_.rows()[k].is_time()) longest = std::max(longest, load[k] + row_constant(k));
+  return longest > 0 ? longest : 1;
 }
 
-/// The Lagrangian: every class takes its cheapest option at these prices.
-double Family::bound_at(const std::vector<double>& price) const {
-  double bound = path_step_ >= 0 ? price.back() * fixed_seconds_ : fixed_seconds_;
-  for (size_t k = 0; k < rows(); ++k) bound += price[k] * (rows_[k].step >= 0 ? rows_[k].constant : -rows_[k].capacity);
-  for (int t = 0; t < model_.tables(); ++t) {
-    const auto prices = option_prices(t, price);
-    double sum = 0;
-    for (size_t c = 0; c < model_.table(t).access.classes(); ++c) {
-      double cheapest = kInfinity;
-      for (const auto& of_variant : prices)
-        cheapest = std::min(cheapest, price_of(of_variant, model_.features_of(t, c)));
-      sum += static_cast<double>(model_.table(t).access.rows[c]) * cheapest;
-    }
-    bound += sum;
+Prices FamilyProgram::prices_of(const BlockSolution& solution) const {
+  Prices price(form_.rows().size() + (form_.path_step() >= 0 ? 1 : 0), 0);
+  for (size_t i = 0; i < active_.size(); ++i) {
+    const CouplingRow& row = form_.rows()[active_[i]];
+    price[active_[i]] = row.is_time() ? solution.price[i] : solution.price[i] * unit_ / row.capacity;
   }
-  return bound;
+  if (form_.path_step() >= 0) price.back() = solution.price.back();
+  return form_.feasible(price);
 }
 
-double Family::class_rows(const Group& g) const {
-  const auto& n = model_.table(g.table).access.rows;
-  return static_cast<double>(std::accumulate(n.begin() + static_cast<std::ptrdiff_t>(g.first),
-                                             n.begin() + static_cast<std::ptrdiff_t>(g.last), int64_t{0}));
+/// Makes the programme's rows those that bind or come near it. Returns whether a row outside it is violated.
+bool FamilyProgram::wake_rows(const Prices& price, const std::vector<double>& x, const std::vector<double>& tau) {
+  const std::vector<double> load = loads(x);
+  std::vector<bool> was(load.size(), false);
+  for (size_t k : active_) was[k] = true;
+  bool violated = false;
+  active_.clear();
+  for (size_t k = 0; k < load.size(); ++k) {
+    const CouplingRow& row = form_.rows()[k];
+    const double full = row.is_time() ? tau[static_cast<size_t>(row.step)] * unit_ : row.capacity;
+    const double used = load[k] + (row.is_time() ? row_constant(k) : 0);
+    violated = violated || (!was[k] && used > full + 1e-9 * (row.is_time() ? unit_ : row.capacity));
+    if (used > 0.6 * full || price[k] > 1e-9 * (row.is_time() ? 1 : unit_ / row.capacity)) active_.push_back(k);
+  }
+  return violated;
 }
 
-/// Splits the groups in which classes disagree about the cheapest option, where it matters. Returns the seconds lost to
-/// grouping.
-double Family::refine(const std::vector<double>& price, const std::vector<double>& x) {
+/// Splits the groups whose classes disagree about the cheapest option, where it matters, and offers every group its
+/// cheapest options. Returns the seconds that better choices would save at these prices.
+double FamilyProgram::refine(const Prices& price, const std::vector<double>& x, double bound) {
   std::vector<double> lost(groups_.size(), 0);
   std::vector<std::vector<size_t>> cuts(groups_.size());
   double total = 0;
@@ -377,190 +190,190 @@ double Family::refine(const std::vector<double>& price, const std::vector<double
   int table = -1;
   std::vector<std::vector<double>> prices;
   for (size_t i = 0; i < groups_.size(); ++i) {
-    const Group& g = groups_[i];
-    if (g.table != table) prices = option_prices(table = g.table, price);
-    int before = -1;
+    Group& g = groups_[i];
+    if (g.table != table) prices = form_.variant_prices(table = g.table, price);
+    size_t before = prices.size();
+    std::vector<double> paid(prices.size(), 0);
+    std::vector<bool> wanted(prices.size(), false);
     for (size_t c = g.first; c < g.last; ++c) {
-      double cheapest = kInfinity, paid = 0;
-      int best = -1;
+      const double rows = static_cast<double>(model_.table(g.table).access.rows[c]);
+      double cheapest = kInfinity;
+      size_t best = 0;
       for (size_t v = 0; v < prices.size(); ++v) {
         const double cost = price_of(prices[v], model_.features_of(g.table, c));
-        paid += x[column + v] * cost;
-        if (cost < cheapest) cheapest = cost, best = static_cast<int>(v);
+        paid[v] += rows * cost;
+        if (cost < cheapest) cheapest = cost, best = v;
       }
-      lost[i] += static_cast<double>(model_.table(g.table).access.rows[c]) * (paid - cheapest);
-      if (before >= 0 && best != before) cuts[i].push_back(c);
+      lost[i] -= rows * cheapest;
+      wanted[best] = true;
+      if (before < prices.size() && best != before) cuts[i].push_back(c);
       before = best;
     }
+    for (size_t v : g.variants) {
+      lost[i] += x[column] * paid[v];
+      if (x[column++] > 1e-9) wanted[v] = true;
+    }
     total += lost[i];
-    column += prices.size();
+    std::vector<size_t> order(prices.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return paid[a] < paid[b]; });
+    for (size_t k = 0; k < std::min(kKeptVariants, order.size()); ++k) wanted[order[k]] = true;
+    g.variants.clear();
+    for (size_t v = 0; v < prices.size(); ++v)
+      if (wanted[v]) g.variants.push_back(v);
   }
   std::vector<Group> finer;
   for (size_t i = 0; i < groups_.size(); ++i) {
     const Group& g = groups_[i];
     const size_t classes = g.last - g.first;
     std::vector<size_t> at = {g.first};
-    if (classes > 1 && lost[i] > 1e-3 * total) {
-      for (size_t piece = 1; piece < 8; ++piece) at.push_back(g.first + classes * piece / 8);
-      if (cuts[i].size() < 8) at.insert(at.end(), cuts[i].begin(), cuts[i].end());
+    if (classes > 1 && lost[i] > 0.02 * settings_.target_gap * bound) {
+      constexpr size_t kPieces = 6;
+      for (size_t piece = 1; piece < kPieces; ++piece) at.push_back(g.first + classes * piece / kPieces);
+      if (cuts[i].size() < kPieces) at.insert(at.end(), cuts[i].begin(), cuts[i].end());
       std::sort(at.begin(), at.end());
       at.erase(std::unique(at.begin(), at.end()), at.end());
     }
     at.push_back(g.last);
-    for (size_t k = 0; k + 1 < at.size(); ++k) finer.push_back({g.table, at[k], at[k + 1]});
+    for (size_t k = 0; k + 1 < at.size(); ++k) finer.push_back({g.table, at[k], at[k + 1], g.variants});
   }
   groups_ = std::move(finer);
   return total;
 }
 
-/// Whole rows: within a group that is split, the options whose price rises least with use take the hottest rows.
-Placement Family::round(const std::vector<double>& price, const std::vector<double>& x) const {
+/// Whole rows of one group: the options whose price rises least with use take the hottest rows.
+void FamilyProgram::place_group(const Group& g, const double* x, const std::vector<std::vector<double>>& prices,
+                                TablePlacement& placed) const {
+  const auto& rows = model_.table(g.table).access.rows;
+  std::vector<std::pair<double, size_t>> taken;  // (rise of the price from the coldest to the hottest class, index)
+  for (size_t i = 0; i < g.variants.size(); ++i)
+    if (x[i] > 0)
+      taken.emplace_back(price_of(prices[g.variants[i]], model_.features_of(g.table, g.first)) -
+                             price_of(prices[g.variants[i]], model_.features_of(g.table, g.last - 1)),
+                         i);
+  std::sort(taken.begin(), taken.end());
+  double total = 0;
+  for (size_t c = g.first; c < g.last; ++c) total += static_cast<double>(rows[c]);
+  double share = 0, given = 0;
+  size_t c = g.first;
+  double left = static_cast<double>(rows[c]);
+  for (size_t i = 0; i < taken.size(); ++i) {
+    share += x[taken[i].second];
+    double want = (i + 1 == taken.size() ? total : std::min(total, std::round(share * total))) - given;
+    given += std::max(0.0, want);
+    while (want > 0) {
+      const double some = std::min(want, left);
+      const int option = form_.variants(g.table)[g.variants[taken[i].second]].option;
+      if (some > 0) placed.shares.push_back({static_cast<int32_t>(c), option, some});
+      want -= some;
+      left -= some;
+      if (left <= 0 && c + 1 < g.last) left = static_cast<double>(rows[++c]);
+    }
+  }
+}
+
+Placement FamilyProgram::round(const Prices& price, const std::vector<double>& x) const {
   Placement placement;
-  placement.options = options_;
+  placement.options = form_.options();
   placement.tables.resize(static_cast<size_t>(model_.tables()));
   size_t column = 0;
   int table = -1;
   std::vector<std::vector<double>> prices;
   for (const Group& g : groups_) {
-    if (g.table != table) prices = option_prices(table = g.table, price);
-    const TableVariants& variants = tables_[static_cast<size_t>(g.table)];
+    if (g.table != table) prices = form_.variant_prices(table = g.table, price);
     TablePlacement& placed = placement.tables[static_cast<size_t>(g.table)];
-    placed.transport =
-        limits_.pooling[static_cast<size_t>(g.table)] == Pooling::always ? Transport::pooled : limits_.transport;
-    std::vector<std::pair<double, size_t>> taken;  // (rise of the price from the coldest to the hottest class, variant)
-    for (size_t v = 0; v < variants.variants.size(); ++v)
-      if (x[column + v] > 0)
-        taken.emplace_back(price_of(prices[v], model_.features_of(g.table, g.first)) -
-                               price_of(prices[v], model_.features_of(g.table, g.last - 1)),
-                           v);
-    std::sort(taken.begin(), taken.end());
-    const double rows_of_group = class_rows(g);
-    double upto = 0;
-    size_t c = g.first;
-    double left = static_cast<double>(model_.table(g.table).access.rows[c]), given = 0;
-    for (size_t i = 0; i < taken.size(); ++i) {
-      upto += x[column + taken[i].second];
-      double want =
-          (i + 1 == taken.size() ? rows_of_group : std::min(rows_of_group, std::round(upto * rows_of_group))) - given;
-      while (want > 0) {
-        const double rows = std::min(want, left);
-        const int option = variants.variants[taken[i].second].option;
-        if (!placed.shares.empty() && placed.shares.back().cls == static_cast<int32_t>(c) &&
-            placed.shares.back().option == option)
-          placed.shares.back().rows += rows;
-        else if (rows > 0)
-          placed.shares.push_back({static_cast<int32_t>(c), option, rows});
-        want -= rows;
-        left -= rows;
-        given += rows;
-        if (left <= 0 && c + 1 < g.last) left = static_cast<double>(model_.table(g.table).access.rows[++c]);
-      }
-    }
-    column += variants.variants.size();
+    const bool pooled = form_.limits().pooling[static_cast<size_t>(g.table)] == Pooling::always;
+    placed.transport = pooled ? Transport::pooled : form_.limits().transport;
+    place_group(g, x.data() + column, prices, placed);
+    column += g.variants.size();
   }
   return placement;
 }
 
-void Family::report(const std::vector<double>& price, const std::vector<double>& x, FamilyResult& result) const {
-  const BlockProgram p = program();
-  result.pooled_mass.assign(tables_.size(), 0);
-  result.other_mass.assign(tables_.size(), 0);
-  size_t j0 = 0;
+void FamilyProgram::report(const Prices& price, const std::vector<double>& x, FamilyResult& result) const {
+  result.pooled_mass.assign(static_cast<size_t>(model_.tables()), std::vector<double>(form_.options().size(), 0));
+  std::vector<double> pooled(static_cast<size_t>(model_.tables()), 0), other = pooled;
+  size_t j = 0;
   for (const Group& g : groups_)
-    for (const Variant& variant : tables_[static_cast<size_t>(g.table)].variants) {
-      const double share = x[j0++];
-      if (share == 0 || options_[static_cast<size_t>(variant.option)].level == model_.tree().depth()) continue;
+    for (size_t v : g.variants) {
+      const Variant& variant = form_.variants(g.table)[v];
+      const double share = x[j++];
+      if (share == 0 || form_.options()[static_cast<size_t>(variant.option)].level == model_.tree().depth()) continue;
       double mass = 0;
       for (size_t c = g.first; c < g.last; ++c)
-        for (const auto& p_group : model_.table(g.table).access.p)
-          mass += static_cast<double>(model_.table(g.table).access.rows[c]) * p_group[c] / model_.features().groups;
-      (variant.pooled ? result.pooled_mass : result.other_mass)[static_cast<size_t>(g.table)] += share * mass;
+        for (const auto& p : model_.table(g.table).access.p)
+          mass += static_cast<double>(model_.table(g.table).access.rows[c]) * p[c] / model_.features().groups;
+      (variant.pooled ? pooled : other)[static_cast<size_t>(g.table)] += share * mass;
+      if (variant.pooled)
+        result.pooled_mass[static_cast<size_t>(g.table)][static_cast<size_t>(variant.option)] += share * mass;
     }
-  std::vector<double> load(static_cast<size_t>(p.rows), 0);
-  for (int j = 0; j < p.column_count(); ++j)
-    for (int k = 0; k < p.rows; ++k) load[static_cast<size_t>(k)] += p.column(j)[k] * x[static_cast<size_t>(j)];
+  for (size_t t = 0; t < pooled.size(); ++t) result.pooling_pays.push_back(pooled[t] > other[t]);
+
+  const std::vector<double> load = loads(x);
   std::map<std::pair<std::string, std::string>, double> by_resource;
   result.quantity_price.assign(static_cast<size_t>(model_.quantities().size()), 0);
-  for (size_t k = 0; k < rows(); ++k) {
-    const CouplingRow& row = rows_[k];
+  for (size_t k = 0; k < form_.rows().size(); ++k) {
+    const CouplingRow& row = form_.rows()[k];
     if (price[k] > 0) result.book[row.number] = price[k];
-    double base = 0;
+    double spent = load[k];
     for (const auto& [quantity, per_unit] : row.terms) {
       result.quantity_price[static_cast<size_t>(quantity)] += price[k] * per_unit;
-      base += per_unit * model_.base()[static_cast<size_t>(quantity)];
+      spent += per_unit * model_.base()[static_cast<size_t>(quantity)];
     }
-    by_resource[{row.resource, row.kind}] += row.step < 0 ? price[k] : price[k] * (load[k] * unit_ + base);
+    by_resource[{row.resource, row.kind}] += row.is_time() ? price[k] * spent : price[k];
   }
-  if (path_step_ >= 0) result.book[kCriticalPath] = price.back();
+  if (form_.path_step() >= 0) result.book[0] = price.back();
   for (const auto& [name, seconds] : by_resource)
     if (seconds > 0) result.prices.push_back({name.first, name.second, seconds});
 }
 
-/// The Lagrangian at prices found for another family, which lack this one's rows or have others.
-double Family::bound_from(const PriceBook& book) const {
-  std::vector<double> price(rows() + (path_step_ >= 0 ? 1 : 0), 0);
-  for (size_t k = 0; k < rows(); ++k)
-    if (const auto at = book.find(rows_[k].number); at != book.end())
-      price[k] = at->second * (rows_[k].step < 0 ? rows_[k].capacity : 1);
-  if (const auto at = book.find(kCriticalPath); path_step_ >= 0 && at != book.end()) price.back() = at->second;
-  return bound_at(feasible_prices(price));
-}
-
-FamilyResult Family::run(const std::vector<PriceBook>& known, double cutoff) {
+FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cutoff) {
   FamilyResult result;
-  if (options_.empty()) {
+  if (form_.options().empty()) {
     result.bound = kInfinity;
     return result;
   }
-  for (const PriceBook& book : known) result.bound = std::max(result.bound, bound_from(book));
+  for (const PriceBook& book : known) result.bound = std::max(result.bound, form_.bound(form_.from_book(book)));
   if (result.bound >= cutoff) return result;
-  drop_dominated();
-  make_groups();
-  constexpr int kRounds = 4;
-  for (int round = 0; round < kRounds; ++round) {
+  result.solved = true;
+  form_.drop_dominated();
+  active_.resize(form_.rows().size());
+  std::iota(active_.begin(), active_.end(), size_t{0});
+  first_groups();
+  constexpr int kRounds = 8;
+  for (int round = 0;; ++round) {
     unit_ = even_seconds();
     const BlockProgram p = program();
     BlockSolution solution = solve(p);
-    std::vector<double> price = feasible_prices(solution.price);
-    result.bound = std::max(result.bound, bound_at(price));
-    result.relaxed_seconds = solution.objective * unit_ + (path_step_ >= 0 ? 0 : fixed_seconds_);
+    Prices price = prices_of(solution);
+    result.bound = std::max(result.bound, form_.bound(price));
+    result.relaxed_seconds = solution.objective * unit_ + (form_.path_step() >= 0 ? 0 : form_.fixed_seconds());
     result.feasible = solution.relative_gap < 1e-4;
     if (!result.feasible) {  // prices of memory then grow without bound: follow them, as far as they prove anything
       for (int i = 0; i < 12; ++i) {
-        for (size_t k = 0; k < rows(); ++k)
-          if (rows_[k].step < 0) price[k] *= 4;
-        result.bound = std::max(result.bound, bound_at(price));
+        for (size_t k = 0; k < form_.rows().size(); ++k)
+          if (!form_.rows()[k].is_time()) price[k] *= 4;
+        result.bound = std::max(result.bound, form_.bound(price));
       }
       return result;
     }
     to_vertex(p, solution.x);
     const std::vector<Group> groups = groups_;
-    const double lost = refine(price, solution.x);
-    const bool done =
-        lost <= settings_.target_gap * result.bound || groups_.size() == groups.size() || round + 1 == kRounds;
-    if (!done) continue;
+    const std::vector<size_t> active = active_;
+    const bool violated = wake_rows(price, solution.x, solution.tau);
+    const double lost = refine(price, solution.x, result.bound);
+    const size_t columns = static_cast<size_t>(p.column_count());
+    size_t next_columns = 0;
+    for (const Group& g : groups_) next_columns += g.variants.size();
+    const bool same = groups_.size() == groups.size() && next_columns <= columns;
+    const bool close = lost <= settings_.target_gap * result.bound || same;
+    if (round + 1 < kRounds && (violated || (!close && groups_.size() <= static_cast<size_t>(settings_.max_classes))))
+      continue;
     groups_ = groups;
     result.placement = this->round(price, solution.x);
     report(price, solution.x, result);
-    break;
+    return result;
   }
-  return result;
-}
-
-/// The longest row when every class is spread evenly over all options: the unit of time of the programme.
-double Family::even_seconds() {
-  unit_ = 1;
-  const BlockProgram p = program();
-  std::vector<double> load(static_cast<size_t>(p.rows), 0);
-  for (int c = 0; c < p.classes(); ++c) {
-    const int first = p.class_start[static_cast<size_t>(c)], last = p.class_start[static_cast<size_t>(c) + 1];
-    for (int j = first; j < last; ++j)
-      for (int k = 0; k < p.rows; ++k) load[static_cast<size_t>(k)] += p.column(j)[k] / (last - first);
-  }
-  double longest = 0;
-  for (size_t k = 0; k < rows(); ++k)
-    if (rows_[k].step >= 0) longest = std::max(longest, load[k] + rows_[k].constant);
-  return longest > 0 ? longest : 1;
 }
 
 }  // namespace
@@ -568,7 +381,8 @@ double Family::even_seconds() {
 FamilyResult solve_family(const CostModel& model, const SolveOptions& options, const FamilyLimits& limits,
                           const std::vector<std::vector<double>>& extra_bytes, const std::vector<PriceBook>& known,
                           double cutoff) {
-  return Family(model, options, limits, extra_bytes).run(known, cutoff);
+  LinearForm form(model, options, limits, extra_bytes);
+  return FamilyProgram(form, options).run(known, cutoff);
 }
 
 }  // namespace sparrow::placement

@@ -1,13 +1,11 @@
-// The linear programme of one family of placements: which options, which stages pay their latency. Built from the
-// coefficients of the cost model, solved on groups of classes, refined until its bound over all classes is tight, then
-// rounded to whole rows.
+// One family of placements, with what it pays for latency fixed: solved as a linear programme on groups of classes that
+// are refined until the bound over all classes is tight, then rounded to whole rows.
 #pragma once
 
 #include <map>
 #include <string>
 #include <vector>
 
-#include "placement/interior_point.hpp"
 #include "placement/model.hpp"
 #include "placement/solve.hpp"
 
@@ -21,10 +19,12 @@ struct FamilyLimits {
   int least_level = 0,
       most_level = 0;            ///< copy levels allowed; exchanges of stages above least_level pay their latency
   std::vector<Site> slow_sites;  ///< slower stores allowed; each pays its latency
-  bool free_latency = false;     ///< nothing pays: a relaxation
   std::vector<Pooling> pooling;  ///< per table
-  std::vector<double>
-      pooled_mass;  ///< per table: mass at which the pairs of pooled vectors are linearised (1: a lower bound)
+  bool pay_staged = true, pay_direct = true;  ///< whether exchanges of either kind pay latency, where options use them
+  bool others_local = false;                  ///< tables that are not pooled have every row on every rank
+  /// Per table: the mass of each option at which its number of pooled pairs is linearised from above; empty: from
+  /// below, by a chord.
+  std::vector<std::vector<double>> pooled_mass;
 };
 
 /// Prices of rows of the time model and of stores, by their number: what one family's programme found bounds other
@@ -37,21 +37,21 @@ struct FamilyPrice {
 };
 
 struct FamilyResult {
-  bool feasible = false;
-  double relaxed_seconds = 0;       ///< optimum of the linear programme (primal value)
-  double bound = 0;                 ///< certified: no placement of the family is faster
-  Placement placement;              ///< whole rows
-  std::vector<double> pooled_mass;  ///< per table: probability mass placed with pooled transport
-  std::vector<double> other_mass;   ///< per table: mass that travels otherwise (not local)
+  bool solved = false;             ///< false: `known` prices already show that nothing here beats the cutoff
+  bool feasible = false;           ///< there is a placement
+  double relaxed_seconds = 0;      ///< optimum of the linear programme (primal value)
+  double bound = 0;                ///< certified: no placement of the family is faster; infinity when it has none
+  Placement placement;             ///< whole rows; only of families without Pooling::either
+  std::vector<bool> pooling_pays;  ///< per table, at the programme's prices
+  std::vector<std::vector<double>>
+      pooled_mass;  ///< per table and option: probability mass placed with pooled transport
   std::vector<FamilyPrice> prices;
   PriceBook book;
-  /// prices of one unit of each quantity: the price of an option for a row is coefficients . features, weighted with
-  /// these
-  std::vector<double> quantity_price;
+  std::vector<double>
+      quantity_price;  ///< seconds per unit of each quantity; an option's cost for a row is its coefficients at these
 };
 
-/// extra_bytes: taken from each site's capacity, by domain and store, to leave room for rounding. When the prices of a family solved before
-/// already show that nothing here is faster than `cutoff`, the programme is not solved: feasible = false, and bound says so.
+/// extra_bytes: taken from each site's capacity, by domain and store, to leave room for rounding.
 FamilyResult solve_family(const CostModel& model, const SolveOptions& options, const FamilyLimits& limits,
                           const std::vector<std::vector<double>>& extra_bytes, const std::vector<PriceBook>& known,
                           double cutoff);

@@ -30,6 +30,7 @@ class LoadBuilder {
   void reduction();
   void stores();
   void work(Transport transport);
+  void add_gather_for_others(Transport transport, int copy_domain, int rank, double share);
   std::vector<Coefficient> take() { return std::move(result_); }
 
  private:
@@ -207,6 +208,25 @@ void LoadBuilder::stores() {
   }
 }
 
+/// Rows that a holder reads to send them, or to pool them for others. A replicated row is read only where it is pooled
+/// into bags.
+void LoadBuilder::add_gather_for_others(Transport transport, int copy_domain, int rank, double share) {
+  const int quantity = model_.quantities().gather(rank);
+  if (transport == Transport::staged) {
+    if (option_.level < tree_.depth()) add(quantity, Features::v(copy_domain), share * shape_.row_bytes);
+    return;
+  }
+  for (int asking : tree_.at_level(tree_.depth())) {
+    if (!tree_.inside(asking, copy_domain)) continue;
+    const double ranks = static_cast<double>(tree_.instances_in(asking, copy_domain));
+    if (transport == Transport::pooled)
+      add(quantity, model_.features().p(tree_.domain(asking).access_group),
+          share * ranks * shape_.lookups * model_.batch_of(asking) * shape_.row_bytes);
+    else if (option_.level < tree_.depth())
+      add(quantity, Features::v(asking), share * ranks * shape_.row_bytes);
+  }
+}
+
 void LoadBuilder::work(Transport transport) {
   const Quantities& q = model_.quantities();
   const bool dense = option_.level > 0 && option_.reduction == Reduction::dense;
@@ -218,19 +238,7 @@ void LoadBuilder::work(Transport transport) {
       if (transport != Transport::pooled) add(q.gather(rank), p, own_lookups);  // pooled into bags where they are used
       const double share = h(copy_domain, rank);
       if (share == 0) continue;
-      if (transport == Transport::staged) {
-        add(q.gather(rank), Features::v(copy_domain), share * shape_.row_bytes);
-      } else {
-        for (int asking : tree_.at_level(tree_.depth())) {
-          if (!tree_.inside(asking, copy_domain)) continue;
-          const double ranks = static_cast<double>(tree_.instances_in(asking, copy_domain));
-          if (transport == Transport::direct)
-            add(q.gather(rank), Features::v(asking), share * ranks * shape_.row_bytes);
-          else
-            add(q.gather(rank), model_.features().p(tree_.domain(asking).access_group),
-                share * ranks * shape_.lookups * model_.batch_of(asking) * shape_.row_bytes);
-        }
-      }
+      add_gather_for_others(transport, copy_domain, rank, share);
       add(q.update(rank), dense ? Features::one() : u(), share * shape_.stored_bytes);
       add(q.dirty_update(rank), dense ? Features::one() : dirty(0), share * shape_.stored_bytes);
     }

@@ -95,31 +95,32 @@ std::vector<std::vector<Site>> store_subsets(const Tree& tree) {
 
 class Solver {
  public:
-  Solver(const CostModel& model, const SolveOptions& options) : model_(model), options_(options) {}
-  void run(Solution& solution);
+  Solver(const CostModel& model, const SolveOptions& options, Solution& solution)
+      : model_(model), options_(options), solution_(solution) {}
+  void run();
 
  private:
   std::vector<FamilyLimits> families() const;
-  void try_family(const FamilyLimits& limits, Solution& solution);
-  FamilyResult rounded(FamilyLimits limits, Solution& solution);
-  FamilyResult pooled(const FamilyLimits& limits, Solution& solution);
-  double seconds_of(const FamilyResult& result) const { return evaluate(model_, result.placement).seconds; }
-
-  std::vector<PriceBook> known_;
-  double cutoff_ = kInfinity;  // nothing slower is of interest
+  void add_with_pooling(const FamilyLimits& plain, std::vector<FamilyLimits>& result) const;
+  FamilyResult rounded(const FamilyLimits& limits);
+  bool make_room(const Placement& placement, int attempt, std::vector<std::vector<double>>& extra) const;
+  double decide_pooling(const FamilyLimits& limits);
+  bool try_choice(FamilyLimits limits, const std::vector<Pooling>& choice);
+  void keep_if_best(const FamilyLimits& limits, const FamilyResult& result);
+  std::vector<std::vector<double>> no_extra() const;
 
   const CostModel& model_;
   const SolveOptions& options_;
+  Solution& solution_;
+  std::vector<PriceBook> known_;
+  double best_ = kInfinity, relaxed_ = kInfinity;
 };
 
 std::vector<FamilyLimits> Solver::families() const {
   const Tree& tree = model_.tree();
   FamilyLimits base;
-  base.most_level = tree.depth();
   base.pooling.assign(static_cast<size_t>(model_.tables()), Pooling::never);
-  base.pooled_mass.assign(static_cast<size_t>(model_.tables()), 1);
-  for (int t = 0; t < model_.tables(); ++t)
-    if (options_.pooling && model_.table(t).lookups > 1) base.pooling[static_cast<size_t>(t)] = Pooling::either;
+  base.pooled_mass.resize(static_cast<size_t>(model_.tables()));
   std::vector<Transport> transports;
   if (options_.combine) transports.push_back(Transport::staged);
   // With one stage, staged and direct are the same.
@@ -137,129 +138,161 @@ std::vector<FamilyLimits> Solver::families() const {
           base.least_level = least;
           base.most_level = most;
           result.push_back(base);
+          add_with_pooling(base, result);
         }
       }
   return result;
 }
 
-/// Solves a family and makes its rounding fit: a store that a whole-row placement overfills gets that much less in the
-/// next attempt.
-FamilyResult Solver::rounded(FamilyLimits limits, Solution& solution) {
-  const Tree& tree = model_.tree();
-  std::vector<std::vector<double>> extra;
-  for (int d = 0; d < tree.size(); ++d) extra.emplace_back(tree.domain(d).stores.size(), 0.0);
-  FamilyResult result;
-  double bound = 0;
-  constexpr int kAttempts = 8;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    result = solve_family(model_, options_, limits, extra, attempt == 0 ? known_ : std::vector<PriceBook>{}, cutoff_);
-    if (result.relaxed_seconds > 0) ++solution.linear_programmes;
-    if (attempt == 0) {
-      bound = result.bound;
-      if (result.feasible) known_.push_back(result.book);
+/// The family in which tables with bags may be pooled as well. Where rows travel in stages, the one in which nothing
+/// does is another: it does not pay their latency.
+void Solver::add_with_pooling(const FamilyLimits& plain, std::vector<FamilyLimits>& result) const {
+  if (!options_.pooling || plain.least_level == model_.tree().depth()) return;
+  FamilyLimits pooled = plain, only = plain;
+  bool any = false;
+  for (int t = 0; t < model_.tables(); ++t)
+    if (model_.table(t).lookups > 1) {
+      any = true;
+      pooled.pooling[static_cast<size_t>(t)] = Pooling::either;
+      only.pooling[static_cast<size_t>(t)] = Pooling::always;
     }
-    if (!result.feasible) break;
-    const bool mixed =
-        std::any_of(limits.pooling.begin(), limits.pooling.end(), [](Pooling p) { return p == Pooling::either; });
-    if (mixed) break;  // a relaxation: not a placement yet
-    const Plan plan = to_plan(model_, result.placement, "optimal");
-    const auto fullest = fullest_instances(plan, tree, model_.workload());
-    bool fits = true;
-    for (int d = 0; d < tree.size(); ++d)
-      for (size_t s = 0; s < fullest[static_cast<size_t>(d)].size(); ++s) {
-        const double over =
-            static_cast<double>(fullest[static_cast<size_t>(d)][s]) - model_.capacity({d, static_cast<int>(s)});
-        if (fullest[static_cast<size_t>(d)][s] == 0 || over <= 0) continue;
-        extra[static_cast<size_t>(d)][s] += over * (1 + attempt);
-        fits = false;
-      }
-    if (fits) break;
-    if (attempt + 1 == kAttempts) result.feasible = false;
+  if (!any) return;
+  result.push_back(pooled);
+  if (plain.transport != Transport::staged) return;
+  only.pay_staged = false;
+  only.others_local = true;
+  result.push_back(only);
+}
+
+std::vector<std::vector<double>> Solver::no_extra() const {
+  std::vector<std::vector<double>> extra;
+  for (int d = 0; d < model_.tree().size(); ++d) extra.emplace_back(model_.tree().domain(d).stores.size(), 0.0);
+  return extra;
+}
+
+/// Whether whole rows fit on every instance; if not, takes what is too much (and more each time) from the capacities of
+/// the next attempt.
+bool Solver::make_room(const Placement& placement, int attempt, std::vector<std::vector<double>>& extra) const {
+  const auto fullest = fullest_instances(to_plan(model_, placement, "optimal"), model_.tree(), model_.workload());
+  bool fits = true;
+  for (int d = 0; d < model_.tree().size(); ++d)
+    for (size_t s = 0; s < fullest[static_cast<size_t>(d)].size(); ++s) {
+      const auto used = static_cast<double>(fullest[static_cast<size_t>(d)][s]);
+      const double over = used - model_.capacity({d, static_cast<int>(s)});
+      if (used == 0 || over <= 0) continue;
+      extra[static_cast<size_t>(d)][s] += over * (1 + attempt);
+      fits = false;
+    }
+  return fits;
+}
+
+/// Solves a family and makes its rounding fit. The bound is that of the true capacities.
+FamilyResult Solver::rounded(const FamilyLimits& limits) {
+  std::vector<std::vector<double>> extra = no_extra();
+  FamilyResult first = solve_family(model_, options_, limits, extra, known_, best_);
+  if (!first.solved) return first;
+  ++solution_.linear_programmes;
+  if (!first.feasible) return first;
+  known_.push_back(first.book);
+  const bool mixed =
+      std::any_of(limits.pooling.begin(), limits.pooling.end(), [](Pooling p) { return p == Pooling::either; });
+  if (mixed) return first;  // a relaxation: not a placement yet
+  FamilyResult result = first;
+  constexpr int kAttempts = 8;
+  for (int attempt = 0; !make_room(result.placement, attempt, extra); ++attempt) {
+    if (attempt == kAttempts || !result.feasible) {
+      first.feasible = false;
+      return first;
+    }
+    result = solve_family(model_, options_, limits, extra, {}, kInfinity);
+    ++solution_.linear_programmes;
+    if (!result.feasible) {
+      first.feasible = false;
+      return first;
+    }
   }
-  result.bound = bound;
+  result.bound = first.bound;
+  result.relaxed_seconds = first.relaxed_seconds;
   return result;
 }
 
-/// Tables with bags: a relaxation in which every row chooses (a chord from below bounds the pairs), then tables decided
-/// one by one with their exact cost, re-linearised at the mass they really hold.
-FamilyResult Solver::pooled(const FamilyLimits& limits, Solution& solution) {
-  const FamilyResult relaxed = rounded(limits, solution);
-  if (!relaxed.feasible) return relaxed;
-  FamilyResult best;
-  double best_seconds = kInfinity;
-  std::vector<Pooling> best_choice;
-  const auto attempt = [&](const std::vector<Pooling>& choice, const std::vector<double>& mass) {
-    FamilyLimits fixed = limits;
-    fixed.pooling = choice;
-    fixed.pooled_mass = mass;
-    for (int iteration = 0; iteration < 3; ++iteration) {
-      FamilyResult result = rounded(fixed, solution);
-      if (!result.feasible) return false;
-      const double seconds = seconds_of(result);
-      bool settled = true;
-      for (size_t t = 0; t < choice.size(); ++t) {
-        if (choice[t] != Pooling::always || result.pooled_mass[t] <= 0) continue;
-        const double held = std::min(1.0, result.pooled_mass[t]);
-        settled = settled && std::abs(held - fixed.pooled_mass[t]) < 0.02;
-        fixed.pooled_mass[t] = held;
-      }
-      const bool better = seconds < best_seconds * (1 - 1e-9);
-      if (better) {
-        best_seconds = seconds;
-        best_choice = choice;
-        best = std::move(result);
-      }
-      if (settled) return better;
-    }
-    return false;
-  };
-  std::vector<Pooling> majority = limits.pooling, none = majority, all = majority;
-  std::vector<double> mass(majority.size(), 1);
-  for (size_t t = 0; t < majority.size(); ++t) {
-    if (majority[t] != Pooling::either) continue;
-    majority[t] = relaxed.pooled_mass[t] > relaxed.other_mass[t] ? Pooling::always : Pooling::never;
-    if (relaxed.pooled_mass[t] > 0) mass[t] = std::min(1.0, relaxed.pooled_mass[t]);
-    none[t] = Pooling::never;
-    all[t] = Pooling::always;
-  }
-  attempt(majority, mass);
-  if (none != majority) attempt(none, mass);
-  if (all != majority) attempt(all, std::vector<double>(mass.size(), 1));
-  for (size_t t = 0; t < limits.pooling.size() && !best_choice.empty(); ++t) {
-    if (best_seconds <= relaxed.bound * 1.005) break;
-    if (limits.pooling[t] != Pooling::either) continue;
-    std::vector<Pooling> flipped = best_choice;
-    flipped[t] = flipped[t] == Pooling::always ? Pooling::never : Pooling::always;
-    attempt(flipped, mass);
-  }
-  best.bound = relaxed.bound;
-  best.relaxed_seconds = relaxed.relaxed_seconds;
-  return best;
+void Solver::keep_if_best(const FamilyLimits& limits, const FamilyResult& result) {
+  Cost cost = evaluate(model_, result.placement);
+  if (cost.seconds >= best_) return;
+  best_ = cost.seconds;
+  solution_.cost = std::move(cost);
+  solution_.plan = to_plan(model_, result.placement, "optimal");
+  solution_.quantity_prices = result.quantity_price;
+  solution_.least_level = limits.least_level;
+  solution_.most_level = limits.most_level;
+  solution_.slow_sites = limits.slow_sites;
+  solution_.prices.clear();
+  for (const FamilyPrice& price : result.prices)
+    solution_.prices.push_back(
+        {price.resource, price.kind, price.kind == "memory" ? price.seconds : price.seconds / 2});
 }
 
-void Solver::run(Solution& solution) {
-  std::vector<FamilyLimits> all = families();
-  double bound = kInfinity, best = kInfinity, relaxed = kInfinity;
-  for (const FamilyLimits& limits : all) {
-    const bool bags =
+/// Solves with every table's pooling fixed: first with the pairs linearised from below, then along their tangent at the
+/// mass that was found, while that helps. Returns whether it found a better placement.
+bool Solver::try_choice(FamilyLimits limits, const std::vector<Pooling>& choice) {
+  const double before = best_;
+  limits.pooling = choice;
+  constexpr int kTangents = 4;
+  for (int iteration = 0; iteration < kTangents; ++iteration) {
+    const FamilyResult result = rounded(limits);
+    if (!result.feasible) break;
+    const double best = best_;
+    keep_if_best(limits, result);
+    if (iteration > 0 && best_ > best * (1 - 1e-5)) break;
+    limits.pooled_mass = result.pooled_mass;
+  }
+  return best_ < before;
+}
+
+/// Tables with bags. A relaxation, in which each row may be pooled or not, tells which tables gain; then tables are
+/// decided whole, with their exact cost. Returns a bound: per table the cheaper of pooled and not, at the best prices
+/// seen.
+double Solver::decide_pooling(const FamilyLimits& limits) {
+  const FamilyResult relaxed = rounded(limits);
+  if (!relaxed.feasible) return relaxed.bound;
+  std::vector<Pooling> majority = limits.pooling, all = majority;
+  for (size_t t = 0; t < majority.size(); ++t) {
+    if (majority[t] == Pooling::never) continue;
+    majority[t] = relaxed.pooling_pays[t] ? Pooling::always : Pooling::never;
+    all[t] = Pooling::always;
+  }
+  std::vector<Pooling> best = majority;
+  try_choice(limits, majority);
+  if (all != majority && try_choice(limits, all)) best = all;
+  const auto bound = [&] { return solve_family(model_, options_, limits, no_extra(), known_, 0).bound; };
+  constexpr double kGoodEnough = 1.002;
+  for (size_t t = 0; t < best.size() && best_ > bound() * kGoodEnough; ++t) {
+    if (limits.pooling[t] != Pooling::either) continue;
+    std::vector<Pooling> flipped = best;
+    flipped[t] = flipped[t] == Pooling::always ? Pooling::never : Pooling::always;
+    if (try_choice(limits, flipped)) best = flipped;
+  }
+  return std::max(relaxed.bound, bound());
+}
+
+void Solver::run() {
+  double bound = kInfinity;
+  for (const FamilyLimits& limits : families()) {
+    const bool mixed =
         std::any_of(limits.pooling.begin(), limits.pooling.end(), [](Pooling p) { return p == Pooling::either; });
-    FamilyResult result = bags ? pooled(limits, solution) : rounded(limits, solution);
+    if (mixed) {
+      bound = std::min(bound, decide_pooling(limits));
+      continue;
+    }
+    const FamilyResult result = rounded(limits);
     bound = std::min(bound, result.bound);
     if (!result.feasible) continue;
-    relaxed = std::min(relaxed, result.relaxed_seconds);
-    Cost cost = evaluate(model_, result.placement);
-    if (cost.seconds >= best) continue;
-    best = cutoff_ = cost.seconds;
-    solution.cost = std::move(cost);
-    solution.plan = to_plan(model_, result.placement, "optimal");
-    solution.quantity_prices = std::move(result.quantity_price);
-    solution.prices.clear();
-    for (const FamilyPrice& price : result.prices)
-      solution.prices.push_back(
-          {price.resource, price.kind, price.kind == "memory" ? price.seconds : price.seconds / 2});
+    relaxed_ = std::min(relaxed_, result.relaxed_seconds);
+    keep_if_best(limits, result);
+    if (limits.others_local) try_choice(limits, limits.pooling);
   }
-  solution.bound = std::min(bound, best);  // they meet up to rounding of the last bit
-  solution.relaxed_seconds = std::min(relaxed, best);
+  solution_.bound = std::min(bound, best_);  // they meet up to rounding of the last bit
+  solution_.relaxed_seconds = std::min(relaxed_, best_);
 }
 
 }  // namespace
@@ -269,7 +302,7 @@ Solution solve(const Topology& topology, const Workload& workload, const SolveOp
   check_fits(model);
   Solution solution;
   solution.cost.seconds = kInfinity;
-  Solver(model, options).run(solution);
+  Solver(model, options, solution).run();
   if (options.compare_strategies) {
     solution.strategies = evaluate_strategies(model);
     for (const StrategyResult& result : solution.strategies) {
@@ -313,8 +346,9 @@ std::vector<ExplainedOption> explain(const Topology& topology, const Workload& w
   for (int64_t end = workload.tables[static_cast<size_t>(table)].access.rows[0]; end <= position;)
     end += workload.tables[static_cast<size_t>(table)].access.rows[++c];
   FamilyLimits limits;
-  limits.most_level = model.tree().depth();
-  limits.slow_sites = slow_sites(model.tree());
+  limits.least_level = solution.least_level;
+  limits.most_level = solution.most_level;
+  limits.slow_sites = solution.slow_sites;
   std::vector<ExplainedOption> result;
   const Option& chosen = solution.plan.options[static_cast<size_t>(option_at(plan, position))];
   const double* features = model.features_of(table, c);

@@ -44,13 +44,16 @@ struct Solution {
   double floor_bytes = 0;
   double grouping_error = 0;            ///< the worst of the tables
   int linear_programmes = 0;            ///< how many were solved
+  int least_level = 0, most_level = 0;  ///< of the family that the plan is from: copy levels, and slower stores in use
+  std::vector<Site> slow_sites;
   std::vector<double> quantity_prices;  ///< for `explain`: seconds per unit of each quantity of the cost model
 };
 
 /// Throws Error naming the store, what is needed and what is there when the rows do not fit.
 Solution solve(const Topology& topology, const Workload& workload, const SolveOptions& options = {});
 
-/// The cost of every option for one row, at the optimum's prices.
+/// The cost of every option for one row, at the optimum's prices. Options whose latency rules them out for all rows
+/// (the exchange of a stage, a slower store that is not used) are not listed.
 struct ExplainedOption {
   std::string option;  ///< "held in cluster/node/gpu:device", "copy per node (dense) in ...", ...
   double seconds = 0;  ///< price of placing one row so

@@ -26,10 +26,10 @@ double stored_bytes(const CostModel& model) {
 
 /// The share of the rows on one instance of each site: equal, but no more than fits; empty when all together are too
 /// small.
-std::vector<double> pour(const CostModel& model, const std::vector<Site>& sites, double bytes) {
+std::vector<double> pour(const CostModel& model, const std::vector<Site>& sites, double bytes, double margin = 0) {
   std::vector<size_t> by_capacity(sites.size());
   std::iota(by_capacity.begin(), by_capacity.end(), size_t{0});
-  const auto capacity = [&](size_t i) { return std::max(0.0, model.capacity(sites[i])); };
+  const auto capacity = [&](size_t i) { return std::max(0.0, model.capacity(sites[i]) - margin); };
   const auto instances = [&](size_t i) { return static_cast<double>(model.tree().instances(sites[i].domain)); };
   std::stable_sort(by_capacity.begin(), by_capacity.end(),
                    [&](size_t a, size_t b) { return capacity(a) < capacity(b); });
@@ -65,6 +65,30 @@ std::vector<Site> device_sites(const CostModel& model) {
   return result;
 }
 
+/// Gives rows of a class to sites in turn, so that every site gets its share of hot and cold rows; what rounding leaves
+/// is owed.
+class Dealer {
+ public:
+  Dealer(const CostModel& model, const std::vector<Site>& sites, const std::vector<double>& share_of_instance)
+      : owed_(sites.size(), 0) {
+    for (size_t i = 0; i < sites.size(); ++i)
+      share_.push_back(share_of_instance[i] * static_cast<double>(model.tree().instances(sites[i].domain)));
+  }
+  void deal(size_t cls, double rows, TablePlacement& placed) {
+    double left = rows;
+    for (size_t i = 0; i < share_.size(); ++i) {
+      owed_[i] += rows * share_[i];
+      const double take = i + 1 == share_.size() ? left : std::min(left, std::max(0.0, std::floor(owed_[i] + 0.5)));
+      if (take > 0) placed.shares.push_back({static_cast<int32_t>(cls), static_cast<int32_t>(i), take});
+      owed_[i] -= take;
+      left -= take;
+    }
+  }
+
+ private:
+  std::vector<double> share_, owed_;
+};
+
 /// Every row held (level 0), spread over the sites with the given shares of one instance.
 Placement held_at(const CostModel& model, const std::vector<Site>& sites, const std::vector<double>& share,
                   Transport transport) {
@@ -72,20 +96,9 @@ Placement held_at(const CostModel& model, const std::vector<Site>& sites, const 
   for (Site site : sites) placement.options.push_back({0, Reduction::sparse, {site}});
   for (int t = 0; t < model.tables(); ++t) {
     TablePlacement placed{transport, {}};
+    Dealer dealer(model, sites, share);
     const auto& rows = model.table(t).access.rows;
-    // In turn, so that every site gets its share of hot and cold rows; errors of rounding carry over to the next class.
-    std::vector<double> owed(sites.size(), 0);
-    for (size_t c = 0; c < rows.size(); ++c) {
-      double left = static_cast<double>(rows[c]);
-      for (size_t i = 0; i < sites.size(); ++i) {
-        owed[i] +=
-            static_cast<double>(rows[c]) * share[i] * static_cast<double>(model.tree().instances(sites[i].domain));
-        double take = i + 1 == sites.size() ? left : std::min(left, std::max(0.0, std::floor(owed[i] + 0.5)));
-        if (take > 0) placed.shares.push_back({static_cast<int32_t>(c), static_cast<int32_t>(i), take});
-        owed[i] -= take;
-        left -= take;
-      }
-    }
+    for (size_t c = 0; c < rows.size(); ++c) dealer.deal(c, static_cast<double>(rows[c]), placed);
     placement.tables.push_back(std::move(placed));
   }
   return placement;
@@ -115,12 +128,27 @@ StrategyResult from_placement(const CostModel& model, Strategy strategy, const P
   return result;
 }
 
-StrategyResult held(const CostModel& model) {
-  const auto sites = device_sites(model);
+/// Rounds of leaving more and more room for whole rows on every slot.
+constexpr int kMargins = 6;
+double margin_of(const CostModel& model, int attempt) {
+  double row = 0;
+  for (int t = 0; t < model.tables(); ++t) row = std::max(row, model.shape(t).stored_bytes);
+  return attempt == 0 ? 0 : row * std::pow(4.0, attempt - 1);
+}
+
+StrategyResult spread(const CostModel& model, Strategy strategy, const std::vector<Site>& sites) {
   const double bytes = stored_bytes(model);
-  const auto share = pour(model, sites, bytes);
-  if (share.empty()) return infeasible(Strategy::held, too_small(model, sites, bytes));
-  return from_placement(model, Strategy::held, held_at(model, sites, share, Transport::direct));
+  std::optional<StrategyResult> result;
+  for (int attempt = 0; attempt < kMargins && (!result || !result->plan); ++attempt) {
+    const auto share = pour(model, sites, bytes, margin_of(model, attempt));
+    if (share.empty()) break;
+    result = from_placement(model, strategy, held_at(model, sites, share, Transport::direct));
+  }
+  return result ? *result : infeasible(strategy, too_small(model, sites, bytes));
+}
+
+StrategyResult held(const CostModel& model) {
+  return spread(model, Strategy::held, device_sites(model));
 }
 
 StrategyResult fetched(const CostModel& model) {
@@ -133,10 +161,7 @@ StrategyResult fetched(const CostModel& model) {
   }
   const auto& sites = slow.empty() ? servers : slow;
   if (sites.empty()) return infeasible(Strategy::fetched, "there is neither a slower store nor a pure server");
-  const double bytes = stored_bytes(model);
-  const auto share = pour(model, sites, bytes);
-  if (share.empty()) return infeasible(Strategy::fetched, too_small(model, sites, bytes));
-  return from_placement(model, Strategy::fetched, held_at(model, sites, share, Transport::direct));
+  return spread(model, Strategy::fetched, sites);
 }
 
 StrategyResult replicated(const CostModel& model) {
@@ -227,49 +252,77 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
   return {strategy, cost_of(model, quantities), std::nullopt};
 }
 
-/// The plan of a split: rows above the threshold replicated; the rest by the holder rule, or whole tables to the
-/// emptiest rank in turn.
+/// Whole tables to the emptiest slot in turn, largest first. Returns whether they fit.
+bool deal_tables(const CostModel& model, Site site, const std::vector<double>& cold_bytes, Plan& plan) {
+  std::vector<size_t> order(cold_bytes.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return cold_bytes[a] > cold_bytes[b]; });
+  std::vector<double> load(static_cast<size_t>(model.tree().instances(site.domain)), 0);
+  for (size_t t : order) {
+    const auto emptiest = std::min_element(load.begin(), load.end()) - load.begin();
+    plan.tables[t].holder_slot = emptiest;
+    load[static_cast<size_t>(emptiest)] += std::max(cold_bytes[t], 1.0);  // so that empty tables spread too
+  }
+  const auto fullest = fullest_instances(plan, model.tree(), model.workload());
+  return static_cast<double>(fullest[static_cast<size_t>(site.domain)][static_cast<size_t>(site.store)]) <=
+         model.capacity(site);
+}
+
+/// The plan of a split: rows above the threshold replicated; the rest in whole tables, where ranks are equal and they
+/// fit. Else by rows: the same for row-wise, and for tables of one lookup (one vector per lookup either way); with bags
+/// there is no plan of that cost.
 std::optional<Plan> split_plan(const CostModel& model, Strategy strategy, const Split& split) {
   const Tree& tree = model.tree();
   const auto sites = device_sites(model);
-  if (sites.size() != 1)
-    return std::nullopt;  // whole tables and unequal ranks: the cost is that of a fair share, no plan is made
-  Placement placement;
-  placement.options.push_back({0, Reduction::sparse, {sites[0]}});
-  placement.options.push_back({tree.depth(), Reduction::dense, {}});
-  for (int r : tree.at_level(tree.depth())) placement.options[1].sites.push_back({r, 0});
+  double bytes = 0;
   std::vector<double> cold(static_cast<size_t>(model.tables()), 0);
+  bool bags = false;
   for (int t = 0; t < model.tables(); ++t) {
-    TablePlacement placed{Transport::direct, {}};
-    for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
-      const double rows = static_cast<double>(model.table(t).access.rows[c]);
-      const bool hot = use_of(model, t, c) > split.threshold;
-      placed.shares.push_back({static_cast<int32_t>(c), hot ? 1 : 0, rows});
-      if (!hot) cold[static_cast<size_t>(t)] += rows * model.shape(t).stored_bytes;
+    bags = bags || model.table(t).lookups > 1;
+    for (size_t c = 0; c < model.table(t).access.classes(); ++c)
+      if (use_of(model, t, c) <= split.threshold)
+        cold[static_cast<size_t>(t)] +=
+            static_cast<double>(model.table(t).access.rows[c]) * model.shape(t).stored_bytes;
+    bytes += cold[static_cast<size_t>(t)];
+  }
+  for (int attempt = 0; attempt < kMargins; ++attempt) {
+    const auto share = pour(model, sites, bytes, margin_of(model, attempt));
+    if (share.empty()) return std::nullopt;
+    Placement placement;
+    for (Site site : sites) placement.options.push_back({0, Reduction::sparse, {site}});
+    const auto replicated = static_cast<int32_t>(sites.size());
+    placement.options.push_back({tree.depth(), Reduction::dense, {}});
+    for (int r : tree.at_level(tree.depth())) placement.options.back().sites.push_back({r, 0});
+    for (int t = 0; t < model.tables(); ++t) {
+      TablePlacement placed{Transport::pooled, {}};
+      Dealer dealer(model, sites, share);
+      for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
+        const auto rows = static_cast<double>(model.table(t).access.rows[c]);
+        if (use_of(model, t, c) > split.threshold)
+          placed.shares.push_back({static_cast<int32_t>(c), replicated, rows});
+        else
+          dealer.deal(c, rows, placed);
+      }
+      placement.tables.push_back(std::move(placed));
     }
-    placement.tables.push_back(std::move(placed));
-  }
-  Plan plan = to_plan(model, placement, strategy_name(strategy));
-  for (TablePlan& table : plan.tables) {
-    table.deduplicated = false;
-    table.partial_sums = strategy == Strategy::row_wise;
-  }
-  if (strategy != Strategy::row_wise) {
-    std::vector<size_t> order(cold.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return cold[a] > cold[b]; });
-    std::vector<double> load(static_cast<size_t>(tree.instances(sites[0].domain)), 0);
-    for (size_t t : order) {
-      const auto emptiest = std::min_element(load.begin(), load.end()) - load.begin();
-      plan.tables[t].holder_slot = emptiest;
-      // At least a row's worth per table, so that small tables spread too.
-      load[static_cast<size_t>(emptiest)] += std::max(cold[t], 1.0);
+    Plan plan = to_plan(model, placement, strategy_name(strategy));
+    for (TablePlan& table : plan.tables) {
+      table.deduplicated = false;
+      table.partial_sums = strategy == Strategy::row_wise;
     }
+    if (strategy != Strategy::row_wise && sites.size() == 1 && deal_tables(model, sites[0], cold, plan)) return plan;
+    if (strategy != Strategy::row_wise && bags) return std::nullopt;
+    for (TablePlan& table : plan.tables) table.holder_slot = -1;
+    const auto fullest = fullest_instances(plan, tree, model.workload());
+    bool fits = true;
+    for (int d = 0; d < tree.size(); ++d)
+      for (size_t s = 0; s < fullest[static_cast<size_t>(d)].size(); ++s)
+        fits = fits &&
+               (fullest[static_cast<size_t>(d)][s] == 0 ||
+                static_cast<double>(fullest[static_cast<size_t>(d)][s]) <= model.capacity({d, static_cast<int>(s)}));
+    if (fits) return plan;
   }
-  const auto fullest = fullest_instances(plan, tree, model.workload());
-  if (static_cast<double>(fullest[static_cast<size_t>(sites[0].domain)][0]) > model.capacity(sites[0]))
-    return std::nullopt;
-  return plan;
+  return std::nullopt;
 }
 
 StrategyResult with_plan(const CostModel& model, Strategy strategy, const Split& split) {

@@ -11,7 +11,8 @@ using namespace sparrow::placement;
 namespace {
 
 /// Expected quantities of a placement where table t takes options[t].
-std::vector<double> expected(const CostModel& model, const std::vector<Option>& options, const std::vector<Transport>& transports) {
+std::vector<double> expected(const CostModel& model, const std::vector<Option>& options,
+                             const std::vector<Transport>& transports) {
   std::vector<double> quantities = model.base();
   for (int t = 0; t < model.tables(); ++t) {
     const auto& access = model.table(t).access;
@@ -21,7 +22,8 @@ std::vector<double> expected(const CostModel& model, const std::vector<Option>& 
     const double factor = pooled_pairs(mass, pooled_holders(model.tree(), option), model.table(t).lookups) / mass;
     for (const Coefficient& k : coefficients(model, option, transports[static_cast<size_t>(t)], model.shape(t), factor))
       for (size_t c = 0; c < access.classes(); ++c)
-        quantities[static_cast<size_t>(k.quantity)] += k.value * static_cast<double>(access.rows[c]) * model.features_of(t, c)[k.feature];
+        quantities[static_cast<size_t>(k.quantity)] +=
+            k.value * static_cast<double>(access.rows[c]) * model.features_of(t, c)[k.feature];
   }
   return quantities;
 }
@@ -31,8 +33,8 @@ struct Moments {
 };
 
 /// Compares every flow of the model with the mean of many simulated iterations.
-void compare(const Topology& topology, const Workload& w, const std::vector<Option>& options, const std::vector<Transport>& transports,
-             uint64_t seed, int trials = 400) {
+void compare(const Topology& topology, const Workload& w, const std::vector<Option>& options,
+             const std::vector<Transport>& transports, uint64_t seed, int trials = 400) {
   const CostModel model(topology, w);
   const std::vector<double> quantities = expected(model, options, transports);
   std::mt19937_64 random(seed);
@@ -61,7 +63,8 @@ void compare(const Topology& topology, const Workload& w, const std::vector<Opti
     CHECK(std::abs(mean - value) <= errors * std::sqrt(variance / trials) + 1e-9 * value);
   };
   double total = 0;
-  for (Flow kind : {Flow::ids, Flow::rows, Flow::gradients, Flow::direct_ids, Flow::direct_rows, Flow::direct_gradients, Flow::up, Flow::down})
+  for (Flow kind : {Flow::ids, Flow::rows, Flow::gradients, Flow::direct_ids, Flow::direct_rows, Flow::direct_gradients,
+                    Flow::up, Flow::down})
     for (int stage = 1; stage <= model.tree().depth(); ++stage)
       for (int e = 0; e < model.tree().size(); ++e)
         for (Direction direction : {Direction::in, Direction::out}) {
@@ -86,7 +89,8 @@ void compare(const Topology& topology, const Workload& w, const std::vector<Opti
 
 Workload zipf_tables(int64_t batch, double lookups, int count) {
   std::vector<Table> tables;
-  for (int t = 0; t < count; ++t) tables.push_back(table(fmt::format("t{}", t), from_law(parse_law("zipf:1.1"), 24), lookups));
+  for (int t = 0; t < count; ++t)
+    tables.push_back(table(fmt::format("t{}", t), from_law(parse_law("zipf:1.1"), 24), lookups));
   return workload(tables, batch);
 }
 
@@ -94,22 +98,25 @@ Workload zipf_tables(int64_t batch, double lookups, int count) {
 
 TEST_CASE("Flat: expected bytes of held and replicated rows agree with a trace") {
   const Topology topology = flat(4, 1 << 20);
-  const std::vector<Option> options = {{0, Reduction::sparse, {{1, 0}}}, {1, Reduction::sparse, {{1, 0}}}, {1, Reduction::dense, {{1, 0}}}};
+  const std::vector<Option> options = {
+      {0, Reduction::sparse, {{1, 0}}}, {1, Reduction::sparse, {{1, 0}}}, {1, Reduction::dense, {{1, 0}}}};
   compare(topology, zipf_tables(32, 1, 3), options, {Transport::staged, Transport::staged, Transport::staged}, 1);
   compare(topology, zipf_tables(32, 3, 3), options, {Transport::direct, Transport::direct, Transport::direct}, 2);
 }
 
 TEST_CASE("Two levels: expected bytes at every stage agree with a trace, for every copy level, transport and store") {
   const Topology topology = two_level(3, 2, 1 << 20, 1 << 20);
-  const std::vector<Option> options = {{0, Reduction::sparse, {{2, 0}}}, {0, Reduction::sparse, {{1, 0}}}, {1, Reduction::sparse, {{2, 0}}},
-                                       {1, Reduction::dense, {{2, 0}}},  {1, Reduction::sparse, {{1, 0}}}, {2, Reduction::sparse, {{2, 0}}}};
+  const std::vector<Option> options = {{0, Reduction::sparse, {{2, 0}}}, {0, Reduction::sparse, {{1, 0}}},
+                                       {1, Reduction::sparse, {{2, 0}}}, {1, Reduction::dense, {{2, 0}}},
+                                       {1, Reduction::sparse, {{1, 0}}}, {2, Reduction::sparse, {{2, 0}}}};
   compare(topology, zipf_tables(24, 1, 6), options, std::vector<Transport>(6, Transport::staged), 3);
   compare(topology, zipf_tables(24, 2, 6), options, std::vector<Transport>(6, Transport::direct), 4);
 }
 
 TEST_CASE("Three unequal levels: expected bytes agree with a trace, long bags included") {
   const Topology topology = unequal_three_level(1 << 20);
-  // Ranks: 4 gpuA, 1 gpuB (weight 2), 2 gpuB2 (weight 1/2), 12 gpuC: weights sum to 19, so batches are whole for multiples of 38.
+  // Ranks: 4 gpuA, 1 gpuB (weight 2), 2 gpuB2 (weight 1/2), 12 gpuC: weights sum to 19, so batches are whole for
+  // multiples of 38.
   const std::vector<Option> options = {{0, Reduction::sparse, {{9, 0}}},
                                        {0, Reduction::sparse, {{6, 0}}},
                                        {1, Reduction::sparse, {{7, 0}, {5, 0}}},
@@ -201,9 +208,11 @@ TEST_CASE("The floor is below any plan and equals the formula for equal ranks") 
   double formula = 0;
   for (size_t c = 0; c < w.tables[0].access.classes(); ++c) {
     const double p = w.tables[0].access.p[0][c], q = touched(p, 16), u = touched(p, 64);
-    formula += static_cast<double>(w.tables[0].access.rows[c]) * 64 * (2 * 4 * q - u - (1 - std::pow(1 - q * q, 4)) / u);
+    formula +=
+        static_cast<double>(w.tables[0].access.rows[c]) * 64 * (2 * 4 * q - u - (1 - std::pow(1 - q * q, 4)) / u);
   }
   CHECK(floor_bytes(model) == Approx(formula).epsilon(1e-12));
   const Solution solution = solve(topology, w);
-  CHECK(floor_bytes(model) <= 4 * (solution.cost.sent_mean.rows + solution.cost.sent_mean.gradients + solution.cost.sent_mean.allreduce));
+  CHECK(floor_bytes(model) <=
+        4 * (solution.cost.sent_mean.rows + solution.cost.sent_mean.gradients + solution.cost.sent_mean.allreduce));
 }

@@ -26,7 +26,8 @@ double distinct_of(const TableDistribution& d, double draws) {
 }
 
 std::vector<double> direct(const Law& law, int64_t n) {
-  std::vector<double> p(law.head.begin(), law.head.begin() + std::min<std::ptrdiff_t>(n, static_cast<std::ptrdiff_t>(law.head.size())));
+  std::vector<double> p(law.head.begin(),
+                        law.head.begin() + std::min<std::ptrdiff_t>(n, static_cast<std::ptrdiff_t>(law.head.size())));
   const double head = std::accumulate(p.begin(), p.end(), 0.0);
   std::vector<double> tail;
   const double scale = law.r1 > 0 ? std::pow(static_cast<double>(law.r1) + law.shift, law.s2 - law.s1) : 1;
@@ -44,7 +45,8 @@ std::vector<double> direct(const Law& law, int64_t n) {
 TEST_CASE("Classes of a law have the rows, mass and distinct rows of the law") {
   const int64_t n = 200000;
   std::vector<Law> laws;
-  for (const char* text : {"uniform", "zipf:0.3", "zipf:1", "zipf:1.05+20", "zipf:1.4", "two:1.3,5000,2.5", "two:0.9,100,1.2"})
+  for (const char* text :
+       {"uniform", "zipf:0.3", "zipf:1", "zipf:1.05+20", "zipf:1.4", "two:1.3,5000,2.5", "two:0.9,100,1.2"})
     laws.push_back(parse_law(text));
   laws.push_back({{0.3, 0.1, 0.05, 0.02}, 1.9, 0, 150, 0.97});
   for (const Law& law : laws) {
@@ -91,7 +93,8 @@ TEST_CASE("Texts of laws are read, or refused with the text") {
   CHECK(parse_law("zipf:1.05").s1 == 1.05);
   CHECK(parse_law("zipf:1.05+2.5").shift == 2.5);
   CHECK(parse_law("two:1,300,2").r1 == 300);
-  for (const char* text : {"", "zipf", "zipf:", "zipf:-1", "zipf:1+", "zipf:nan", "zipf:1e999", "two:1,2", "two:1,0,2", "pareto:1", "uniform "})
+  for (const char* text : {"", "zipf", "zipf:", "zipf:-1", "zipf:1+", "zipf:nan", "zipf:1e999", "two:1,2", "two:1,0,2",
+                           "pareto:1", "uniform "})
     CHECK_THROWS_WITH(parse_law(text), Contains(std::string("\"") + text + "\""));
   CHECK_THROWS(from_law({}, 0));
   CHECK_THROWS(from_law({{0.6, 0.6}, 1, 0, 0, 0}, 10));
@@ -100,7 +103,8 @@ TEST_CASE("Texts of laws are read, or refused with the text") {
 TEST_CASE("A histogram streamed in pieces equals the counts it came from") {
   std::mt19937_64 random(1);
   std::vector<int64_t> counts;
-  for (int i = 0; i < 5000; ++i) counts.push_back(integer(random, 0, 9) * integer(random, 0, 1 << integer(random, 0, 18)));
+  for (int i = 0; i < 5000; ++i)
+    counts.push_back(integer(random, 0, 9) * integer(random, 0, 1 << integer(random, 0, 18)));
   CountHistogram histogram;
   histogram.add(std::span<const int64_t>(counts).first(1234));
   histogram.add(std::span<const int64_t>(counts).subspan(1234));
@@ -125,7 +129,8 @@ TEST_CASE("A sample keeps mass for the rows it did not see, and finds their numb
   std::mt19937_64 random(7);
   std::vector<int64_t> counts(p.size(), 0);
   for (int i = 0; i < 30000; ++i)
-    ++counts[static_cast<size_t>(std::upper_bound(cumulative.begin(), cumulative.end() - 1, uniform(random, 0, 1)) - cumulative.begin())];
+    ++counts[static_cast<size_t>(std::upper_bound(cumulative.begin(), cumulative.end() - 1, uniform(random, 0, 1)) -
+                                 cumulative.begin())];
   CountHistogram histogram;
   histogram.add(counts);
   double unseen_mass = 0, exact = 0;

@@ -29,7 +29,8 @@ class Simulator {
     for (int r : ranks_) weights += type(r).batch_weight;
     for (int r : ranks_) {
       const double batch = static_cast<double>(workload.global_batch) * type(r).batch_weight / weights;
-      if (std::abs(batch - std::round(batch)) > 1e-9) throw std::logic_error("the test's batches must be whole numbers");
+      if (std::abs(batch - std::round(batch)) > 1e-9)
+        throw std::logic_error("the test's batches must be whole numbers");
       batch_[r] = static_cast<int64_t>(std::round(batch));
     }
   }
@@ -81,7 +82,8 @@ class Simulator {
   }
   int proxy(int i) { return any(ranks_in(i)); }  // equal ranks: every proxy equally likely
 
-  /// Moves bytes from one rank to another; the stage is that of the children of their lowest common domain, unless given.
+  /// Moves bytes from one rank to another; the stage is that of the children of their lowest common domain, unless
+  /// given.
   void move(Flow flow, int from, int to, double bytes) {
     if (from == to) return;
     int stage = 1;
@@ -131,7 +133,8 @@ std::vector<int> Simulator::holders(const Option& option) {
   }
   for (int i = 0; i < size(); ++i) {
     if (at(i).level != option.level) continue;
-    const auto site = option.sites[static_cast<size_t>(std::find(types.begin(), types.end(), at(i).type) - types.begin())];
+    const auto site =
+        option.sites[static_cast<size_t>(std::find(types.begin(), types.end(), at(i).type) - types.begin())];
     std::vector<int> slots;
     for (int j = 0; j < size(); ++j)
       if (at(j).type == site.domain && inside(j, i)) slots.push_back(j);

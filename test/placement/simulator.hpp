@@ -1,5 +1,6 @@
-// A trace simulation of one iteration, written from the description of the exchange alone: explicit instances of every domain, explicit
-// samples, a random holder per copy and a random proxy per domain, rows moved one by one. It knows no expectation and no cost model.
+// A trace simulation of one iteration, written from the description of the exchange alone: explicit instances of every
+// domain, explicit samples, a random holder per copy and a random proxy per domain, rows moved one by one. It knows no
+// expectation and no cost model.
 #pragma once
 
 #include <array>
@@ -21,7 +22,8 @@ struct Simulated {
   double pairs = 0;                     ///< (sample, holder) pairs of pooled tables that left their rank
 };
 
-/// One iteration with fresh samples. All rows of table t take options[t]; batches are those of the topology (whole numbers per rank).
+/// One iteration with fresh samples. All rows of table t take options[t]; batches are those of the topology (whole
+/// numbers per rank).
 Simulated simulate(const Topology& topology, const Workload& workload, const std::vector<Option>& options,
                    const std::vector<Transport>& transports, std::mt19937_64& random);
 

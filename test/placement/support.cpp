@@ -29,23 +29,26 @@ Domain domain(const std::string& name, int parent, int64_t count, std::vector<Po
 }
 
 Topology flat(int64_t ranks, int64_t capacity, double bandwidth) {
-  return {"flat", {domain("all", -1, 1, {}), domain("rank", 0, ranks, {port(bandwidth)}, {memory("device", capacity)})}};
+  return {"flat",
+          {domain("all", -1, 1, {}), domain("rank", 0, ranks, {port(bandwidth)}, {memory("device", capacity)})}};
 }
 
 Topology two_level(int64_t nodes, int64_t ranks, int64_t capacity, int64_t host_capacity) {
-  Topology result{"two_level", {domain("all", -1, 1, {}), domain("node", 0, nodes, {port(1e9, 5e-6)}),
-                                domain("gpu", 1, ranks, {port(5e9, 1e-6)}, {memory("device", capacity)})}};
+  Topology result{"two_level",
+                  {domain("all", -1, 1, {}), domain("node", 0, nodes, {port(1e9, 5e-6)}),
+                   domain("gpu", 1, ranks, {port(5e9, 1e-6)}, {memory("device", capacity)})}};
   if (host_capacity > 0) result.domains[1].stores.push_back(memory("host", host_capacity, 2e9, 2e-6));
   return result;
 }
 
 Topology unequal_three_level(int64_t capacity) {
-  Topology t{"unequal", {domain("all", -1, 1, {}), domain("podA", 0, 1, {port(2e9)}), domain("podB", 0, 2, {port(1e9)}),
-                         domain("nodeA", 1, 2, {port(1e9)}), domain("nodeB", 1, 1, {port(5e8)}), domain("nodeC", 2, 2, {port(1e9)}),
-                         domain("gpuA", 3, 2, {port(4e9)}, {memory("device", capacity)}),
-                         domain("gpuB", 4, 1, {port(4e9)}, {memory("device", 2 * capacity)}),
-                         domain("gpuB2", 4, 2, {port(4e9)}, {memory("device", capacity)}),
-                         domain("gpuC", 5, 3, {port(4e9)}, {memory("device", capacity)})}};
+  Topology t{"unequal",
+             {domain("all", -1, 1, {}), domain("podA", 0, 1, {port(2e9)}), domain("podB", 0, 2, {port(1e9)}),
+              domain("nodeA", 1, 2, {port(1e9)}), domain("nodeB", 1, 1, {port(5e8)}),
+              domain("nodeC", 2, 2, {port(1e9)}), domain("gpuA", 3, 2, {port(4e9)}, {memory("device", capacity)}),
+              domain("gpuB", 4, 1, {port(4e9)}, {memory("device", 2 * capacity)}),
+              domain("gpuB2", 4, 2, {port(4e9)}, {memory("device", capacity)}),
+              domain("gpuC", 5, 3, {port(4e9)}, {memory("device", capacity)})}};
   t.domains[7].batch_weight = 2;
   t.domains[8].batch_weight = 0.5;
   t.domains[5].stores.push_back(memory("host", 4 * capacity, 2e9));
@@ -71,10 +74,12 @@ Topology random_topology(std::mt19937_64& random, double needed) {
     for (int parent : level) {
       const int64_t types = integer(random, 1, topology.domains.size() < 6 ? 2 : 1);
       for (int64_t i = 0; i < types; ++i) {
-        Port p = port(rate(1e8, 1e10), latencies ? rate(1e-7, 1e-5) : 0, latencies && random() % 2 == 0 ? rate(1e-8, 1e-6) : 0);
+        Port p = port(rate(1e8, 1e10), latencies ? rate(1e-7, 1e-5) : 0,
+                      latencies && random() % 2 == 0 ? rate(1e-8, 1e-6) : 0);
         p.out_bytes_per_s = rate(1e8, 1e10);
         next.push_back(static_cast<int>(topology.domains.size()));
-        topology.domains.push_back(domain(fmt::format("d{}", topology.domains.size()), parent, integer(random, 1, 3), {p}));
+        topology.domains.push_back(
+            domain(fmt::format("d{}", topology.domains.size()), parent, integer(random, 1, 3), {p}));
       }
     }
     level = next;
@@ -87,8 +92,9 @@ Topology random_topology(std::mt19937_64& random, double needed) {
   }
   if (random() % 2 == 0) {
     const auto at = static_cast<size_t>(integer(random, 0, static_cast<int64_t>(topology.domains.size()) - 1));
-    topology.domains[at].stores.push_back(memory("slow", static_cast<int64_t>(needed * uniform(random, 0.3, 2)), rate(1e8, 1e10),
-                                                 latencies ? rate(1e-7, 1e-5) : 0, random() % 2 == 0 ? 1 : 512));
+    topology.domains[at].stores.push_back(memory("slow", static_cast<int64_t>(needed * uniform(random, 0.3, 2)),
+                                                 rate(1e8, 1e10), latencies ? rate(1e-7, 1e-5) : 0,
+                                                 random() % 2 == 0 ? 1 : 512));
   }
   // Budgets from "barely fits" to "all fits": device memory of all ranks is a multiple of what one copy needs.
   const Tree tree(topology);
@@ -100,7 +106,8 @@ Topology random_topology(std::mt19937_64& random, double needed) {
     weight += share.back() * static_cast<double>(tree.instances(rank));
   }
   for (size_t i = 0; i < level.size(); ++i)
-    topology.domains[static_cast<size_t>(level[i])].stores[0].capacity_bytes = static_cast<int64_t>(needed * multiple * share[i] / weight) + 1;
+    topology.domains[static_cast<size_t>(level[i])].stores[0].capacity_bytes =
+        static_cast<int64_t>(needed * multiple * share[i] / weight) + 1;
   return topology;
 }
 
@@ -140,7 +147,8 @@ Workload random_workload(std::mt19937_64& random, int tables) {
 
 double bytes_needed(const Workload& workload) {
   double sum = 0;
-  for (const Table& t : workload.tables) sum += static_cast<double>(t.access.total_rows() * (t.row_bytes + t.state_bytes));
+  for (const Table& t : workload.tables)
+    sum += static_cast<double>(t.access.total_rows() * (t.row_bytes + t.state_bytes));
   return sum;
 }
 

@@ -12,8 +12,10 @@ namespace sparrow::placement {
 
 /// A port of equal bandwidth both ways.
 Port port(double bytes_per_s, double latency_s = 0, double overhead_s = 0);
-Store memory(const std::string& name, int64_t capacity, double bytes_per_s = 1e9, double latency_s = 0, int64_t granule = 1);
-Domain domain(const std::string& name, int parent, int64_t count, std::vector<Port> ports, std::vector<Store> stores = {});
+Store memory(const std::string& name, int64_t capacity, double bytes_per_s = 1e9, double latency_s = 0,
+             int64_t granule = 1);
+Domain domain(const std::string& name, int parent, int64_t count, std::vector<Port> ports,
+              std::vector<Store> stores = {});
 
 /// `ranks` equal ranks with `capacity` bytes each.
 Topology flat(int64_t ranks, int64_t capacity, double bandwidth = 1e9);
@@ -24,7 +26,8 @@ Topology unequal_three_level(int64_t capacity);
 /// Random trees of 1 to 4 levels, domains and ranks of several types, with or without slower stores and latencies.
 Topology random_topology(std::mt19937_64& random, double bytes_needed);
 
-Table table(const std::string& name, TableDistribution access, double lookups = 1, int64_t row_bytes = 64, int64_t state_bytes = 4);
+Table table(const std::string& name, TableDistribution access, double lookups = 1, int64_t row_bytes = 64,
+            int64_t state_bytes = 4);
 Workload workload(std::vector<Table> tables, int64_t batch);
 /// Random tables of few classes.
 Workload random_workload(std::mt19937_64& random, int tables);

@@ -30,8 +30,14 @@ TEST_CASE("A faulty topology is refused, naming the domain and the key") {
   refuse([](Topology& t) { t.domains[2].stores[0].capacity_bytes = -1; }, "capacity_bytes: -1");
   refuse([](Topology& t) { t.domains[2].stores[0].granule_bytes = 0; }, "granule_bytes");
   refuse([](Topology& t) { t.domains[2].batch_weight = 0; }, "no rank has samples");
-  refuse([](Topology& t) { t.domains.push_back(domain("stray", 0, 1, {port(1)}, {memory("device", 1)})); }, "at depth 1");
-  refuse([](Topology& t) { t.domains[1].count = int64_t{1} << 39; t.domains[2].count = int64_t{1} << 39; }, "more than 1e12");
+  refuse([](Topology& t) { t.domains.push_back(domain("stray", 0, 1, {port(1)}, {memory("device", 1)})); },
+         "at depth 1");
+  refuse(
+      [](Topology& t) {
+        t.domains[1].count = int64_t{1} << 39;
+        t.domains[2].count = int64_t{1} << 39;
+      },
+      "more than 1e12");
 }
 
 TEST_CASE("A tree knows its levels, numbers of instances and shares") {

@@ -1,0 +1,359 @@
+// Options, coupling rows and coefficients of a family; the Lagrangian bound.
+#include "placement/linear_form.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.hpp"
+
+namespace sparrow::placement {
+namespace {
+
+constexpr int kCriticalPath = 0;       // number of the row of the critical path
+constexpr int kFirstMemory = 1 << 20;  // numbers of memory rows; those of time rows lie between
+
+/// What the pairs of a pooled option cost per unit of mass it takes: a line under (or, as a tangent, over) the concave
+/// number of pairs.
+struct Line {
+  double slope, intercept;
+};
+
+double pairs_slope(double mass, double holders, double lookups) {
+  return lookups * std::exp((lookups - 1) * std::log1p(-std::min(1.0 - 1e-12, mass / holders)));
+}
+
+/// Chords of the number of pairs between masses in geometric steps: their minimum lies below it everywhere, by 1 % at
+/// most.
+std::vector<Line> chords(double mass, double holders, double lookups) {
+  std::vector<Line> lines;
+  double low = 0, low_pairs = 0;
+  for (int i = 10; i >= 0; --i) {
+    const double high = mass * std::pow(0.6, i), high_pairs = pooled_pairs(high, holders, lookups);
+    const double slope = (high_pairs - low_pairs) / (high - low);
+    lines.push_back({slope, low_pairs - slope * low});
+    low = high;
+    low_pairs = high_pairs;
+  }
+  return lines;
+}
+
+double mass_of(const CostModel& model, int t) {
+  double mass = 0;
+  const auto& access = model.table(t).access;
+  for (const auto& p : access.p)
+    for (size_t c = 0; c < p.size(); ++c)
+      mass += static_cast<double>(access.rows[c]) * p[c] / static_cast<double>(access.p.size());
+  return std::min(mass, 1.0);
+}
+
+}  // namespace
+
+double price_of(const std::vector<double>& per_feature, const double* features) {
+  double sum = 0;
+  for (size_t i = 0; i < per_feature.size(); ++i) sum += per_feature[i] * features[i];
+  return sum;
+}
+
+LinearForm::LinearForm(const CostModel& model, const SolveOptions& settings, const FamilyLimits& limits,
+                       const std::vector<std::vector<double>>& extra_bytes)
+    : model_(model), limits_(limits), options_(family_options(model, settings, limits)) {
+  if (options_.empty()) return;
+  find_switches();
+  make_rows(extra_bytes);
+  make_variants();
+}
+
+/// A switch is on when some option of the family, or the dense parameters, move what it stands for. The sets of
+/// switches that a placement may leave off are families of their own.
+void LinearForm::find_switches() {
+  std::vector<double> moved = model_.base();
+  const bool bags =
+      std::any_of(limits_.pooling.begin(), limits_.pooling.end(), [](Pooling p) { return p != Pooling::never; });
+  for (const Option& option : options_)
+    for (Transport transport : {limits_.transport, Transport::pooled}) {
+      if (transport == Transport::pooled
+              ? !bags || !limits_.pay_direct
+              : transport == Transport::staged && !limits_.pay_staged && option.level < model_.tree().depth())
+        continue;
+      for (const Coefficient& c : coefficients(model_, option, transport, model_.shape(0)))
+        if (c.value > 0) moved[static_cast<size_t>(c.quantity)] += c.value;
+    }
+  for (const auto& quantities : model_.time().switch_quantities)
+    switch_on_.push_back(
+        std::any_of(quantities.begin(), quantities.end(), [&](int q) { return moved[static_cast<size_t>(q)] > 0; }));
+}
+
+void LinearForm::add_time_row(const TimeRow& row, int step, int number) {
+  CouplingRow result{number, row.resource, row.kind, row.terms, row.constant, 0, step};
+  for (const auto& [index, seconds] : row.switch_seconds)
+    if (switch_on_[static_cast<size_t>(index)]) result.constant += seconds;
+  for (const auto& [quantity, per_unit] : row.terms)
+    result.constant += per_unit * model_.base()[static_cast<size_t>(quantity)];
+  rows_.push_back(std::move(result));
+}
+
+void LinearForm::add_memory_row(Site site, double extra_bytes) {
+  const bool used = std::any_of(options_.begin(), options_.end(), [&](const Option& o) {
+    return std::find(o.sites.begin(), o.sites.end(), site) != o.sites.end();
+  });
+  if (!used) return;
+  const int quantity = model_.quantities().memory(site);
+  const double capacity = std::max(model_.capacity(site) - extra_bytes, 1e-3);
+  rows_.push_back(
+      {kFirstMemory + quantity, model_.tree().site_name(site), "memory", {{quantity, 1.0}}, 0, capacity, -1});
+}
+
+void LinearForm::make_rows(const std::vector<std::vector<double>>& extra_bytes) {
+  const TimeModel& time = model_.time();
+  const bool overlapped = model_.workload().overlapped;
+  std::vector<int> step_of(time.steps.size(), -1);
+  int number = kCriticalPath;
+  for (const TimeRow& row : time.rows) {
+    ++number;
+    if (time.steps[static_cast<size_t>(row.step)].critical != overlapped) continue;
+    int& step = step_of[static_cast<size_t>(row.step)];
+    if (step < 0) step = steps_++;
+    add_time_row(row, step, number);
+  }
+  fixed_seconds_ = time.compute_seconds;
+  if (overlapped) {
+    path_step_ = steps_++;
+    for (const TimeRow& row : time.totals) add_time_row(row, path_step_, ++number);
+  }
+  for (int d = 0; d < model_.tree().size(); ++d)
+    for (size_t s = 0; s < model_.tree().domain(d).stores.size(); ++s)
+      add_memory_row({d, static_cast<int>(s)}, extra_bytes[static_cast<size_t>(d)][s]);
+}
+
+Matrix& LinearForm::new_matrix(int option, Transport transport, const TableShape& shape, double factor, bool& made) {
+  const auto [at, inserted] = matrices_.try_emplace({option, transport, shape, factor});
+  made = inserted;
+  return at->second;
+}
+
+const Matrix& LinearForm::matrix(int option, Transport transport, const TableShape& shape, double factor) {
+  bool made = false;
+  Matrix& m = new_matrix(option, transport, shape, factor, made);
+  if (!made) return m;
+  const size_t f = features();
+  m.assign(rows_.size() * f, 0);
+  std::vector<std::vector<double>> by_quantity(static_cast<size_t>(model_.quantities().size()));
+  for (const Coefficient& c : coefficients(model_, options_[static_cast<size_t>(option)], transport, shape, factor)) {
+    auto& of = by_quantity[static_cast<size_t>(c.quantity)];
+    if (of.empty()) of.assign(f, 0);
+    of[static_cast<size_t>(c.feature)] += c.value;
+  }
+  for (size_t k = 0; k < rows_.size(); ++k)
+    for (const auto& [quantity, per_unit] : rows_[k].terms) {
+      const auto& of = by_quantity[static_cast<size_t>(quantity)];
+      for (size_t i = 0; i < of.size(); ++i) m[k * f + i] += per_unit * of[i];
+    }
+  return m;
+}
+
+/// A pooled variant, linear at the mass that the limits name: the chord from zero to all mass when none is named (a
+/// lower bound), else the tangent, whose intercept becomes a constant of the rows.
+void LinearForm::add_pooled(int t, int option) {
+  const TableShape shape = model_.shape(t);
+  const double holders = pooled_holders(model_.tree(), options_[static_cast<size_t>(option)]);
+  const auto& masses = limits_.pooled_mass[static_cast<size_t>(t)];
+  const double all = mass_of(model_, t);
+  double slope = all > 0 ? pooled_pairs(all, holders, shape.lookups) / all : shape.lookups, intercept = 0;
+  if (!masses.empty()) {
+    const double mass = masses[static_cast<size_t>(option)];
+    slope = pairs_slope(mass, holders, shape.lookups);
+    intercept = pooled_pairs(mass, holders, shape.lookups) - slope * mass;
+  }
+  const Matrix &without = matrix(option, Transport::pooled, shape, 0),
+               &with = matrix(option, Transport::pooled, shape, 1);
+  bool made = false;
+  Matrix& per_pair = new_matrix(option, Transport::pooled, shape, -1, made);  // -1: the difference of the two
+  if (made)
+    for (size_t i = 0; i < with.size(); ++i) per_pair.push_back(with[i] - without[i]);
+  variants_.back().push_back({option, true, &matrix(option, Transport::pooled, shape, slope), &per_pair});
+  for (size_t k = 0; k < rows_.size() && intercept > 0; ++k)
+    for (int g = 0; g < model_.features().groups; ++g)
+      pooled_constants_[k] += intercept * per_pair[k * features() + static_cast<size_t>(model_.features().p(g))];
+}
+
+void LinearForm::make_variants() {
+  pooled_constants_.assign(rows_.size(), 0);
+  for (int t = 0; t < model_.tables(); ++t) {
+    variants_.emplace_back();
+    const Pooling pooling = limits_.pooling[static_cast<size_t>(t)];
+    for (int o = 0; o < static_cast<int>(options_.size()); ++o) {
+      const bool local = options_[static_cast<size_t>(o)].level == model_.tree().depth();
+      if (local || (pooling != Pooling::always && !limits_.others_local))
+        variants_.back().push_back({o, false, &matrix(o, limits_.transport, model_.shape(t), 1), nullptr});
+      if (pooling != Pooling::never && !local) add_pooled(t, o);
+    }
+  }
+}
+
+/// Coefficient by coefficient: features are never negative.
+bool LinearForm::dominated(size_t row, size_t by) const {
+  if (rows_[row].step != rows_[by].step) return false;
+  const double mine = rows_[row].constant + pooled_constants_[row], other = rows_[by].constant + pooled_constants_[by];
+  if (mine > other) return false;
+  bool equal = mine == other;
+  for (const auto& [key, m] : matrices_)
+    for (size_t i = 0; i < features(); ++i) {
+      const double a = m[row * features() + i], b = m[by * features() + i];
+      if (a > b * (1 + 1e-14)) return false;
+      equal = equal && a == b;
+    }
+  return !equal || by < row;
+}
+
+void LinearForm::drop_dominated() {
+  std::vector<bool> dropped(rows_.size(), false);
+  for (size_t k = 0; k < rows_.size(); ++k)
+    for (size_t by = 0; by < rows_.size() && rows_[k].is_time() && !dropped[k]; ++by)
+      dropped[k] = by != k && !dropped[by] && dominated(k, by);
+  std::vector<size_t> kept;
+  for (size_t k = 0; k < rows_.size(); ++k)
+    if (!dropped[k]) kept.push_back(k);
+  const auto at = [&](Matrix& m, size_t k) { return m.begin() + static_cast<std::ptrdiff_t>(k * features()); };
+  for (auto& [key, m] : matrices_) {
+    Matrix smaller;
+    for (size_t k : kept) smaller.insert(smaller.end(), at(m, k), at(m, k + 1));
+    m = std::move(smaller);
+  }
+  std::vector<CouplingRow> rows;
+  std::vector<double> constants;
+  for (size_t k : kept) {
+    rows.push_back(std::move(rows_[k]));
+    constants.push_back(pooled_constants_[k]);
+  }
+  rows_ = std::move(rows);
+  pooled_constants_ = std::move(constants);
+}
+
+Prices LinearForm::feasible(Prices price) const {
+  std::vector<double> sum(static_cast<size_t>(steps_), 0), limit(static_cast<size_t>(steps_), 1);
+  for (size_t k = 0; k < rows_.size(); ++k)
+    if (rows_[k].is_time()) sum[static_cast<size_t>(rows_[k].step)] += price[k];
+  if (path_step_ >= 0) {
+    const double total = sum[static_cast<size_t>(path_step_)] + price.back();
+    const double scale = total > 1 ? 1 / total : 1;
+    price.back() *= scale;
+    for (size_t k = 0; k < rows_.size(); ++k)
+      if (rows_[k].step == path_step_) price[k] *= scale;
+    std::fill(limit.begin(), limit.end(), price.back());
+    limit[static_cast<size_t>(path_step_)] = kInfinity;
+  }
+  for (size_t k = 0; k < rows_.size(); ++k) {
+    if (!rows_[k].is_time()) continue;
+    const auto step = static_cast<size_t>(rows_[k].step);
+    if (sum[step] > limit[step]) price[k] *= limit[step] / sum[step];
+  }
+  return price;
+}
+
+Prices LinearForm::from_book(const PriceBook& book) const {
+  Prices price(rows_.size() + (path_step_ >= 0 ? 1 : 0), 0);
+  for (size_t k = 0; k < rows_.size(); ++k)
+    if (const auto at = book.find(rows_[k].number); at != book.end()) price[k] = at->second;
+  if (const auto at = book.find(kCriticalPath); path_step_ >= 0 && at != book.end()) price.back() = at->second;
+  return feasible(price);
+}
+
+std::vector<std::vector<double>> LinearForm::variant_prices(int t, const Prices& price) const {
+  std::vector<std::vector<double>> result;
+  for (const Variant& variant : variants(t)) {
+    std::vector<double> sums(features(), 0.0);
+    for (size_t k = 0; k < rows_.size(); ++k)
+      if (price[k] > 0)
+        for (size_t i = 0; i < features(); ++i) sums[i] += price[k] * (*variant.matrix)[k * features() + i];
+    result.push_back(std::move(sums));
+  }
+  return result;
+}
+
+double LinearForm::cheapest_sum(int t, const std::vector<std::vector<double>>& prices) const {
+  if (prices.empty()) return kInfinity;
+  double sum = 0;
+  const auto& rows = model_.table(t).access.rows;
+  for (size_t c = 0; c < rows.size(); ++c) {
+    double cheapest = kInfinity;
+    for (const auto& of_variant : prices) cheapest = std::min(cheapest, price_of(of_variant, model_.features_of(t, c)));
+    sum += static_cast<double>(rows[c]) * cheapest;
+  }
+  return sum;
+}
+
+/// Least price of table t when what is not local is pooled: the number of pairs of each option is the least of its
+/// chords, so the minimum over every choice of one chord per option is exact for the chords, and below the truth.
+double LinearForm::pooled_bound(int t, const Prices& price) const {
+  const std::vector<Variant>& all = variants(t);
+  std::vector<std::vector<double>> prices = variant_prices(t, price), offered;
+  std::vector<std::vector<std::pair<std::vector<double>, double>>>
+      choices;  // per pooled option: (price per feature, constant)
+  size_t product = 1;
+  const int p0 = model_.features().p(0);
+  for (size_t v = 0; v < all.size(); ++v) {
+    const bool local = options_[static_cast<size_t>(all[v].option)].level == model_.tree().depth();
+    if (!all[v].pooled) {
+      if (local) offered.push_back(prices[v]);
+      continue;
+    }
+    const TableShape shape = model_.shape(t);
+    const Matrix& without = matrices_.at({all[v].option, Transport::pooled, shape, 0.0});
+    std::vector<double> base(features(), 0), per_pair(features(), 0);
+    for (size_t k = 0; k < rows_.size(); ++k)
+      for (size_t i = 0; i < features() && price[k] > 0; ++i) {
+        base[i] += price[k] * without[k * features() + i];
+        per_pair[i] += price[k] * (*all[v].per_pair)[k * features() + i];
+      }
+    std::vector<Line> lines = chords(
+        mass_of(model_, t), pooled_holders(model_.tree(), options_[static_cast<size_t>(all[v].option)]), shape.lookups);
+    // Beyond some hundred combinations the later options keep only the line from zero to all mass, which lies below all
+    // others.
+    if (product * lines.size() > 300) lines = {{lines.back().slope + lines.back().intercept / mass_of(model_, t), 0}};
+    product *= lines.size();
+    choices.emplace_back();
+    for (const Line& line : lines) {
+      std::vector<double> total = base;
+      double constant = 0;
+      for (size_t i = 0; i < features(); ++i) total[i] += line.slope * per_pair[i];
+      for (int g = 0; g < model_.features().groups; ++g)
+        constant += line.intercept * per_pair[static_cast<size_t>(p0 + g)];
+      choices.back().emplace_back(std::move(total), constant);
+    }
+  }
+  double least = kInfinity;
+  for (size_t index = 0; index < product; ++index) {
+    std::vector<std::vector<double>> trial = offered;
+    double constant = 0;
+    size_t rest = index;
+    for (const auto& lines : choices) {
+      const auto& [of, intercept] = lines[rest % lines.size()];
+      trial.push_back(of);
+      constant += intercept;
+      rest /= lines.size();
+    }
+    least = std::min(least, constant + cheapest_sum(t, trial));
+  }
+  return least;
+}
+
+double LinearForm::bound(const Prices& price) const {
+  double bound = path_step_ >= 0 ? price.back() * fixed_seconds_ : fixed_seconds_;
+  for (size_t k = 0; k < rows_.size(); ++k)
+    bound += price[k] * (rows_[k].is_time() ? rows_[k].constant : -rows_[k].capacity);
+  for (int t = 0; t < model_.tables(); ++t) {
+    const Pooling pooling = limits_.pooling[static_cast<size_t>(t)];
+    double least = kInfinity;
+    if (pooling != Pooling::always) {
+      std::vector<std::vector<double>> prices = variant_prices(t, price), plain;
+      for (size_t v = 0; v < prices.size(); ++v)
+        if (!variants(t)[v].pooled) plain.push_back(std::move(prices[v]));
+      least = cheapest_sum(t, plain);
+    }
+    if (pooling != Pooling::never) least = std::min(least, pooled_bound(t, price));
+    bound += least;
+  }
+  return bound;
+}
+
+}  // namespace sparrow::placement

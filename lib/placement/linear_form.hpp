@@ -1,0 +1,100 @@
+// A family of placements as linear forms: its options, its coupling rows, and what one row of a table adds to each of
+// them. Prices of the coupling rows give every option a cost per class, and with it a lower bound for the whole family
+// (the Lagrangian).
+#pragma once
+
+#include <map>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "placement/family.hpp"
+#include "placement/model.hpp"
+
+namespace sparrow::placement {
+
+/// One coupling row: either seconds of a resource within a step, or bytes of a store.
+struct CouplingRow {
+  int number = 0;  ///< in PriceBooks
+  std::string resource, kind;
+  std::vector<std::pair<int, double>> terms;  ///< (quantity, seconds per unit)
+  double constant = 0;                        ///< seconds
+  double capacity = 0;                        ///< bytes, of memory rows
+  int step = -1;                              ///< group of rows whose largest counts; -1: memory
+  bool is_time() const { return step >= 0; }
+};
+
+/// Seconds and bytes that one row of given features adds: coupling rows x features.
+using Matrix = std::vector<double>;
+
+/// A way to place a row of a table.
+struct Variant {
+  int option = 0;
+  bool pooled = false;
+  const Matrix* matrix = nullptr;
+  const Matrix* per_pair = nullptr;  ///< pooled: what one more pair per unit of mass adds
+};
+
+/// Prices: seconds per second of each time row, seconds per byte of each memory row; when overlapped one more at the
+/// end, of the critical path.
+using Prices = std::vector<double>;
+
+class LinearForm {
+ public:
+  LinearForm(const CostModel& model, const SolveOptions& settings, const FamilyLimits& limits,
+             const std::vector<std::vector<double>>& extra_bytes);
+
+  const CostModel& model() const { return model_; }
+  const FamilyLimits& limits() const { return limits_; }
+  const std::vector<Option>& options() const { return options_; }
+  const std::vector<CouplingRow>& rows() const { return rows_; }
+  const std::vector<Variant>& variants(int t) const { return variants_[static_cast<size_t>(t)]; }
+  size_t features() const { return static_cast<size_t>(model_.features().size()); }
+  int steps() const { return steps_; }
+  int path_step() const { return path_step_; }             ///< overlapped: the step whose rows are T's own; else -1
+  double fixed_seconds() const { return fixed_seconds_; }  ///< compute, in the sequential sum or the critical path
+  /// Seconds that pooled tables add to each row whatever is chosen: tangents of the number of pairs do not pass through
+  /// zero.
+  const std::vector<double>& pooled_constants() const { return pooled_constants_; }
+
+  /// Removes rows of a step that another row of it always exceeds.
+  void drop_dominated();
+
+  /// Scales prices down to where the dual allows them: those of a step sum to at most what a second of the step costs.
+  Prices feasible(Prices price) const;
+  Prices from_book(const PriceBook& book) const;
+  /// Price of one row of table t, per variant and feature.
+  std::vector<std::vector<double>> variant_prices(int t, const Prices& price) const;
+  /// No placement of the family takes less. `price` must be feasible.
+  double bound(const Prices& price) const;
+
+ private:
+  void find_switches();
+  void add_time_row(const TimeRow& row, int step, int number);
+  void add_memory_row(Site site, double extra_bytes);
+  void make_rows(const std::vector<std::vector<double>>& extra_bytes);
+  void make_variants();
+  void add_pooled(int t, int option);
+  const Matrix& matrix(int option, Transport transport, const TableShape& shape, double factor);
+  Matrix& new_matrix(int option, Transport transport, const TableShape& shape, double factor, bool& made);
+  bool dominated(size_t row, size_t by) const;
+  double pooled_bound(int t, const Prices& price) const;
+  double cheapest_sum(int t, const std::vector<std::vector<double>>& prices) const;
+
+  const CostModel& model_;
+  const FamilyLimits& limits_;
+  std::vector<Option> options_;
+  std::vector<CouplingRow> rows_;
+  std::vector<std::vector<Variant>> variants_;
+  std::vector<double> pooled_constants_;
+  std::vector<bool> switch_on_;  // messages or stores that some option of the family uses
+  int steps_ = 0, path_step_ = -1;
+  double fixed_seconds_ = 0;
+  std::map<std::tuple<int, Transport, TableShape, double>, Matrix> matrices_;
+};
+
+/// Price of one row of given features.
+double price_of(const std::vector<double>& per_feature, const double* features);
+
+}  // namespace sparrow::placement
