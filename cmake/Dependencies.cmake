@@ -37,6 +37,7 @@ if(NOT SPARROW_CUDA STREQUAL OFF)
     set(CMAKE_CUDA_STANDARD 20)  # not before enable_language, whose own test would fail
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
     find_package(CUDAToolkit REQUIRED)
+    find_package(NCCL)
   elseif(SPARROW_CUDA STREQUAL ON)
     message(FATAL_ERROR "SPARROW_CUDA=ON, but no CUDA compiler was found (set CUDACXX)")
   endif()

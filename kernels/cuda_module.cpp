@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "base/error.hpp"
+#include "comm/comm.hpp"
 
 namespace sparrow {
 
@@ -17,17 +18,31 @@ std::string folder_of_program() {
   if (error) fail("/proc/self/exe: {}", error.message());
   return program.parent_path().string();
 }
+
+/// The module's function `name`.
+template <class Function>
+Function* load_function(const std::string& directory, const char* name) {
+  const std::string path = (directory.empty() ? folder_of_program() : directory) + "/libsparrow_cuda.so";
+  if (access(path.c_str(), F_OK) != 0) {
+    fail("no CUDA backend: {} does not exist (was this built without the CUDA Toolkit?)", path);
+  }
+  void* module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!module) fail("no CUDA backend: {}", dlerror());
+  auto* function = reinterpret_cast<Function*>(dlsym(module, name));
+  if (!function) fail("{} has no {}: {}", path, name, dlerror());
+  return function;
+}
+
 }  // namespace
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options, const std::string& directory) {
-  const std::string path = (directory.empty() ? folder_of_program() : directory) + "/libsparrow_cuda.so";
-  if (access(path.c_str(), F_OK) != 0)
-    fail("no CUDA backend: {} does not exist (was this built without the CUDA Toolkit?)", path);
-  void* module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!module) fail("no CUDA backend: {}", dlerror());
-  auto* make = reinterpret_cast<decltype(&sparrow_make_cuda_backend)>(dlsym(module, "sparrow_make_cuda_backend"));
-  if (!make) fail("no CUDA backend: {}", dlerror());
+  const auto make = load_function<decltype(sparrow_make_cuda_backend)>(directory, "sparrow_make_cuda_backend");
   return std::unique_ptr<Backend>(make(&options));
+}
+
+std::unique_ptr<Comm> make_nccl_comm(std::unique_ptr<Comm> bootstrap, const std::string& directory) {
+  const auto make = load_function<decltype(sparrow_make_nccl_comm)>(directory, "sparrow_make_nccl_comm");
+  return std::unique_ptr<Comm>(make(bootstrap.release()));
 }
 
 }  // namespace sparrow

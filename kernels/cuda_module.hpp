@@ -9,6 +9,8 @@
 
 namespace sparrow {
 
+class Comm;
+
 struct CudaOptions {
   int device = 0;     ///< CUDA's number of the GPU to use
   bool tf32 = false;  ///< fp32 matrix products on tensor cores, inputs rounded to tf32
@@ -19,7 +21,13 @@ struct CudaOptions {
 /// missing, no device. The module is never unloaded.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {}, const std::string& directory = "");
 
+/// A communicator of the same ranks that exchanges device memory through NCCL, on the device of the backend made last
+/// by this thread. Collective. Throws Error when the module was built without NCCL. The same `directory` as for the
+/// backend.
+std::unique_ptr<Comm> make_nccl_comm(std::unique_ptr<Comm> bootstrap, const std::string& directory = "");
+
 }  // namespace sparrow
 
-/// What the module exports.
+/// What the module exports; the second one takes `bootstrap` over.
 extern "C" sparrow::Backend* sparrow_make_cuda_backend(const sparrow::CudaOptions* options);
+extern "C" sparrow::Comm* sparrow_make_nccl_comm(sparrow::Comm* bootstrap);
