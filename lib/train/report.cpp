@@ -209,7 +209,7 @@ void warn_of_deviations(const json& summary) {
   const double expected_seconds = number(summary["predicted"]["seconds_per_iteration"]);
   if (expected_seconds > 0 && std::abs(seconds / expected_seconds - 1) > kSecondsTolerance)
     spdlog::warn(
-        "an iteration takes {:+.0f} % of the predicted time more: other work on the machine while it was calibrated or "
+        "an iteration takes {:+.0f} % against the predicted time: other work on the machine while it was calibrated or "
         "trained, or rates of "
         "a topology file that are not this machine's (sparrow calibrate)",
         100 * (seconds / expected_seconds - 1));

@@ -53,7 +53,6 @@ void for_each_held_row(Trainer& trainer, const Store::IdOfPosition& id_of, Visit
   std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
   directory.keys_of_slots(0, keys);
   for (size_t slot = 0; slot < keys.size(); ++slot) {
-    if (keys[slot] < 0) continue;
     const int table = directory.tables().table_of(keys[slot]);
     visit(static_cast<int64_t>(slot), static_cast<size_t>(table),
           id_of(table, keys[slot] - directory.tables().first_key(table)));
@@ -99,16 +98,17 @@ RankTrainer::RankTrainer(const TrainingCase& problem, Comm& comm)
     : problem_(problem),
       comm_(comm),
       tables_(problem.rows, problem.model.embedding_dim),
-      hierarchy_(Hierarchy::flat(comm.size())),
+      hierarchy_(problem.hierarchy.value_or(Hierarchy::flat(comm.size()))),
       backend_(make_host_backend(1)) {
   TrainerOptions options;
   options.model = problem.model;
   options.optimizer = problem.optimizer;
   options.precision = problem.precision;
+  options.wire = problem.wire;
   options.seed = problem.seed;
   options.max_samples = part_of_batch(problem.global_batch, comm.rank(), comm.size(), problem.shares).size();
-  trainer_ = std::make_unique<Trainer>(*backend_, comm_, tables_, hierarchy_, CopyPlan::uniform(tables_, hierarchy_, 0),
-                                       options, id_of());
+  const CopyPlan plan = problem.plan.value_or(CopyPlan::uniform(tables_, hierarchy_, 0));
+  trainer_ = std::make_unique<Trainer>(*backend_, comm_, tables_, hierarchy_, plan, options, id_of());
 }
 
 Store::IdOfPosition RankTrainer::id_of() const {

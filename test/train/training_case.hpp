@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "comm/comm.hpp"
@@ -20,8 +21,11 @@ struct TrainingCase {
   OptimizerOptions optimizer;
   DType precision = DType::f32;
   int64_t global_batch = 64;
-  int longest_bag = 1;         ///< bags of 1 lookup, or if more of 0 to this many
-  std::vector<double> shares;  ///< of the ranks; empty: equal
+  int longest_bag = 1;                 ///< bags of 1 lookup, or if more of 0 to this many
+  std::vector<double> shares;          ///< of the ranks; empty: equal
+  std::optional<Hierarchy> hierarchy;  ///< none: flat
+  std::optional<CopyPlan> plan;        ///< for that hierarchy; none: every row on one rank
+  DType wire = DType::f32;
   uint64_t seed = 11;
 };
 
