@@ -7,7 +7,6 @@
 #include <system_error>
 
 #include "base/error.hpp"
-#include "comm/comm.hpp"
 
 namespace sparrow {
 
@@ -40,9 +39,8 @@ std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options, const std
   return std::unique_ptr<Backend>(make(&options));
 }
 
-std::unique_ptr<Comm> make_nccl_comm(std::unique_ptr<Comm> bootstrap, const std::string& directory) {
-  const auto make = load_function<decltype(sparrow_make_nccl_comm)>(directory, "sparrow_make_nccl_comm");
-  return std::unique_ptr<Comm>(make(bootstrap.release()));
+MakeNcclComm* find_nccl(const std::string& directory) {
+  return load_function<MakeNcclComm>(directory, "sparrow_make_nccl_comm");
 }
 
 }  // namespace sparrow

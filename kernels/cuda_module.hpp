@@ -21,10 +21,17 @@ struct CudaOptions {
 /// missing, no device. The module is never unloaded.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {}, const std::string& directory = "");
 
+/// The module's maker of NCCL communicators; throws as make_cuda_backend, and when the module was built without NCCL.
+using MakeNcclComm = Comm*(Comm* bootstrap);
+MakeNcclComm* find_nccl(const std::string& directory = "");
+
 /// A communicator of the same ranks that exchanges device memory through NCCL, on the device of the backend made last
-/// by this thread. Collective. Throws Error when the module was built without NCCL. The same `directory` as for the
-/// backend.
-std::unique_ptr<Comm> make_nccl_comm(std::unique_ptr<Comm> bootstrap, const std::string& directory = "");
+/// by this thread. Collective. A template over the one type Comm, so that the kernels need not know lib/comm.
+template <class AnyComm>
+std::unique_ptr<AnyComm> make_nccl_comm(std::unique_ptr<AnyComm> bootstrap, const std::string& directory = "") {
+  MakeNcclComm* make = find_nccl(directory);
+  return std::unique_ptr<AnyComm>(make(bootstrap.release()));
+}
 
 }  // namespace sparrow
 
