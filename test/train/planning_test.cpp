@@ -1,0 +1,124 @@
+// From topologies and plans to the ranks of a run.
+#include "train/planning.hpp"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "base/error.hpp"
+#include "comm/thread_comm.hpp"
+#include "placement/model.hpp"
+#include "training_case.hpp"
+
+using namespace sparrow;
+using namespace sparrow::test;
+
+namespace {
+
+placement::Domain rank_domain(const char* name, int parent, int64_t count, int64_t memory) {
+  placement::Domain rank;
+  rank.name = name;
+  rank.parent = parent;
+  rank.count = count;
+  rank.stores = {{"ram", memory, placement::kInfinity, 0, 1}};
+  rank.ports = {{"mem", 5e9, 5e9, 5e-6, 1e-6}};
+  rank.flops_per_s = 1e10;
+  rank.work = {5e7, 5e9, 5e9, 3e9};
+  return rank;
+}
+
+placement::Domain node_domain(const char* name, int parent, int64_t count) {
+  placement::Domain node;
+  node.name = name;
+  node.parent = parent;
+  node.count = count;
+  node.ports = {{"net", 1e8, 1e8, 5e-5, 5e-6}};
+  return node;
+}
+
+std::vector<placement::Topology> topologies(int64_t memory) {
+  placement::Domain root;
+  root.name = "system";
+  return {{"flat 3", {root, rank_domain("rank", 0, 3, memory)}},
+          {"2 x 2", {root, node_domain("node", 0, 2), rank_domain("rank", 1, 2, memory)}},
+          {"2 x 2 x 2", {root, node_domain("pod", 0, 2), node_domain("node", 1, 2), rank_domain("rank", 2, 2, memory)}},
+          {"3 + 1",
+           {root, node_domain("big", 0, 1), node_domain("small", 0, 1), rank_domain("rank", 1, 3, memory),
+            rank_domain("single", 2, 1, memory)}}};
+}
+
+/// The workload of a training case whose rows are used like 1 / (position + 1).
+placement::Workload workload_of(const TrainingCase& problem) {
+  placement::Workload workload;
+  for (size_t t = 0; t < problem.rows.size(); ++t) {
+    placement::Table table;
+    table.name = fmt::format("T{}", t);
+    table.access = placement::from_law(placement::parse_law("zipf:1"), problem.rows[t]);
+    table.row_bytes = table.wire_bytes = 4 * problem.model.embedding_dim;
+    table.state_bytes = 0;
+    workload.tables.push_back(table);
+  }
+  workload.global_batch = problem.global_batch;
+  workload.id_bytes = 4;
+  workload.dense_bytes = 4000;
+  workload.flops_per_sample = 1e5;
+  return workload;
+}
+
+}  // namespace
+
+TEST_CASE("EveryStrategyTrainsTheSameOnEveryTopology") {
+  TrainingCase problem = with_sgd({}, 0.1);
+  const Trained expected = train(problem, 1, 2);
+  const placement::Workload workload = workload_of(problem);
+  int64_t bytes = 0;
+  for (const int64_t n : problem.rows) bytes += n * problem.model.embedding_dim * 4;
+  for (const int64_t memory : {bytes / 2, 2 * bytes})  // some rows cannot be everywhere; all can
+    for (const placement::Topology& topology : topologies(memory)) {
+      const int ranks = static_cast<int>(placement::Tree(topology).ranks());
+      const SystemShape shape = shape_of(topology, ranks);
+      problem.hierarchy = shape.hierarchy;
+      std::vector<placement::Plan> plans{placement::solve(topology, workload).plan};
+      const placement::CostModel model(topology, workload);
+      for (placement::StrategyResult& result : placement::evaluate_strategies(model))
+        if (result.plan) plans.push_back(std::move(*result.plan));
+      CHECK(plans.size() >= 3);
+      for (const placement::Plan& plan : plans) {
+        INFO(topology.name << ", " << plan.strategy << ", memory " << memory);
+        problem.plan = copy_plan(plan, shape);
+        const std::vector<double> losses = train(problem, ranks, 2).losses;
+        for (size_t k = 0; k < 2; ++k) CHECK(std::abs(losses[k] - expected.losses[k]) <= 1e-6);
+      }
+    }
+}
+
+TEST_CASE("RanksOfInterleavedNodesFindTheirNode") {
+  std::vector<int> leaf_ranks;
+  const placement::Topology topology = launch_topology({0, 1, 0, 1}, MachineRates{}, leaf_ranks);
+  const SystemShape shape = shape_of(topology, 4, leaf_ranks);
+  CHECK(shape.hierarchy.depth() == 2);
+  CHECK(shape.hierarchy.domain(1, 0) == shape.hierarchy.domain(1, 2));
+  CHECK(shape.hierarchy.domain(1, 1) == shape.hierarchy.domain(1, 3));
+  CHECK(shape.hierarchy.domain(1, 0) != shape.hierarchy.domain(1, 1));
+}
+
+TEST_CASE("NodesOfDifferentSizesAreTypesOfTheirOwn") {
+  std::vector<int> leaf_ranks;
+  const placement::Topology topology = launch_topology({0, 0, 0, 1}, MachineRates{}, leaf_ranks);
+  const SystemShape shape = shape_of(topology, 4, leaf_ranks);
+  CHECK(topology.domains.size() == 5);
+  CHECK(shape.hierarchy.domains(1) == 2);
+  CHECK(shape.rank_type[0] == shape.rank_type[2]);
+  CHECK(shape.rank_type[0] != shape.rank_type[3]);
+}
+
+TEST_CASE("OneRankAloneHasNothingToExchange") {
+  std::vector<int> leaf_ranks;
+  const placement::Topology topology = launch_topology({0}, MachineRates{}, leaf_ranks);
+  CHECK(shape_of(topology, 1, leaf_ranks).hierarchy.depth() == 0);
+}
+
+TEST_CASE("ATopologyOfAnotherSizeIsRefused") {
+  std::vector<int> leaf_ranks;
+  const placement::Topology topology = launch_topology({0, 0}, MachineRates{}, leaf_ranks);
+  CHECK_THROWS_WITH(shape_of(topology, 3), Catch::Contains("has 2 ranks, this run 3"));
+}
