@@ -11,7 +11,7 @@
 namespace sparrow::host {
 namespace {
 
-constexpr int64_t kAhead = 16;       // rows asked for before they are used
+constexpr int64_t kAhead = 24;       // rows asked for before they are used
 constexpr int64_t kGrainRows = 512;  // rows that make a thread worth waking
 constexpr int64_t kSampleBlock =
     16;  // samples whose feature vectors stay in the second-level cache while all tables fill them
@@ -64,6 +64,44 @@ void copy_rows(int threads, const Matrix& out, const Row& row) {
   });
 }
 
+int64_t first_lookup(const Bags& bags, int64_t bag) {
+  return bags.offsets ? bags.offsets[bag] : bag;
+}
+
+/// The lookups of samples [begin, end) in the order in which pool_bags meets them: by block of samples, table, sample.
+class LookupOrder {
+ public:
+  LookupOrder(const Bags& bags, int64_t begin, int64_t end) : bags_(bags), block_(begin), end_(end) { enter_table(); }
+
+  /// The next row to be pooled (a pointer into bags.row_of_lookup), nullptr at the end.
+  const int32_t* next() {
+    while (lookup_ == table_end_) {
+      if (block_ >= end_) return nullptr;
+      if (++table_ == bags_.tables) {
+        table_ = 0;
+        block_ += kSampleBlock;
+      }
+      enter_table();
+    }
+    return bags_.row_of_lookup + lookup_++;
+  }
+
+ private:
+  void enter_table() {
+    if (block_ >= end_) return;
+    lookup_ = first_lookup(bags_, table_ * bags_.samples + block_);
+    table_end_ = first_lookup(bags_, table_ * bags_.samples + std::min(block_ + kSampleBlock, end_));
+  }
+
+  const Bags bags_;
+  int64_t table_ = 0, block_, end_;
+  int64_t lookup_ = 0, table_end_ = 0;
+};
+
+inline void prefetch_row(const int32_t* row, const float* const* rows, int64_t dim) {
+  if (row) prefetch(rows[*row], dim * 4);
+}
+
 }  // namespace
 
 void HostBackend::gather_rows(Stream&, const RowStore& store, const int64_t* slots, int64_t n, const Matrix& out) {
@@ -98,29 +136,22 @@ void HostBackend::pool_bags(Stream&, const Bags& bags, const float* const* rows,
   const int64_t dim = features.cols;
   SPARROW_CHECK(features.type == DType::f32 && features.rows == bags.samples * vectors,
                 "pool_bags: {} samples of {} tables into ({}, {})", bags.samples, bags.tables, features.rows, dim);
-  const auto first_lookup = [&](int64_t bag) { return bags.offsets ? bags.offsets[bag] : bag; };
-  const auto row_of_lookup = [&](int64_t lookup) { return rows[bags.row_of_lookup[lookup]]; };
-  const auto prefetch_lookups = [&](int64_t begin, int64_t end) {
-    for (int64_t lookup = begin; lookup < end; ++lookup) prefetch(row_of_lookup(lookup), dim * 4);
-  };
-  const auto pool_block = [&](int64_t begin, int64_t end) {
-    for (int64_t t = 0; t < bags.tables; ++t) {
-      const int64_t last_lookup = first_lookup(t * bags.samples + end);
-      if (t + 1 < bags.tables) {  // the first rows of the next table are on their way while this one's are summed
-        const int64_t next = first_lookup((t + 1) * bags.samples + begin);
-        prefetch_lookups(next, std::min(next + kAhead, first_lookup((t + 1) * bags.samples + end)));
-      }
-      for (int64_t s = begin; s < end; ++s) {
-        const int64_t first = first_lookup(t * bags.samples + s);
-        const int64_t behind = first_lookup(t * bags.samples + s + 1);
-        prefetch_lookups(std::min(first + kAhead, last_lookup), std::min(behind + kAhead, last_lookup));
-        sum_of_rows(row_of<float>(features, s * vectors + 1 + t), dim, behind - first,
-                    [&](int64_t i) { return row_of_lookup(first + i); });
+  if (bags.tables == 0) return;
+  parallel_ranges(threads_, bags.samples, kSampleBlock, [&](int64_t begin, int64_t end) {
+    // One row is asked for with every row that is added, so that the requests spread evenly over the work.
+    LookupOrder later(bags, begin, end);
+    for (int64_t i = 0; i < kAhead; ++i) prefetch_row(later.next(), rows, dim);
+    for (int64_t block = begin; block < end; block += kSampleBlock) {
+      for (int64_t t = 0; t < bags.tables; ++t) {
+        for (int64_t s = block; s < std::min(block + kSampleBlock, end); ++s) {
+          const int64_t first = first_lookup(bags, t * bags.samples + s);
+          const int64_t count = first_lookup(bags, t * bags.samples + s + 1) - first;
+          for (int64_t i = 0; i < count; ++i) prefetch_row(later.next(), rows, dim);
+          sum_of_rows(row_of<float>(features, s * vectors + 1 + t), dim, count,
+                      [&](int64_t i) { return rows[bags.row_of_lookup[first + i]]; });
+        }
       }
     }
-  };
-  parallel_ranges(threads_, bags.samples, kSampleBlock, [&](int64_t begin, int64_t end) {
-    for (int64_t s = begin; s < end; s += kSampleBlock) pool_block(s, std::min(s + kSampleBlock, end));
   });
 }
 

@@ -36,10 +36,7 @@ void rectify(int threads, const Matrix& y) {
       for (int64_t row = begin; row < end; ++row) {
         T* values = row_of<T>(y, row);
 #pragma omp simd
-        for (int64_t i = 0; i < y.cols; ++i) {
-          const float value = to_float(values[i]);
-          values[i] = from_float<T>(value < 0.0f ? 0.0f : value);
-        }
+        for (int64_t i = 0; i < y.cols; ++i) clear_if(is_negative(values[i]), values[i]);
       }
     });
   });
@@ -49,10 +46,7 @@ void rectify(int threads, const Matrix& y) {
 template <class Out, class Active>
 void mask_row(Out* dx, const Active* active, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    const float gradient = to_float(dx[i]);
-    dx[i] = from_float<Out>(to_float(active[i]) <= 0.0f ? 0.0f : gradient);
-  }
+  for (int64_t i = 0; i < n; ++i) clear_if(is_not_positive(active[i]), dx[i]);
 }
 
 /// sums[0..n) += scale * row.

@@ -37,6 +37,27 @@ inline Bf16 from_float<Bf16>(float x) {
   return {static_cast<uint16_t>((bits & 0x7FFFFFFFu) > 0x7F800000u ? quiet : rounded)};
 }
 
+/// Whether x < 0 (or -0), and x <= 0; false for NaN. For bf16 in integers, which keeps loops over them at full width.
+inline bool is_negative(float x) {
+  return x < 0.0f;
+}
+inline bool is_negative(Bf16 x) {
+  return static_cast<uint16_t>(x.bits - 0x8000u) <= 0x7F80u;
+}
+inline bool is_not_positive(float x) {
+  return x <= 0.0f;
+}
+inline bool is_not_positive(Bf16 x) {
+  return is_negative(x) || x.bits == 0;
+}
+
+inline void clear_if(bool clear, float& x) {
+  x = clear ? 0.0f : x;
+}
+inline void clear_if(bool clear, Bf16& x) {
+  x.bits = clear ? uint16_t{0} : x.bits;
+}
+
 /// Calls f with a value of the C++ type of `type`.
 template <class F>
 void with_type(DType type, const F& f) {
