@@ -7,6 +7,7 @@
 
 #include "base/version.hpp"
 #include "commands.hpp"
+#include "thread_waiting.hpp"
 
 namespace {
 
@@ -35,6 +36,7 @@ void print_help() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  sparrow::shorten_thread_waiting(argv);
   if (argc < 2 || std::strcmp(argv[1], "--help") == 0 || std::strcmp(argv[1], "-h") == 0) {
     print_help();
     return argc < 2 ? 2 : 0;
