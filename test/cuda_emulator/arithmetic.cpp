@@ -1,17 +1,11 @@
 // Arithmetic on integers and floating-point numbers.
-#include <immintrin.h>
-
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
-#include "handlers.hpp"
+#include "arithmetic.hpp"
 
 namespace sparrow::emulator {
 namespace {
-
-template <class Q>
-using Unsigned = std::make_unsigned_t<Q>;
 
 /// Integer results wrap around: computed without sign, in 64 bits.
 template <class Q>
@@ -227,143 +221,6 @@ struct CopySign {
   }
 };
 
-// --- Directed rounding: by the processor's own rounding mode
-// -----------------------------------------------------------------------
-
-enum class Rounded { add, subtract, multiply, multiply_add, divide, square_root, reciprocal };
-
-template <class Q>
-Q compute_rounded(Rounded operation, Q a, Q b, Q c) {
-  switch (operation) {
-    case Rounded::add:
-      return a + b;
-    case Rounded::subtract:
-      return a - b;
-    case Rounded::multiply:
-      return a * b;
-    case Rounded::multiply_add:
-      return sizeof(Q) == 4
-                 ? static_cast<Q>(__builtin_fmaf(static_cast<float>(a), static_cast<float>(b), static_cast<float>(c)))
-                 : static_cast<Q>(__builtin_fma(a, b, c));
-    case Rounded::divide:
-      return a / b;
-    case Rounded::square_root:
-      return std::sqrt(a);
-    default:
-      return Q(1) / a;
-  }
-}
-
-template <class Q>
-__attribute__((noinline)) void rounded(Context& context, const Instruction& in) {
-  constexpr unsigned kModes = 0x6000, kDown = 0x2000, kUp = 0x4000;
-  const Q* a = context.lanes<Q>(in.arguments[1]);
-  const Q* b = in.arguments[2].present ? context.lanes<Q>(in.arguments[2]) : a;
-  const Q* c = in.arguments[3].present ? context.lanes<Q>(in.arguments[3]) : a;
-  const unsigned before = _mm_getcsr();
-  _mm_setcsr((before & ~kModes) | (in.flags & kRoundZero ? kModes : in.flags & kRoundDown ? kDown : kUp));
-  Q results[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) {
-    // volatile: nothing may be computed before the mode is set, or after it is put back
-    volatile Q x = a[lane], y = b[lane], z = c[lane];
-    volatile Q result = compute_rounded<Q>(static_cast<Rounded>(in.variant), x, y, z);
-    results[lane] = result;
-  }
-  _mm_setcsr(before);
-  context.write(context.lanes<Q>(in.arguments[0]), [&](int lane) {
-    const Q v = results[lane];
-    return in.flags & kSaturate ? (v > Q(0) ? (v < Q(1) ? v : Q(1)) : Q(0)) : v;
-  });
-}
-
-bool set_rounded(Instruction& in, Rounded operation) {
-  const bool is_float = in.type == Type::f32 || in.type == Type::f64;
-  if (!is_float || !(in.flags & (kRoundZero | kRoundDown | kRoundUp))) return false;
-  in.variant = static_cast<uint8_t>(operation);
-  in.handler = in.type == Type::f32 ? rounded<float> : rounded<double>;
-  return true;
-}
-
-// --- Products of twice the width
-// ----------------------------------------------------------------------------------------------------
-
-template <class Q>
-using Twice = std::conditional_t<sizeof(Q) == 2, std::conditional_t<std::is_signed_v<Q>, int32_t, uint32_t>,
-                                 std::conditional_t<std::is_signed_v<Q>, int64_t, uint64_t>>;
-
-template <class Q, bool kAdds>
-void multiply_wide(Context& context, const Instruction& in) {
-  using W = Twice<Q>;
-  const Q *a = context.lanes<Q>(in.arguments[1]), *b = context.lanes<Q>(in.arguments[2]);
-  const W* c = kAdds ? context.lanes<W>(in.arguments[3]) : nullptr;
-  context.write(context.lanes<W>(in.arguments[0]), [=](int lane) {
-    const W product = static_cast<W>(static_cast<W>(a[lane]) * static_cast<W>(b[lane]));
-    if constexpr (kAdds) {
-      return static_cast<W>(static_cast<Unsigned<W>>(product) + static_cast<Unsigned<W>>(c[lane]));
-    } else {
-      return product;
-    }
-  });
-}
-
-/// The upper half of a product.
-template <class Q, bool kAdds>
-void multiply_high(Context& context, const Instruction& in) {
-  __extension__ using Wide128 = std::conditional_t<std::is_signed_v<Q>, __int128, unsigned __int128>;
-  using W = std::conditional_t<sizeof(Q) <= 4, std::conditional_t<std::is_signed_v<Q>, int64_t, uint64_t>, Wide128>;
-  const Q *a = context.lanes<Q>(in.arguments[1]), *b = context.lanes<Q>(in.arguments[2]);
-  const Q* c = kAdds ? context.lanes<Q>(in.arguments[3]) : a;
-  context.write(context.lanes<Q>(in.arguments[0]), [=](int lane) {
-    const Q high = static_cast<Q>((static_cast<W>(a[lane]) * static_cast<W>(b[lane])) >> (8 * sizeof(Q)));
-    return kAdds ? static_cast<Q>(static_cast<Unsigned<Q>>(high) + static_cast<Unsigned<Q>>(c[lane])) : high;
-  });
-}
-
-template <bool kAdds>
-void decode_wide(Module& module, Instruction& in) {
-  const int size = type_bytes(in);
-  set_argument(module, in, 0, 2 * size);
-  set_argument(module, in, 1, size);
-  set_argument(module, in, 2, size);
-  if (kAdds) set_argument(module, in, 3, 2 * size);
-  switch (in.type) {
-    case Type::u16:
-      in.handler = multiply_wide<uint16_t, kAdds>;
-      break;
-    case Type::s16:
-      in.handler = multiply_wide<int16_t, kAdds>;
-      break;
-    case Type::u32:
-      in.handler = multiply_wide<uint32_t, kAdds>;
-      break;
-    case Type::s32:
-      in.handler = multiply_wide<int32_t, kAdds>;
-      break;
-    default:
-      break;
-  }
-}
-
-template <bool kAdds>
-Handler high_product(Type type) {
-  switch (type) {
-    case Type::u16:
-      return multiply_high<uint16_t, kAdds>;
-    case Type::s16:
-      return multiply_high<int16_t, kAdds>;
-    case Type::u32:
-      return multiply_high<uint32_t, kAdds>;
-    case Type::s32:
-      return multiply_high<int32_t, kAdds>;
-    case Type::u64:
-      return multiply_high<uint64_t, kAdds>;
-    case Type::s64:
-      return multiply_high<int64_t, kAdds>;
-    default:
-      return nullptr;
-  }
-}
-
 void decode_sum(Instruction& in, bool adds) {
   if (set_rounded(in, adds ? Rounded::add : Rounded::subtract)) return;
   if ((in.flags & kSaturate) && in.type == Type::s32) {
@@ -377,10 +234,10 @@ void decode_sum(Instruction& in, bool adds) {
 }
 
 void decode_product(Module& module, Instruction& in) {
-  if (in.flags & kWide) return decode_wide<false>(module, in);
+  if (in.flags & kWide) return decode_wide_product(module, in, false);
   set_arguments(module, in, 3, type_bytes(in));
   if (in.flags & kHigh) {
-    in.handler = high_product<false>(in.type);
+    in.handler = high_product(in.type, false);
   } else if (!set_rounded(in, Rounded::multiply)) {
     in.handler = in.flags & kSaturate ? handler_for<Saturated<Multiply>, 2, kFloats | kHalves>(in.type)
                                       : handler_for<Multiply, 2, kAllTypes>(in.type);
@@ -388,10 +245,10 @@ void decode_product(Module& module, Instruction& in) {
 }
 
 void decode_multiply_add(Module& module, Instruction& in) {
-  if (in.flags & kWide) return decode_wide<true>(module, in);
+  if (in.flags & kWide) return decode_wide_product(module, in, true);
   set_arguments(module, in, 4, type_bytes(in));
   if (in.flags & kHigh) {
-    in.handler = high_product<true>(in.type);
+    in.handler = high_product(in.type, true);
   } else if (!set_rounded(in, Rounded::multiply_add)) {
     in.handler = in.flags & kSaturate ? handler_for<Saturated<MultiplyAdd>, 3, kFloats | kHalves>(in.type)
                  : in.flags & kRelu   ? handler_for<Rectified<MultiplyAdd>, 3, kFloats | kHalves>(in.type)
