@@ -57,9 +57,9 @@ std::string table_text(const TablePlan& table) {
   for (const auto& e : table.exceptions) exceptions.push_back(fmt::format("[{}, {}]", e.position, e.option));
   return fmt::format(
       "{{\"name\": {}, \"rows\": {}, \"transport\": \"{}\", \"deduplicated\": {}, \"partial_sums\": {},\n"
-      "   \"offset\": {}, \"holder_slot\": {},\n   \"intervals\": [{}],\n   \"exceptions\": [{}]}}",
+      "   \"offset\": {}, \"holder_slot\": {}, \"slices\": [{}],\n   \"intervals\": [{}],\n   \"exceptions\": [{}]}}",
       quoted(table.name), table.rows, name_of(table.transport), table.deduplicated, table.partial_sums, table.offset,
-      table.holder_slot, fmt::join(intervals, ", "), fmt::join(exceptions, ", "));
+      table.holder_slot, fmt::join(table.slices, ", "), fmt::join(intervals, ", "), fmt::join(exceptions, ", "));
 }
 
 /// A value of the document with its place.
@@ -155,7 +155,7 @@ placement::Option read_option(const Value& value, const placement::Tree& tree) {
 
 TablePlan read_table(const Value& value, int64_t options) {
   const auto fields = value.members({"name", "rows", "transport", "deduplicated", "partial_sums", "offset",
-                                     "holder_slot", "intervals", "exceptions"});
+                                     "holder_slot", "slices", "intervals", "exceptions"});
   constexpr Transport kTransports[] = {Transport::staged, Transport::direct, Transport::pooled};
   TablePlan table;
   table.name = fields[0].text();
@@ -169,11 +169,12 @@ TablePlan read_table(const Value& value, int64_t options) {
     if (number >= options) at.wrong(fmt::format("takes option {}, there are {}", number, options));
     return static_cast<int>(number);
   };
-  for (const Value& interval : fields[7].items()) {
+  for (const Value& slot : fields[7].items()) table.slices.push_back(slot.integer(0, kMostRows));
+  for (const Value& interval : fields[8].items()) {
     const auto numbers = interval.numbers(3);
     table.intervals.push_back({numbers[0], numbers[1], option_of(interval, numbers[2])});
   }
-  for (const Value& exception : fields[8].items()) {
+  for (const Value& exception : fields[9].items()) {
     const auto numbers = exception.numbers(2);
     table.exceptions.push_back({numbers[0], option_of(exception, numbers[1])});
   }

@@ -11,7 +11,7 @@
 //   ],
 //   "tables": [
 //     {"name": "C1", "rows": 1000, "transport": "staged", "deduplicated": true, "partial_sums": false,
-//      "offset": 3, "holder_slot": -1,
+//      "offset": 3, "holder_slot": -1, "slices": [],
 //      "intervals": [[0, 10, 1], [10, 1000, 0]],      [first, last, option]: positions first .. last - 1
 //      "exceptions": [[500, 1]]}                      [position, option]
 //   ]}

@@ -86,26 +86,36 @@ class Usage {
   std::vector<std::vector<std::vector<int64_t>>> bytes_;
 };
 
+/// Adds `sign` times the rows first .. last - 1 of a table, all of one option.
+void add_rows(const TablePlan& table, const Table& of, const Option& option, int64_t first, int64_t last, int64_t sign,
+              Usage& usage) {
+  const auto slices = static_cast<int64_t>(table.slices.size());
+  if (slices > 0 && option.level == 0) {  // copies in several domains are whole
+    const int64_t size = (of.row_bytes + slices - 1) / slices + of.state_bytes;
+    usage.add(option, sign * size * (last - first), [&](int64_t slot, int64_t k) {
+      return std::count_if(table.slices.begin(), table.slices.end(), [&](int64_t s) { return s % k == slot; });
+    });
+    return;
+  }
+  usage.add(option, sign * (of.row_bytes + of.state_bytes), [&](int64_t slot, int64_t k) {
+    if (table.holder_slot >= 0) return table.holder_slot % k == slot ? last - first : int64_t{0};
+    return positions_on_slot(first, last, table.offset, k, slot);
+  });
+}
+
 Usage usage_of(const Plan& plan, const Tree& tree, const Workload& workload) {
   Usage usage(tree);
   for (size_t t = 0; t < plan.tables.size(); ++t) {
     const TablePlan& table = plan.tables[t];
-    const int64_t size = workload.tables[t].row_bytes + workload.tables[t].state_bytes;
-    const auto on_slot = [&](int64_t first, int64_t last, int64_t slot, int64_t k) {
-      if (table.holder_slot >= 0) return table.holder_slot % k == slot ? last - first : int64_t{0};
-      return positions_on_slot(first, last, table.offset, k, slot);
+    const auto add = [&](int option, int64_t first, int64_t last, int64_t sign) {
+      add_rows(table, workload.tables[t], plan.options[static_cast<size_t>(option)], first, last, sign, usage);
     };
-    for (const Interval& interval : table.intervals)
-      usage.add(plan.options[static_cast<size_t>(interval.option)], size,
-                [&](int64_t slot, int64_t k) { return on_slot(interval.first, interval.last, slot, k); });
+    for (const Interval& interval : table.intervals) add(interval.option, interval.first, interval.last, 1);
     auto interval = table.intervals.begin();
     for (const Exception& exception : table.exceptions) {
       while (interval->last <= exception.position) ++interval;
-      const auto one = [&](int64_t slot, int64_t k) {
-        return on_slot(exception.position, exception.position + 1, slot, k);
-      };
-      usage.add(plan.options[static_cast<size_t>(interval->option)], -size, one);
-      usage.add(plan.options[static_cast<size_t>(exception.option)], size, one);
+      add(interval->option, exception.position, exception.position + 1, -1);
+      add(exception.option, exception.position, exception.position + 1, 1);
     }
   }
   return usage;
@@ -151,6 +161,11 @@ void check(const Plan& plan, const Topology& topology, const Workload& workload,
     if (plan.tables[t].rows != rows)
       fail("plan: table {} has {} rows, the model's has {}", plan.tables[t].name, plan.tables[t].rows, rows);
     if (plan.tables[t].offset < 0) fail("plan: table {}: offset {}", plan.tables[t].name, plan.tables[t].offset);
+    for (int64_t slot : plan.tables[t].slices)
+      if (slot < 0) fail("plan: table {}: a slice on slot {}", plan.tables[t].name, slot);
+    if (plan.tables[t].slices.size() > static_cast<size_t>(workload.tables[t].row_bytes))
+      fail("plan: table {}: {} slices of rows of {} bytes", plan.tables[t].name, plan.tables[t].slices.size(),
+           workload.tables[t].row_bytes);
     check_intervals(plan.tables[t], plan.options.size());
   }
   const auto fullest = fullest_instances(plan, tree, workload);

@@ -194,6 +194,32 @@ double use_of(const CostModel& model, int t, size_t c) {
   return p * model.table(t).lookups;
 }
 
+/// Column slices of each table, for whole tables: as many as its share of the bytes is worth in ranks, of at least one
+/// number each.
+std::vector<int64_t> slices_of(const CostModel& model, const std::vector<double>& cold_rows) {
+  double bytes = 0, ranks = 0;
+  for (Site site : device_sites(model)) ranks += static_cast<double>(model.tree().instances(site.domain));
+  for (int t = 0; t < model.tables(); ++t) bytes += cold_rows[static_cast<size_t>(t)] * model.shape(t).stored_bytes;
+  std::vector<int64_t> slices;
+  for (int t = 0; t < model.tables(); ++t) {
+    const double worth =
+        bytes > 0 ? ranks * cold_rows[static_cast<size_t>(t)] * model.shape(t).stored_bytes / bytes : 1;
+    const double most = std::min(ranks, std::max(1.0, std::floor(model.shape(t).row_bytes / 4)));
+    slices.push_back(static_cast<int64_t>(std::clamp(std::ceil(worth - 1e-9), 1.0, most)));
+  }
+  return slices;
+}
+
+/// Rows of each table at or below the threshold.
+std::vector<double> cold_rows_of(const CostModel& model, const Split& split) {
+  std::vector<double> rows(static_cast<size_t>(model.tables()), 0);
+  for (int t = 0; t < model.tables(); ++t)
+    for (size_t c = 0; c < model.table(t).access.classes(); ++c)
+      if (use_of(model, t, c) <= split.threshold)
+        rows[static_cast<size_t>(t)] += static_cast<double>(model.table(t).access.rows[c]);
+  return rows;
+}
+
 /// Rows above the threshold replicated with a dense all-reduce, the rest held and moved without deduplication, as
 /// pooled vectors or as partial sums of every sample.
 StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const Split& split) {
@@ -204,7 +230,10 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
   Option replicated{tree.depth(), Reduction::dense, {}};
   for (int r : tree.at_level(tree.depth())) replicated.sites.push_back({r, 0});
 
-  double cold_bytes = 0, hot_bytes = 0, ids = 0, vectors = 0, gathered = 0, updated = 0,
+  const std::vector<double> cold_rows = cold_rows_of(model, split);
+  std::vector<int64_t> slices = slices_of(model, cold_rows);
+  if (strategy == Strategy::row_wise) slices.assign(slices.size(), 1);
+  double cold_bytes = 0, ids = 0, vectors = 0, gathered = 0, updated = 0,
          dirty = 0;  // ids, ...: per sample
   for (int t = 0; t < model.tables(); ++t) {
     const TableShape shape = model.shape(t);
@@ -218,15 +247,17 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
         continue;
       }
       cold_mass += rows * use_of(model, t, c) / shape.lookups;
-      cold_bytes += rows * shape.stored_bytes;
       updated += rows * features[Features::v(0)] * shape.stored_bytes;
       dirty += rows * features[model.features().dirty(0)] * shape.stored_bytes;
     }
-    hot_bytes += hot[Features::one()] * shape.stored_bytes;
+    // Every slice has ids and optimiser state of its own.
+    const auto copies = static_cast<double>(slices[static_cast<size_t>(t)]);
+    cold_bytes += cold_rows[static_cast<size_t>(t)] *
+                  (shape.stored_bytes + (copies - 1) * static_cast<double>(model.table(t).state_bytes));
     if (hot[Features::one()] > 0)
       for (const Coefficient& c : coefficients(model, replicated, Transport::direct, shape))
         quantities[static_cast<size_t>(c.quantity)] += c.value * hot[static_cast<size_t>(c.feature)];
-    ids += shape.lookups * cold_mass * shape.id_bytes;
+    ids += copies * shape.lookups * cold_mass * shape.id_bytes;
     gathered += shape.lookups * cold_mass * shape.row_bytes;
     // A sample whose bag is all hot sends nothing for this table; partial sums are sent whatever is in them.
     vectors += strategy == Strategy::hot_cold ? touched(std::min(1.0, cold_mass), shape.lookups) * shape.wire_bytes
@@ -252,17 +283,27 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
   return {strategy, cost_of(model, quantities), std::nullopt};
 }
 
-/// Whole tables to the emptiest slot in turn, largest first. Returns whether they fit.
-bool deal_tables(const CostModel& model, Site site, const std::vector<double>& cold_bytes, Plan& plan) {
-  std::vector<size_t> order(cold_bytes.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return cold_bytes[a] > cold_bytes[b]; });
-  std::vector<double> load(static_cast<size_t>(model.tree().instances(site.domain)), 0);
-  for (size_t t : order) {
-    const auto emptiest = std::min_element(load.begin(), load.end()) - load.begin();
-    plan.tables[t].holder_slot = emptiest;
-    load[static_cast<size_t>(emptiest)] += std::max(cold_bytes[t], 1.0);  // so that empty tables spread too
+/// Whole tables, or slices of their columns, to the emptiest slot in turn, largest first. Returns whether they fit.
+bool deal_tables(const CostModel& model, Site site, const std::vector<double>& cold_rows, Plan& plan) {
+  const std::vector<int64_t> slices = slices_of(model, cold_rows);
+  std::vector<std::pair<double, size_t>> order;  // (bytes of a slice, table)
+  for (size_t t = 0; t < slices.size(); ++t) {
+    const Table& table = model.table(static_cast<int>(t));
+    const int64_t width = (table.row_bytes + slices[t] - 1) / slices[t] + table.state_bytes;
+    order.insert(order.end(), static_cast<size_t>(slices[t]), {cold_rows[t] * static_cast<double>(width), t});
   }
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<double> load(static_cast<size_t>(model.tree().instances(site.domain)), 0);
+  for (const auto& [bytes, t] : order) {
+    const auto emptiest = std::min_element(load.begin(), load.end()) - load.begin();
+    plan.tables[t].slices.push_back(emptiest);
+    load[static_cast<size_t>(emptiest)] += std::max(bytes, 1.0);  // so that empty tables spread too
+  }
+  for (TablePlan& table : plan.tables)
+    if (table.slices.size() == 1) {
+      table.holder_slot = table.slices[0];
+      table.slices.clear();
+    }
   const auto fullest = fullest_instances(plan, model.tree(), model.workload());
   return static_cast<double>(fullest[static_cast<size_t>(site.domain)][static_cast<size_t>(site.store)]) <=
          model.capacity(site);
@@ -274,16 +315,12 @@ bool deal_tables(const CostModel& model, Site site, const std::vector<double>& c
 std::optional<Plan> split_plan(const CostModel& model, Strategy strategy, const Split& split) {
   const Tree& tree = model.tree();
   const auto sites = device_sites(model);
+  const std::vector<double> cold = cold_rows_of(model, split);
   double bytes = 0;
-  std::vector<double> cold(static_cast<size_t>(model.tables()), 0);
   bool bags = false;
   for (int t = 0; t < model.tables(); ++t) {
     bags = bags || model.table(t).lookups > 1;
-    for (size_t c = 0; c < model.table(t).access.classes(); ++c)
-      if (use_of(model, t, c) <= split.threshold)
-        cold[static_cast<size_t>(t)] +=
-            static_cast<double>(model.table(t).access.rows[c]) * model.shape(t).stored_bytes;
-    bytes += cold[static_cast<size_t>(t)];
+    bytes += cold[static_cast<size_t>(t)] * model.shape(t).stored_bytes;
   }
   for (int attempt = 0; attempt < kMargins; ++attempt) {
     const auto share = pour(model, sites, bytes, margin_of(model, attempt));
@@ -312,7 +349,10 @@ std::optional<Plan> split_plan(const CostModel& model, Strategy strategy, const 
     }
     if (strategy != Strategy::row_wise && sites.size() == 1 && deal_tables(model, sites[0], cold, plan)) return plan;
     if (strategy != Strategy::row_wise && bags) return std::nullopt;
-    for (TablePlan& table : plan.tables) table.holder_slot = -1;
+    for (TablePlan& table : plan.tables) {
+      table.holder_slot = -1;
+      table.slices.clear();
+    }
     const auto fullest = fullest_instances(plan, tree, model.workload());
     bool fits = true;
     for (int d = 0; d < tree.size(); ++d)

@@ -167,6 +167,9 @@ CopyPlan copy_plan(const placement::Plan& plan, const SystemShape& shape) {
   CopyPlan result;
   for (const placement::Option& option : plan.options) result.options.push_back(copy_option(option, tree, shape));
   for (const placement::TablePlan& table : plan.tables) {
+    if (!table.slices.empty())
+      fail("plan: table {} is cut into {} column slices: such a plan can be compared with, not run", table.name,
+           table.slices.size());
     CopyTable copies{copy_transport(table), table.offset, table.holder_slot, {}};
     size_t next = 0;  // exception
     for (const placement::Interval& interval : table.intervals) {

@@ -18,7 +18,7 @@ Workload two_tables(double lookups = 1) {
 
 }  // namespace
 
-TEST_CASE("Table-wise sends b w per table and rank each way, and every lookup's id") {
+TEST_CASE("Table-wise sends b w per table and rank each way, and every lookup's id to every slice of columns") {
   const Topology topology = flat(4, 1 << 20);
   const Workload w = two_tables(3);
   const CostModel model(topology, w);
@@ -27,11 +27,14 @@ TEST_CASE("Table-wise sends b w per table and rank each way, and every lookup's 
   CHECK(result.cost.infeasible.empty());
   CHECK(result.cost.sent_mean.rows == Approx(2 * kBatch * kWidth * others));
   CHECK(result.cost.sent_mean.gradients == Approx(2 * kBatch * kWidth * others));
-  CHECK(result.cost.sent_mean.ids == Approx(2 * kBatch * 3 * 8 * others));
+  // 4 ranks, tables of 30 and 70 % of the rows: cut into 2 and 3 slices.
+  CHECK(result.cost.sent_mean.ids == Approx((2 + 3) * kBatch * 3 * 8 * others));
+  CHECK(result.cost.stores[0].used_bytes == Approx((300 * (64 + 2 * 4) + 700 * (64 + 3 * 4)) / 4.0));
   REQUIRE(result.plan);
   CHECK_NOTHROW(check(*result.plan, topology, w));
   CHECK_FALSE(result.plan->tables[0].deduplicated);
-  CHECK(result.plan->tables[0].holder_slot != result.plan->tables[1].holder_slot);
+  CHECK(result.plan->tables[0].slices.size() == 2);
+  CHECK(result.plan->tables[1].slices.size() == 3);
 }
 
 TEST_CASE("Row-wise reduce-scatters (N - 1) b w per table and rank, and gathers as much") {
