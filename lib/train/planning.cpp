@@ -138,6 +138,10 @@ void deduplicate(placement::Plan& plan, bool combine) {
   for (placement::TablePlan& table : plan.tables) {
     table.deduplicated = true;
     table.partial_sums = false;
+    if (!table.slices.empty()) {  // whole rows travel: the table stays with the holder of its first columns
+      table.holder_slot = table.slices[0];
+      table.slices.clear();
+    }
     table.transport = combine ? placement::Transport::staged : placement::Transport::direct;
   }
 }
