@@ -136,11 +136,10 @@ def _draw_panel(axes: Any, figure: Figure, rows: list[Row], series: list[Any]) -
             width = 0.8 / len(series)
             shifted = [place + (i - (len(series) - 1) / 2) * width for place in places]
             axes.bar(shifted, means, width, yerr=spread, label=label, color=f"C{i}", capsize=2)
-    if not numeric:
-        axes.set_xticks(range(len(groups)), [str(group) for group in groups])
     if "x" in figure.log and numeric:
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(groups, [str(group) for group in groups], minor=False)
+        axes.set_xscale("log")
+    axes.set_xticks(groups if numeric else range(len(groups)), [str(group) for group in groups])
+    axes.minorticks_off()
     if "y" in figure.log:
         axes.set_yscale("log")
     else:

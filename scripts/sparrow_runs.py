@@ -128,7 +128,7 @@ def overrides(settings: dict[str, Any]) -> list[str]:
     """--set KEY=VALUE for each; JSON is YAML, plain words go without quotes."""
     words = []
     for key, value in settings.items():
-        plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_./+-][A-Za-z0-9_./+ *-]*", value)
+        plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_./+-][A-Za-z0-9_./+=, *-]*", value)
         words += ["--set", f"{key}={value if plain else json.dumps(value)}"]
     return words
 
