@@ -102,9 +102,9 @@ bool decode_control(Module& module, Instruction& in) {
 
 void decode(Module& module, Instruction& in) {
   static constexpr bool (*kDecoders[])(Module&, Instruction&) = {
-      decode_control,    decode_collective, decode_mma,        decode_matrix_move,
-      decode_load_store, decode_atomic,     decode_async_copy, decode_arithmetic,
-      decode_comparison, decode_bits,       decode_move,       decode_conversion};
+      decode_control,    decode_collective, decode_mma,        decode_matrix_move, decode_load_store,
+      decode_atomic,     decode_async_copy, decode_arithmetic, decode_comparison,  decode_bits,
+      decode_bit_fields, decode_move,       decode_conversion};
   try {
     for (const auto decoder : kDecoders) {
       if (decoder(module, in)) break;

@@ -141,6 +141,7 @@ bool decode_control(Module& module, Instruction& in);
 bool decode_arithmetic(Module& module, Instruction& in);
 bool decode_comparison(Module& module, Instruction& in);
 bool decode_bits(Module& module, Instruction& in);
+bool decode_bit_fields(Module& module, Instruction& in);
 bool decode_move(Module& module, Instruction& in);
 bool decode_conversion(Module& module, Instruction& in);
 bool decode_load_store(Module& module, Instruction& in);
