@@ -1,5 +1,5 @@
-// Host backends and streams of one process used by several threads at once, as ranks that are threads and a loading thread
-// do.
+// Host backends and streams of one process used by several threads at once, as ranks that are threads and a loading
+// thread do.
 #include <thread>
 
 #include "test/kernels/harness.hpp"
