@@ -122,7 +122,7 @@ json predicted(const Prediction& of) {
   bytes["total"] = total;
   max["total"] = max_total;
   bytes["max"] = max;
-  json seconds;
+  json seconds = json::object();  // an object also when nothing is predicted
   for (const auto& [phase, value] : of.seconds_by_phase) seconds[phase] = value;
   return {{"bytes_per_iteration", bytes},
           {"distinct_rows_per_iteration", of.distinct_rows_per_iteration},
