@@ -20,18 +20,20 @@ namespace sparrow::cuda {
 
 class CudaStream final : public Stream {
  public:
-  CudaStream();
+  explicit CudaStream(int device);
   ~CudaStream() override;
   CudaStream(const CudaStream&) = delete;
   CudaStream& operator=(const CudaStream&) = delete;
 
-  cudaStream_t handle() const { return handle_; }
+  /// Its CUDA stream; makes its device that of the calling thread, which may be one that has used no device yet.
+  cudaStream_t handle() const;
 
   /// At least `bytes` of device memory, valid until the next operation on this stream. Grows by allocation (which waits
   /// for the stream) when a shape is the largest yet, so a step that was seen before allocates nothing.
   void* scratch(int64_t bytes);
 
  private:
+  const int device_;
   cudaStream_t handle_ = nullptr;
   void* scratch_ = nullptr;
   int64_t scratch_bytes_ = 0;
@@ -78,7 +80,7 @@ class ScratchPlan {
 
 class CudaBackend final : public Backend {
  public:
-  /// Takes the GPU `device` (CUDA's number) for the calling thread and every thread that uses this backend. tf32: fp32
+  /// Takes the GPU `device` (CUDA's number); any thread may use the backend. tf32: fp32
   /// matrix products round their inputs to tf32 (10 bits of mantissa) and run on tensor cores. Throws Error when there
   /// is no such device.
   CudaBackend(int device, bool tf32);

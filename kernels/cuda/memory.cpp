@@ -13,8 +13,14 @@ void call_failed(cudaError_t status, const char* call, const char* file, int lin
   fail("{}:{}: {}: {}: {}", file, line, call, cudaGetErrorName(status), cudaGetErrorString(status));
 }
 
-CudaStream::CudaStream() {
+CudaStream::CudaStream(int device) : device_(device) {
+  SPARROW_CUDA(cudaSetDevice(device));
   SPARROW_CUDA(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking));
+}
+
+cudaStream_t CudaStream::handle() const {
+  SPARROW_CUDA(cudaSetDevice(device_));
+  return handle_;
 }
 
 CudaStream::~CudaStream() {
@@ -93,8 +99,7 @@ void CudaBackend::release(Memory memory, void* data, int64_t) noexcept {
 }
 
 std::unique_ptr<Stream> CudaBackend::make_stream() {
-  SPARROW_CUDA(cudaSetDevice(device_));  // a new thread starts on device 0
-  return std::make_unique<CudaStream>();
+  return std::make_unique<CudaStream>(device_);
 }
 
 std::unique_ptr<Event> CudaBackend::make_event() {

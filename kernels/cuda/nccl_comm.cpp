@@ -13,14 +13,20 @@
 namespace sparrow::cuda {
 namespace {
 
+int current_device() {
+  int device = 0;
+  SPARROW_CUDA(cudaGetDevice(&device));
+  return device;
+}
+
 void check_nccl(ncclResult_t result, const char* call) {
   if (result != ncclSuccess) fail("{}: {} ({})", call, ncclGetErrorString(result), ncclGetLastError(nullptr));
 }
 
 }  // namespace
 
-NcclComm::NcclComm(std::unique_ptr<Comm> bootstrap) : bootstrap_(std::move(bootstrap)) {
-  SPARROW_CUDA(cudaGetDevice(&device_));
+NcclComm::NcclComm(std::unique_ptr<Comm> bootstrap)
+    : bootstrap_(std::move(bootstrap)), device_(current_device()), stream_(device_) {
   ncclUniqueId id{};
   if (rank() == 0) check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
   broadcast(*bootstrap_, std::as_writable_bytes(std::span(&id, 1)), 0);

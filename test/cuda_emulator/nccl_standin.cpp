@@ -21,6 +21,7 @@
 #include <vector>
 
 extern "C" void cudaEmulatorEnqueue(cudaStream_t stream, int (*work)(void*), void* argument);
+extern "C" int cudaEmulatorInside(const void* data, size_t bytes);
 
 struct ncclComm {
   MPI_Comm mpi = MPI_COMM_NULL;
@@ -160,6 +161,11 @@ ncclResult_t add(bool sends, void* data, size_t count, ncclDataType_t type, int 
     group.error = result;
     if (group.depth == 0) group = {};
     return result;
+  }
+  if (bytes > 0 && !cudaEmulatorInside(data, bytes)) {
+    std::fprintf(stderr, "nccl stand-in: rank %d: %zu bytes %s rank %d go beyond their allocation\n", comm->rank, bytes,
+                 sends ? "to" : "from", peer);
+    std::abort();
   }
   group.messages[{comm, stream}].push_back({sends, data, bytes, peer});
   return group.depth == 0 ? end_group(group) : ncclSuccess;

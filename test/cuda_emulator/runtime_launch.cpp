@@ -96,6 +96,10 @@ cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** argu
   Kernel kernel;
   if (!find_kernel(host_function, kernel)) return report(cudaErrorInvalidDeviceFunction);
   if (const cudaError_t error = check_launch(kernel, grid, block, dynamic_shared)) return report(error);
+  Queue* queue = queue_of(stream);
+  if (queue != Streams::instance().default_queue() && queue->device != current_device()) {
+    return report(cudaErrorInvalidResourceHandle);
+  }
   const Function& f = kernel.function();
   auto queued = std::make_shared<Launch>();
   queued->module = kernel.module.get();  // modules stay for the program's life
@@ -110,7 +114,7 @@ cudaError_t launch(const void* host_function, dim3 grid, dim3 block, void** argu
   for (size_t k = 0; k < f.parameters.size(); ++k) {
     std::memcpy(&queued->parameters[f.parameters[k].offset], arguments[k], f.parameters[k].size);
   }
-  Streams::instance().enqueue(queue_of(stream), [queued] {
+  Streams::instance().enqueue(queue, [queued] {
     run_grid(*queued);
     return true;
   });

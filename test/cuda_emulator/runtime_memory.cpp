@@ -282,4 +282,9 @@ cudaError_t cudaMemcpyFromSymbol(void* to, const void* symbol, size_t bytes, siz
   if (offset + bytes > available) return report(cudaErrorInvalidValue);
   return cudaMemcpy(to, from + offset, bytes, kind);
 }
+
+/// For stand-ins of other libraries: whether these bytes lie in one allocation of device or pinned memory.
+int cudaEmulatorInside(const void* data, size_t bytes) {
+  return !is_ordinary_memory(data) && inside(data, bytes);
+}
 }

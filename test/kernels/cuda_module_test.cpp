@@ -1,5 +1,7 @@
 // Loading the CUDA backend, and what it says when something is missing.
 #include "kernels/cuda_module.hpp"
+#include <thread>
+
 #include "base/error.hpp"
 #include "test/kernels/harness.hpp"
 
@@ -58,4 +60,23 @@ TEST_CASE("Two streams on one backend do not disturb each other's scratch memory
       CHECK(right);
     }
   }
+}
+
+TEST_CASE("A thread that has used no device yet may use the backend's last device") {
+  // With one device this only shows that it works; with two (CUDA_EMULATOR_DEVICES=2) that the thread's device is set.
+  std::unique_ptr<Backend> backend;
+  try {
+    backend = make_cuda_backend({.device = 1, .tf32 = false}, SPARROW_CUDA_MODULE_DIR);
+  } catch (const Error&) {
+    backend = make_cuda_backend({}, SPARROW_CUDA_MODULE_DIR);
+  }
+  const test::Harness h(*backend);
+  const Array<float> values = h.poisoned<float>(100);
+  std::thread([&] {
+    const Matrix all = Matrix::f32(values.data(), 10, 10);
+    backend->zero(h.stream(), values.data(), 400);
+    backend->convert(h.stream(), all, all);  // a kernel: refused on the wrong device
+    backend->synchronize(h.stream());
+  }).join();
+  CHECK(h.download(values, 100) == std::vector<float>(100, 0.0f));
 }
