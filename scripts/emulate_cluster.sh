@@ -165,6 +165,7 @@ run() {
   exec {lock}<"$state/hosts"
   flock --nonblock "$lock" || die "another job is running on the cluster"
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  unset OMPI_MCA_rmaps_base_oversubscribe # set for ranks on one host; here a host has the ranks that its slots say
   local options=(
     --hostfile "$state/hosts" --bind-to none
     --mca plm rsh --mca plm_rsh_agent "$self agent"

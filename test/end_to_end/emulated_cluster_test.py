@@ -1,16 +1,11 @@
 """scripts/emulate_cluster.sh: real jobs over hosts that are network namespaces; the bytes that the program counts are those on the links."""
 import os
-import pathlib
 import subprocess
 
 import harness
+from clusters import cluster, why_not
 
-SCRIPT = str(harness.REPOSITORY / "scripts/emulate_cluster.sh")
 HOSTS = 3
-
-
-def cluster(*arguments):
-    return subprocess.run([SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=120)
 
 
 def namespaces():
@@ -96,12 +91,10 @@ def test(checks, folder):
     if os.geteuid() != 0:
         result = cluster("up", 2, "1gbit")
         checks.that(result.returncode == 2 and "root" in result.stderr, "without root it says so")
-        harness.skip("network namespaces need root")
-    if pathlib.Path("/run/sparrow_cluster").exists():
-        harness.skip("an emulated cluster is up, which is not this test's")
+    if reason := why_not():
+        harness.skip(reason)
     other = "sparrow_test_other"
-    if subprocess.run(["ip", "netns", "add", other], stderr=subprocess.DEVNULL).returncode != 0:
-        harness.skip("`ip netns add` is not permitted here")
+    subprocess.run(["ip", "netns", "add", other], check=True)
     before = namespaces()
     try:
         check_hosts(checks)

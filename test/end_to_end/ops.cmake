@@ -2,4 +2,5 @@
 sparrow_end_to_end_test(sweep_test 2 300)
 sparrow_end_to_end_test(slurm_test 2 600)
 sparrow_end_to_end_test(emulated_cluster_test 4 300)
-set_tests_properties(emulated_cluster_test PROPERTIES RESOURCE_LOCK emulated_cluster)
+sparrow_end_to_end_test(reproduce_test 4 300)
+set_tests_properties(emulated_cluster_test reproduce_test PROPERTIES RESOURCE_LOCK emulated_cluster)

@@ -261,10 +261,34 @@ def check_packages(checks, folder):
     checks.that(result.returncode != 0 and "apt-get install python3-no_such_module" in result.stderr, "a missing package is named")
 
 
+def check_configs(checks, folder):
+    """The sweep files of the repository: with data that are not there, the missing data are all that is wrong with any of their runs."""
+    sys.path.insert(0, str(SWEEP.parent))
+    from sparrow_runs import Runner
+    from sweep_file import read_sweep
+
+    absent = folder / "absent.tsv"
+    files = sorted(path for name in ("sweeps", "reproduce") for path in (harness.REPOSITORY / "configs" / name).glob("*.yaml"))
+    checks.at_least(len(files), 9, "sweep files")
+    for path in files:
+        quick, whole = read_sweep(path, quick=True), read_sweep(path)
+        runs = quick.runs(folder) + whole.runs(folder)
+        wrong = []
+        for run in {json.dumps(run.settings): run for run in runs}.values():
+            run.settings |= {"data.train": [str(absent)], "data.generate": {}}
+            run.settings = {key: value for key, value in run.settings.items() if not key.startswith("data.generate.")}
+            command = Runner(whole, pathlib.Path(harness.PROGRAM), folder).command(run)
+            result = subprocess.run(command[command.index(harness.PROGRAM) :], cwd=harness.REPOSITORY, capture_output=True, text=True, timeout=60)
+            if result.returncode == 0 or str(absent) not in result.stderr:
+                wrong.append(result.stderr)
+        if not checks.that(not wrong, f"{path.relative_to(harness.REPOSITORY)}: the program accepts its {len(runs)} runs"):
+            print(wrong[0])
+
+
 def test(checks, folder):
     if subprocess.run([sys.executable, "-c", "import yaml"], stderr=subprocess.DEVNULL).returncode != 0:
         harness.skip("no python3-yaml here")
-    for check in (check_real, check_resume, check_parts, check_failures, check_killed, check_broken, check_quick, check_packages):
+    for check in (check_real, check_resume, check_parts, check_failures, check_killed, check_broken, check_quick, check_packages, check_configs):
         (folder / check.__name__).mkdir()
         check(checks, folder / check.__name__)
 

@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""Measures this project's main results on emulated clusters, as sweeps: tables, figures and a report.
+
+    sudo scripts/reproduce.py                        # an hour or two on two cores
+    sudo scripts/reproduce.py --quick                # minutes: the same sections with few runs and iterations
+    sudo scripts/reproduce.py --only strategies --resume
+    sudo scripts/reproduce.py --set 'data.train=[/path/to/sample.tsv.gz]' --set data.generate={}    # on your rows
+
+Sections: strategies (over link rates, dimensions and wires), memory, skew, two_tier, links (the ledger against counters of the links), federated.
+Each has a folder in runs/reproduce with results.csv and figures; report.md sums them up and says what is measured and what is emulated. Needs root.
+"""
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from typing import Any
+
+from python_packages import require
+
+require("yaml", "matplotlib")
+
+from plot_runs import Row, number, read_csv  # noqa: E402
+from sparrow_runs import ROOT, format_table  # noqa: E402
+from sweep import add_options, guarded, load, run_sweep  # noqa: E402
+from sweep_file import Launcher, Sweep, SweepError  # noqa: E402
+
+FOUR_HOSTS = Launcher("emulate_cluster", hosts=4, rates=["100mbit"])
+SECTIONS: dict[str, tuple[str, Launcher | None]] = {  # a sweep file, and where it is run if not where it says
+    "strategies": ("configs/reproduce/strategies.yaml", None),
+    "memory": ("configs/sweeps/memory.yaml", FOUR_HOSTS),
+    "skew": ("configs/sweeps/skew.yaml", FOUR_HOSTS),
+    "two_tier": ("configs/reproduce/two_tier.yaml", None),
+    "links": ("configs/reproduce/links.yaml", None),
+    "federated": ("configs/reproduce/federated.yaml", None),
+}
+
+HONESTY = """**Measured**: samples per second, seconds and AUC of real training runs (`summary.json`) and the bytes that ranks sent, as they counted them.
+**Read from the links**: bytes that the interfaces of the hosts counted. **Predicted**: what the cost model said before the run, with rates it measured
+at its start. **Emulated**: the hosts, which are network namespaces of one machine and share its processors and memory, and the rates of their links
+(token buckets; `unlimited` is a virtual cable at the speed of memory). Latency is that of one machine. With more hosts than cores, ranks compute
+by turns: computation takes longer than on as many real hosts, so gains from sending less are understated.
+"""
+
+
+def table(rows: list[Row], columns: list[str]) -> str:
+    return f"```\n{format_table(rows, columns)}\n```\n"
+
+
+def groups(rows: list[Row], columns: list[str]) -> list[list[Row]]:
+    """Rows that agree in these columns, in order of appearance."""
+    keys = dict.fromkeys(tuple(row.get(name) for name in columns) for row in rows)
+    return [[row for row in rows if tuple(row.get(name) for name in columns) == key] for key in keys]
+
+
+def ratio(above: float | None, below: float | None) -> float | str:
+    return above / below if above is not None and below else "-"
+
+
+def report_strategies(rows: list[Row]) -> str:
+    """Per rate, dimension and wire: the optimal plan against each strategy in speed and bytes, and against its prediction."""
+    where = ["rate", "model.embedding_dim", "system.wire"]
+    exchanged = "bytes_per_iteration.rows + bytes_per_iteration.gradients"
+    lines = []
+    for group in groups(rows, where):
+        by_name = {row["strategy"]: row for row in group}
+        optimal = by_name.pop("optimal", None)
+        if optimal is None or not by_name:
+            continue
+        speed = {name: number(row, "samples_per_second") or 0 for name, row in by_name.items()}
+        own = number(optimal, "samples_per_second")
+        line: Row = {name: optimal[name] for name in where}
+        line |= {f"x {name}": ratio(own, other) for name, other in speed.items()}
+        line["x best"] = ratio(own, max(speed.values()))
+        line["measured / predicted"] = ratio(number(optimal, "seconds_per_iteration"), number(optimal, "predicted.seconds_per_iteration"))
+        if "table_wise_usual" in by_name:
+            line["bytes"] = ratio(number(by_name["table_wise_usual"], exchanged), number(optimal, exchanged))
+        lines.append(line)
+    text = """Samples per second of the optimal plan as a multiple of each strategy's and of the best one's; its seconds per iteration, measured against predicted;
+bytes of rows and gradients that table_wise_usual sends for each that the optimal plan sends.
+
+"""
+    return text + table(lines, list(dict.fromkeys(name for line in lines for name in line)))
+
+
+def report_links(rows: list[Row]) -> str:
+    """Differences of two runs of one strategy: bytes on the links against bytes in the ledger."""
+    lines = []
+    for group in groups(rows, ["placement.strategy", "rate"]):
+        group.sort(key=lambda row: row["steps"])
+        if len(group) < 2:
+            continue
+        first, last = group[0], group[-1]
+        links = last["links.sent_bytes"] - first["links.sent_bytes"]
+        ledger = sum(sign * row["bytes_per_iteration.total"] * row["ranks"] * row["steps"] for sign, row in ((1, last), (-1, first)))
+        lines.append(
+            {"placement.strategy": first["placement.strategy"], "rate": first["rate"], "iterations": last["steps"] - first["steps"],
+             "bytes on the links": links, "bytes in the ledger": round(ledger), "links / ledger": ratio(links, ledger)}
+        )  # fmt: skip
+    return "The links also carry headers of Open MPI, TCP, IP and Ethernet.\n\n" + table(lines, list(lines[0]) if lines else [])
+
+
+REPORTS = {"strategies": report_strategies, "links": report_links}
+
+
+def command_output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().splitlines()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return "unknown"
+
+
+def machine(program: pathlib.Path) -> str:
+    cpuinfo = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")), platform.machine())
+    load_average = os.getloadavg()[0]
+    return (
+        f"{command_output(str(program), '--version')}; {model}, {os.cpu_count()} cores, Linux {platform.release()}, "
+        f"{command_output('mpirun', '--version')}; load average at the end {load_average:.1f}"
+    )
+
+
+def write_report(out: pathlib.Path, sweeps: dict[str, Sweep], options: argparse.Namespace, failed: list[str]) -> None:
+    parts = [f"# Results on emulated clusters{' (quick form)' if options.quick else ''}\n", HONESTY, f"Machine: {machine(options.program)}.\n"]
+    if options.set:
+        parts.append(f"Changed for all runs: {', '.join(options.set)}.\n")
+    for name, sweep in sweeps.items():
+        rows = read_csv(out / name / "results.csv")
+        parts.append(f"## {name}\n")
+        if name in failed:
+            parts.append("**Some runs of this section failed; see `status` in its results.csv and their log.txt.**\n")
+        if name in REPORTS:
+            parts.append(REPORTS[name](rows))
+        columns: list[Any] = [*dict.fromkeys(itertools.chain(*(run.columns for run in sweep.runs(out / name)))), "ranks", *sweep.table]
+        parts.append(table(rows, list(dict.fromkeys(columns))))
+        parts += [f"![{figure.name}]({name}/{figure.name}.svg)\n" for figure in sweep.figures if (out / name / f"{figure.name}.svg").exists()]
+    (out / "report.md").write_text("\n".join(parts))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/reproduce"), help="default: runs/reproduce")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse()
+    if os.geteuid() != 0 and not options.dry_run:
+        raise SweepError("emulated clusters are network namespaces, which need root: sudo scripts/reproduce.py")
+    sweeps = {}
+    for name in options.only:
+        path, launcher = SECTIONS[name]
+        sweeps[name] = load(ROOT / path, options)
+        sweeps[name].launcher = launcher or sweeps[name].launcher
+    failed = [name for name, sweep in sweeps.items() if run_sweep(sweep, options, options.out / name) != 0]
+    if options.dry_run:
+        return 0
+    write_report(options.out, sweeps, options, failed)
+    print(f"{options.out / 'report.md'}{': runs failed in ' + ', '.join(failed) if failed else ''}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))
