@@ -13,7 +13,8 @@ usage: scripts/emulate_cluster.sh COMMAND        (as root; nothing leaves this m
   counters                              bytes that each host has sent and received since `up`, with the headers of TCP, IP and Ethernet
   down                                  ends what runs on the hosts and removes what `up` made, nothing else
 
-The rates are emulated (token buckets at both ends of each link); latency, processors and memory are those of this machine, shared by all hosts.
+The rates are emulated (token buckets at both ends of each link); latency, processors and memory are those of this machine, shared by all hosts:
+train with --set system.threads=1, or every host takes all processors for itself.
 After a pause the first 32 kB (256 kB above 1 Gbit/s) pass each of a path's two buckets at full speed.
 END
 }
@@ -108,6 +109,7 @@ up() {
   for ((i = 0; i < count; i++)); do add_host "$i" "${rates[i]:-${rates[0]}}" "$slots"; done
   mv "$state/hosts.new" "$state/hosts" # complete from here on
   echo "$count hosts are up: sparrow0 ... (rate ${rates[*]}, $slots slot(s) each)"
+  ((count * slots < $(nproc))) || echo "They share $(nproc) processors, though each sees all of them: give ranks one thread (--set system.threads=1)."
 }
 
 down() {

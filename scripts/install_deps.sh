@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and running Sparrow needs from the distribution's packages (Debian 12 or newer, Ubuntu 24.04).
 # Prints what it installs; asks sudo when not root; does nothing when everything is there.
+# Not installed, as only some tests want them: slurm-wlm munge (scripts/slurm), iproute2 (scripts/emulate_cluster.sh).
 #   scripts/install_deps.sh [--cuda]     --cuda is not needed: the CUDA Toolkit and NCCL are used when they are found
 set -euo pipefail
 
