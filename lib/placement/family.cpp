@@ -57,7 +57,7 @@ class FamilyProgram {
 void FamilyProgram::first_groups() {
   size_t most_variants = 1;
   for (int t = 0; t < model_.tables(); ++t) most_variants = std::max(most_variants, form_.variants(t).size());
-  constexpr double kOperations = 5e6;  // of one iteration: groups * variants * rows^2 / 2
+  constexpr double kOperations = 5e5;  // of one iteration: groups * variants * rows^2 / 2
   const double per_group = static_cast<double>(most_variants * active_.size() * active_.size()) / 2;
   const double least = 10.0 * model_.tables();
   const auto most = static_cast<size_t>(
@@ -292,22 +292,22 @@ Placement FamilyProgram::round(const Prices& price, const std::vector<double>& x
 
 void FamilyProgram::report(const Prices& price, const std::vector<double>& x, FamilyResult& result) const {
   result.pooled_mass.assign(static_cast<size_t>(model_.tables()), std::vector<double>(form_.options().size(), 0));
-  std::vector<double> pooled(static_cast<size_t>(model_.tables()), 0), other = pooled;
   size_t j = 0;
   for (const Group& g : groups_)
     for (size_t v : g.variants) {
       const Variant& variant = form_.variants(g.table)[v];
       const double share = x[j++];
-      if (share == 0 || form_.options()[static_cast<size_t>(variant.option)].level == model_.tree().depth()) continue;
+      if (share == 0 || !variant.pooled) continue;
       double mass = 0;
       for (size_t c = g.first; c < g.last; ++c)
         for (const auto& p : model_.table(g.table).access.p)
           mass += static_cast<double>(model_.table(g.table).access.rows[c]) * p[c] / model_.features().groups;
-      (variant.pooled ? pooled : other)[static_cast<size_t>(g.table)] += share * mass;
-      if (variant.pooled)
-        result.pooled_mass[static_cast<size_t>(g.table)][static_cast<size_t>(variant.option)] += share * mass;
+      result.pooled_mass[static_cast<size_t>(g.table)][static_cast<size_t>(variant.option)] += share * mass;
     }
-  for (size_t t = 0; t < pooled.size(); ++t) result.pooling_pays.push_back(pooled[t] > other[t]);
+  for (int t = 0; t < model_.tables(); ++t) {
+    const bool either = form_.limits().pooling[static_cast<size_t>(t)] == Pooling::either;
+    result.pooling_costs.push_back(either ? form_.least_price(t, true, price) - form_.least_price(t, false, price) : 0);
+  }
 
   const std::vector<double> load = loads(x);
   std::map<std::pair<std::string, std::string>, double> by_resource;

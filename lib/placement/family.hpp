@@ -37,12 +37,13 @@ struct FamilyPrice {
 };
 
 struct FamilyResult {
-  bool solved = false;             ///< false: `known` prices already show that nothing here beats the cutoff
-  bool feasible = false;           ///< there is a placement
-  double relaxed_seconds = 0;      ///< optimum of the linear programme (primal value)
-  double bound = 0;                ///< certified: no placement of the family is faster; infinity when it has none
-  Placement placement;             ///< whole rows; only of families without Pooling::either
-  std::vector<bool> pooling_pays;  ///< per table, at the programme's prices
+  bool solved = false;         ///< false: `known` prices already show that nothing here beats the cutoff
+  bool feasible = false;       ///< there is a placement
+  double relaxed_seconds = 0;  ///< optimum of the linear programme (primal value)
+  double bound = 0;            ///< certified: no placement of the family is faster; infinity when it has none
+  Placement placement;         ///< whole rows; only of families without Pooling::either
+  /// Per table that may be either: price of the cheapest placement pooled, less that of the cheapest not pooled.
+  std::vector<double> pooling_costs;
   std::vector<std::vector<double>>
       pooled_mass;  ///< per table and option: probability mass placed with pooled transport
   std::vector<FamilyPrice> prices;

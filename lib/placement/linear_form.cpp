@@ -24,8 +24,8 @@ double pairs_slope(double mass, double holders, double lookups) {
 
 /// Chords of the number of pairs between masses in geometric steps: their minimum lies below it everywhere, by 1 % at
 /// most.
-std::vector<Line> chords(double mass, double holders, double lookups) {
-  std::vector<Line> lines;
+std::vector<PairLine> chords(double mass, double holders, double lookups) {
+  std::vector<PairLine> lines;
   double low = 0, low_pairs = 0;
   for (int i = 10; i >= 0; --i) {
     const double high = mass * std::pow(0.6, i), high_pairs = pooled_pairs(high, holders, lookups);
@@ -282,59 +282,82 @@ double LinearForm::cheapest_sum(int t, const std::vector<std::vector<double>>& p
   return sum;
 }
 
+/// A pooled option at given prices: what one row costs without its pairs, and what a pair costs, per class; the chords
+/// of its pairs.
+struct LinearForm::PooledPrices {
+  std::vector<double> without, per_pair;  // of all rows of a class
+  double pair = 0;                        // of one pair per sample
+  std::vector<PairLine> lines;
+};
+
+LinearForm::PooledPrices LinearForm::pooled_prices(int t, const Variant& variant, const Prices& price) const {
+  const TableShape shape = model_.shape(t);
+  const Matrix& without = matrices_.at({variant.option, Transport::pooled, shape, 0.0});
+  std::vector<double> base(features(), 0), pair(features(), 0);
+  for (size_t k = 0; k < rows_.size(); ++k)
+    for (size_t i = 0; i < features() && price[k] > 0; ++i) {
+      base[i] += price[k] * without[k * features() + i];
+      pair[i] += price[k] * (*variant.per_pair)[k * features() + i];
+    }
+  PooledPrices result;
+  const auto& rows = model_.table(t).access.rows;
+  for (size_t c = 0; c < rows.size(); ++c) {
+    result.without.push_back(static_cast<double>(rows[c]) * price_of(base, model_.features_of(t, c)));
+    result.per_pair.push_back(static_cast<double>(rows[c]) * price_of(pair, model_.features_of(t, c)));
+  }
+  for (int g = 0; g < model_.features().groups; ++g) result.pair += pair[static_cast<size_t>(model_.features().p(g))];
+  result.lines = chords(mass_of(model_, t),
+                        pooled_holders(model_.tree(), options_[static_cast<size_t>(variant.option)]), shape.lookups);
+  return result;
+}
+
 /// Least price of table t when what is not local is pooled: the number of pairs of each option is the least of its
 /// chords, so the minimum over every choice of one chord per option is exact for the chords, and below the truth.
 double LinearForm::pooled_bound(int t, const Prices& price) const {
   const std::vector<Variant>& all = variants(t);
-  std::vector<std::vector<double>> prices = variant_prices(t, price), offered;
-  std::vector<std::vector<std::pair<std::vector<double>, double>>>
-      choices;  // per pooled option: (price per feature, constant)
+  const std::vector<std::vector<double>> prices = variant_prices(t, price);
+  const auto& rows = model_.table(t).access.rows;
+  std::vector<double> local(rows.size(), kInfinity);
+  std::vector<PooledPrices> pooled;
   size_t product = 1;
-  const int p0 = model_.features().p(0);
   for (size_t v = 0; v < all.size(); ++v) {
-    const bool local = options_[static_cast<size_t>(all[v].option)].level == model_.tree().depth();
-    if (!all[v].pooled) {
-      if (local) offered.push_back(prices[v]);
-      continue;
-    }
-    const TableShape shape = model_.shape(t);
-    const Matrix& without = matrices_.at({all[v].option, Transport::pooled, shape, 0.0});
-    std::vector<double> base(features(), 0), per_pair(features(), 0);
-    for (size_t k = 0; k < rows_.size(); ++k)
-      for (size_t i = 0; i < features() && price[k] > 0; ++i) {
-        base[i] += price[k] * without[k * features() + i];
-        per_pair[i] += price[k] * (*all[v].per_pair)[k * features() + i];
-      }
-    std::vector<Line> lines = chords(
-        mass_of(model_, t), pooled_holders(model_.tree(), options_[static_cast<size_t>(all[v].option)]), shape.lookups);
-    // Beyond some hundred combinations the later options keep only the line from zero to all mass, which lies below all
-    // others.
-    if (product * lines.size() > 300) lines = {{lines.back().slope + lines.back().intercept / mass_of(model_, t), 0}};
-    product *= lines.size();
-    choices.emplace_back();
-    for (const Line& line : lines) {
-      std::vector<double> total = base;
-      double constant = 0;
-      for (size_t i = 0; i < features(); ++i) total[i] += line.slope * per_pair[i];
-      for (int g = 0; g < model_.features().groups; ++g)
-        constant += line.intercept * per_pair[static_cast<size_t>(p0 + g)];
-      choices.back().emplace_back(std::move(total), constant);
+    if (all[v].pooled) {
+      pooled.push_back(pooled_prices(t, all[v], price));
+      // Beyond some hundred combinations the later options keep only the line from zero to all mass, which lies below
+      // all others.
+      auto& lines = pooled.back().lines;
+      if (product * lines.size() > 300) lines = {{lines.back().slope + lines.back().intercept / mass_of(model_, t), 0}};
+      product *= lines.size();
+    } else if (options_[static_cast<size_t>(all[v].option)].level == model_.tree().depth()) {
+      for (size_t c = 0; c < rows.size(); ++c)
+        local[c] = std::min(local[c], static_cast<double>(rows[c]) * price_of(prices[v], model_.features_of(t, c)));
     }
   }
   double least = kInfinity;
+  std::vector<double> cheapest(rows.size());
   for (size_t index = 0; index < product; ++index) {
-    std::vector<std::vector<double>> trial = offered;
-    double constant = 0;
+    cheapest = local;
+    double total = 0;
     size_t rest = index;
-    for (const auto& lines : choices) {
-      const auto& [of, intercept] = lines[rest % lines.size()];
-      trial.push_back(of);
-      constant += intercept;
-      rest /= lines.size();
+    for (const PooledPrices& option : pooled) {
+      const PairLine& line = option.lines[rest % option.lines.size()];
+      rest /= option.lines.size();
+      total += line.intercept * option.pair;
+      for (size_t c = 0; c < rows.size(); ++c)
+        cheapest[c] = std::min(cheapest[c], option.without[c] + line.slope * option.per_pair[c]);
     }
-    least = std::min(least, constant + cheapest_sum(t, trial));
+    for (double cost : cheapest) total += cost;
+    least = std::min(least, total);
   }
   return least;
+}
+
+double LinearForm::least_price(int t, bool pooled, const Prices& price) const {
+  if (pooled) return pooled_bound(t, price);
+  std::vector<std::vector<double>> prices = variant_prices(t, price), plain;
+  for (size_t v = 0; v < prices.size(); ++v)
+    if (!variants(t)[v].pooled) plain.push_back(std::move(prices[v]));
+  return cheapest_sum(t, plain);
 }
 
 double LinearForm::bound(const Prices& price) const {
@@ -344,13 +367,8 @@ double LinearForm::bound(const Prices& price) const {
   for (int t = 0; t < model_.tables(); ++t) {
     const Pooling pooling = limits_.pooling[static_cast<size_t>(t)];
     double least = kInfinity;
-    if (pooling != Pooling::always) {
-      std::vector<std::vector<double>> prices = variant_prices(t, price), plain;
-      for (size_t v = 0; v < prices.size(); ++v)
-        if (!variants(t)[v].pooled) plain.push_back(std::move(prices[v]));
-      least = cheapest_sum(t, plain);
-    }
-    if (pooling != Pooling::never) least = std::min(least, pooled_bound(t, price));
+    if (pooling != Pooling::always) least = least_price(t, false, price);
+    if (pooling != Pooling::never) least = std::min(least, least_price(t, true, price));
     bound += least;
   }
   return bound;

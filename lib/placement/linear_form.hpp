@@ -40,6 +40,12 @@ struct Variant {
 /// end, of the critical path.
 using Prices = std::vector<double>;
 
+/// A line under the concave number of pooled pairs (a chord) or over it (a tangent), as a function of the mass that is
+/// pooled.
+struct PairLine {
+  double slope = 0, intercept = 0;
+};
+
 class LinearForm {
  public:
   LinearForm(const CostModel& model, const SolveOptions& settings, const FamilyLimits& limits,
@@ -66,6 +72,8 @@ class LinearForm {
   Prices from_book(const PriceBook& book) const;
   /// Price of one row of table t, per variant and feature.
   std::vector<std::vector<double>> variant_prices(int t, const Prices& price) const;
+  /// Least price of all rows of a table, what is not local pooled or not.
+  double least_price(int t, bool pooled, const Prices& price) const;
   /// No placement of the family takes less. `price` must be feasible.
   double bound(const Prices& price) const;
 
@@ -79,6 +87,8 @@ class LinearForm {
   const Matrix& matrix(int option, Transport transport, const TableShape& shape, double factor);
   Matrix& new_matrix(int option, Transport transport, const TableShape& shape, double factor, bool& made);
   bool dominated(size_t row, size_t by) const;
+  struct PooledPrices;
+  PooledPrices pooled_prices(int t, const Variant& variant, const Prices& price) const;
   double pooled_bound(int t, const Prices& price) const;
   double cheapest_sum(int t, const std::vector<std::vector<double>>& prices) const;
 

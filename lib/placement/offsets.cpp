@@ -77,7 +77,53 @@ void choose_offsets(const CostModel& model, const Placement& placement, Plan& pl
   }
 }
 
+/// Chooses offsets so that what is left over when positions are dealt to slots (fewer rows than slots per interval)
+/// piles up nowhere: for budgets so tight that a row more on one slot does not fit.
+void balance_memory(const CostModel& model, Plan& plan) {
+  const Tree& tree = model.tree();
+  std::vector<std::vector<double>> load;  // by option and slot
+  for (const Option& option : plan.options)
+    load.emplace_back(static_cast<size_t>(tree.instances_in(option.sites[0].domain, tree.at_level(option.level)[0])),
+                      0.0);
+  size_t most = 1;
+  for (const auto& slots : load) most = std::max(most, slots.size());
+  constexpr size_t kCandidates = 256;
+  for (size_t t = 0; t < plan.tables.size(); ++t) {
+    const double row = model.shape(static_cast<int>(t)).stored_bytes;
+    // Adds the leftovers of every interval; returns the sum over options of the fullest slot.
+    const auto deal = [&](int64_t offset, std::vector<std::vector<double>>& slots) {
+      for (const Interval& interval : plan.tables[t].intervals) {
+        auto& of = slots[static_cast<size_t>(interval.option)];
+        const auto k = static_cast<int64_t>(of.size());
+        for (int64_t i = 0; i < (interval.last - interval.first) % k; ++i)
+          of[static_cast<size_t>((interval.first + i + offset) % k)] += row;
+      }
+      double peak = 0;
+      for (const auto& of : slots) peak += *std::max_element(of.begin(), of.end());
+      return peak;
+    };
+    double best_peak = kInfinity;
+    for (size_t i = 0; i < std::min(most, kCandidates); ++i) {
+      const auto offset = static_cast<int64_t>(i * most / std::min(most, kCandidates));
+      std::vector<std::vector<double>> trial = load;
+      const double peak = deal(offset, trial);
+      if (peak < best_peak) best_peak = peak, plan.tables[t].offset = offset;
+    }
+    deal(plan.tables[t].offset, load);
+  }
+}
+
 }  // namespace
+
+bool fits(const CostModel& model, const Plan& plan) {
+  const auto fullest = fullest_instances(plan, model.tree(), model.workload());
+  for (int d = 0; d < model.tree().size(); ++d)
+    for (size_t s = 0; s < fullest[static_cast<size_t>(d)].size(); ++s) {
+      const auto bytes = static_cast<double>(fullest[static_cast<size_t>(d)][s]);
+      if (bytes > 0 && bytes > model.capacity({d, static_cast<int>(s)})) return false;
+    }
+  return true;
+}
 
 Plan to_plan(const CostModel& model, const Placement& placement, const std::string& strategy) {
   Plan plan;
@@ -105,6 +151,7 @@ Plan to_plan(const CostModel& model, const Placement& placement, const std::stri
     plan.tables.push_back(std::move(table));
   }
   choose_offsets(model, placement, plan);
+  if (!fits(model, plan)) balance_memory(model, plan);
   return plan;
 }
 

@@ -72,6 +72,9 @@ void check(const Plan& plan, const Topology& topology, const Workload& workload,
 /// Bytes of rows on the fullest instance of each store, by domain and store, counted through the holder rule.
 std::vector<std::vector<int64_t>> fullest_instances(const Plan& plan, const Tree& tree, const Workload& workload);
 
+/// Whether no instance of a store holds more rows than its capacity less buffers, counted so.
+bool fits(const CostModel& model, const Plan& plan);
+
 /// A placement of whole rows as a plan: shares of each class in order become intervals, options that no row takes are
 /// dropped, and the tables get offsets such that their hottest held rows spread evenly over the holders.
 Plan to_plan(const CostModel& model, const Placement& placement, const std::string& strategy);

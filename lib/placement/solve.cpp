@@ -108,6 +108,7 @@ class Solver {
   bool try_choice(FamilyLimits limits, const std::vector<Pooling>& choice);
   void keep_if_best(const FamilyLimits& limits, const FamilyResult& result);
   std::vector<std::vector<double>> no_extra() const;
+  std::vector<PriceBook> recent(size_t from = 0) const;
 
   const CostModel& model_;
   const SolveOptions& options_;
@@ -170,6 +171,13 @@ std::vector<std::vector<double>> Solver::no_extra() const {
   return extra;
 }
 
+/// The last few price books, none before number `from`: the older ones are of families less like the next.
+std::vector<PriceBook> Solver::recent(size_t from) const {
+  constexpr size_t kRecent = 6;
+  from = std::max(from, known_.size() > kRecent ? known_.size() - kRecent : 0);
+  return {known_.begin() + static_cast<std::ptrdiff_t>(from), known_.end()};
+}
+
 /// Whether whole rows fit on every instance; if not, takes what is too much (and more each time) from the capacities of
 /// the next attempt.
 bool Solver::make_room(const Placement& placement, int attempt, std::vector<std::vector<double>>& extra) const {
@@ -189,7 +197,7 @@ bool Solver::make_room(const Placement& placement, int attempt, std::vector<std:
 /// Solves a family and makes its rounding fit. The bound is that of the true capacities.
 FamilyResult Solver::rounded(const FamilyLimits& limits) {
   std::vector<std::vector<double>> extra = no_extra();
-  FamilyResult first = solve_family(model_, options_, limits, extra, known_, best_);
+  FamilyResult first = solve_family(model_, options_, limits, extra, recent(), best_);
   if (!first.solved) return first;
   ++solution_.linear_programmes;
   if (!first.feasible) return first;
@@ -255,24 +263,34 @@ bool Solver::try_choice(FamilyLimits limits, const std::vector<Pooling>& choice)
 double Solver::decide_pooling(const FamilyLimits& limits) {
   const FamilyResult relaxed = rounded(limits);
   if (!relaxed.feasible) return relaxed.bound;
-  std::vector<Pooling> majority = limits.pooling, all = majority;
-  for (size_t t = 0; t < majority.size(); ++t) {
-    if (majority[t] == Pooling::never) continue;
-    majority[t] = relaxed.pooling_pays[t] ? Pooling::always : Pooling::never;
+  std::vector<Pooling> best = limits.pooling, all = best;
+  std::vector<std::pair<double, size_t>> doubtful;  // tables by what the other choice costs at the relaxation's prices
+  for (size_t t = 0; t < best.size(); ++t) {
+    if (best[t] == Pooling::never) continue;
+    best[t] = relaxed.pooling_costs[t] < 0 ? Pooling::always : Pooling::never;
     all[t] = Pooling::always;
+    doubtful.emplace_back(std::abs(relaxed.pooling_costs[t]), t);
   }
-  std::vector<Pooling> best = majority;
-  try_choice(limits, majority);
-  if (all != majority && try_choice(limits, all)) best = all;
-  const auto bound = [&] { return solve_family(model_, options_, limits, no_extra(), known_, 0).bound; };
-  constexpr double kGoodEnough = 1.002;
-  for (size_t t = 0; t < best.size() && best_ > bound() * kGoodEnough; ++t) {
-    if (limits.pooling[t] != Pooling::either) continue;
+  std::stable_sort(doubtful.begin(), doubtful.end());
+  constexpr size_t kFlips = 12;
+  doubtful.resize(std::min(doubtful.size(), kFlips));
+  double proven = relaxed.bound;
+  size_t tried = 0;  // price books whose bound is in `proven`
+  const auto bound = [&] {
+    proven = std::max(proven, solve_family(model_, options_, limits, no_extra(), recent(tried), 0).bound);
+    tried = known_.size();
+    return proven;
+  };
+  try_choice(limits, best);
+  if (all != best && try_choice(limits, all)) best = all;
+  constexpr double kGoodEnough = 1.005;
+  for (const auto& [regret, t] : doubtful) {
+    if (best_ <= bound() * kGoodEnough) break;
     std::vector<Pooling> flipped = best;
     flipped[t] = flipped[t] == Pooling::always ? Pooling::never : Pooling::always;
     if (try_choice(limits, flipped)) best = flipped;
   }
-  return std::max(relaxed.bound, bound());
+  return bound();
 }
 
 void Solver::run() {

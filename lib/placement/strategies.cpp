@@ -115,15 +115,8 @@ StrategyResult infeasible(Strategy strategy, std::string why) {
 StrategyResult from_placement(const CostModel& model, Strategy strategy, const Placement& placement) {
   StrategyResult result{strategy, evaluate(model, placement), std::nullopt};
   Plan plan = to_plan(model, placement, strategy_name(strategy));
-  const auto fullest = fullest_instances(plan, model.tree(), model.workload());
-  for (int d = 0; d < model.tree().size(); ++d)
-    for (size_t s = 0; s < fullest[static_cast<size_t>(d)].size(); ++s) {
-      const Site site{d, static_cast<int>(s)};
-      const auto bytes = static_cast<double>(fullest[static_cast<size_t>(d)][s]);
-      if (bytes > model.capacity(site) && bytes > 0 && result.cost.infeasible.empty())
-        result.cost.infeasible = fmt::format("{} needs {:.0f} bytes and has {:.0f}", model.tree().site_name(site),
-                                             bytes, model.capacity(site));
-    }
+  if (result.cost.infeasible.empty() && !fits(model, plan))
+    result.cost.infeasible = "there is no room to round to whole rows on every slot";
   if (result.cost.infeasible.empty()) result.plan = std::move(plan);
   return result;
 }
@@ -186,6 +179,7 @@ StrategyResult replicated(const CostModel& model) {
 /// Rows at or beyond a threshold of use; the rest is held without deduplication.
 struct Split {
   double threshold;  ///< lookups per sample of one row; rows above are replicated
+  int finer = 1;     ///< times as many column slices as a fair share asks for, so that they can be packed
 };
 
 double use_of(const CostModel& model, int t, size_t c) {
@@ -196,7 +190,7 @@ double use_of(const CostModel& model, int t, size_t c) {
 
 /// Column slices of each table, for whole tables: as many as its share of the bytes is worth in ranks, of at least one
 /// number each.
-std::vector<int64_t> slices_of(const CostModel& model, const std::vector<double>& cold_rows) {
+std::vector<int64_t> slices_of(const CostModel& model, const std::vector<double>& cold_rows, int finer) {
   double bytes = 0, ranks = 0;
   for (Site site : device_sites(model)) ranks += static_cast<double>(model.tree().instances(site.domain));
   for (int t = 0; t < model.tables(); ++t) bytes += cold_rows[static_cast<size_t>(t)] * model.shape(t).stored_bytes;
@@ -205,7 +199,7 @@ std::vector<int64_t> slices_of(const CostModel& model, const std::vector<double>
     const double worth =
         bytes > 0 ? ranks * cold_rows[static_cast<size_t>(t)] * model.shape(t).stored_bytes / bytes : 1;
     const double most = std::min(ranks, std::max(1.0, std::floor(model.shape(t).row_bytes / 4)));
-    slices.push_back(static_cast<int64_t>(std::clamp(std::ceil(worth - 1e-9), 1.0, most)));
+    slices.push_back(static_cast<int64_t>(std::clamp(std::ceil(worth - 1e-9) * finer, 1.0, most)));
   }
   return slices;
 }
@@ -231,7 +225,7 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
   for (int r : tree.at_level(tree.depth())) replicated.sites.push_back({r, 0});
 
   const std::vector<double> cold_rows = cold_rows_of(model, split);
-  std::vector<int64_t> slices = slices_of(model, cold_rows);
+  std::vector<int64_t> slices = slices_of(model, cold_rows, split.finer);
   if (strategy == Strategy::row_wise) slices.assign(slices.size(), 1);
   double cold_bytes = 0, ids = 0, vectors = 0, gathered = 0, updated = 0,
          dirty = 0;  // ids, ...: per sample
@@ -283,92 +277,148 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
   return {strategy, cost_of(model, quantities), std::nullopt};
 }
 
-/// Whole tables, or slices of their columns, to the emptiest slot in turn, largest first. Returns whether they fit.
-bool deal_tables(const CostModel& model, Site site, const std::vector<double>& cold_rows, Plan& plan) {
-  const std::vector<int64_t> slices = slices_of(model, cold_rows);
-  std::vector<std::pair<double, size_t>> order;  // (bytes of a slice, table)
-  for (size_t t = 0; t < slices.size(); ++t) {
-    const Table& table = model.table(static_cast<int>(t));
-    const int64_t width = (table.row_bytes + slices[t] - 1) / slices[t] + table.state_bytes;
-    order.insert(order.end(), static_cast<size_t>(slices[t]), {cold_rows[t] * static_cast<double>(width), t});
-  }
-  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-  std::vector<double> load(static_cast<size_t>(model.tree().instances(site.domain)), 0);
-  for (const auto& [bytes, t] : order) {
-    const auto emptiest = std::min_element(load.begin(), load.end()) - load.begin();
-    plan.tables[t].slices.push_back(emptiest);
-    load[static_cast<size_t>(emptiest)] += std::max(bytes, 1.0);  // so that empty tables spread too
-  }
-  for (TablePlan& table : plan.tables)
-    if (table.slices.size() == 1) {
-      table.holder_slot = table.slices[0];
-      table.slices.clear();
+/// Free bytes of every instance of the sites.
+using Room = std::vector<std::vector<double>>;
+
+/// Puts the slices of a table, each on the emptiest slot of one site in turn; the site where most is left then. Empty:
+/// they fit nowhere.
+struct Dealt {
+  size_t site = 0;
+  std::vector<int64_t> slots;
+};
+Dealt deal_table(double slice_bytes, int64_t slices, Room& room) {
+  Dealt best;
+  double most_left = -1;
+  std::vector<double> best_room;
+  for (size_t site = 0; site < room.size(); ++site) {
+    std::vector<double> left = room[site];
+    Dealt trial{site, {}};
+    double least = kInfinity;
+    for (int64_t i = 0; i < slices; ++i) {
+      const auto emptiest = std::max_element(left.begin(), left.end());
+      *emptiest -= std::max(slice_bytes, 1e-3);  // so that empty tables spread too
+      least = std::min(least, *emptiest);
+      trial.slots.push_back(emptiest - left.begin());
     }
-  const auto fullest = fullest_instances(plan, model.tree(), model.workload());
-  return static_cast<double>(fullest[static_cast<size_t>(site.domain)][static_cast<size_t>(site.store)]) <=
-         model.capacity(site);
+    if (least < -1 || least <= most_left) continue;
+    most_left = least;
+    best = std::move(trial);
+    best_room = std::move(left);
+  }
+  if (!best.slots.empty()) room[best.site] = std::move(best_room);
+  return best;
 }
 
-/// The plan of a split: rows above the threshold replicated; the rest in whole tables, where ranks are equal and they
-/// fit. Else by rows: the same for row-wise, and for tables of one lookup (one vector per lookup either way); with bags
-/// there is no plan of that cost.
-std::optional<Plan> split_plan(const CostModel& model, Strategy strategy, const Split& split) {
-  const Tree& tree = model.tree();
+/// Options of a split: one per site, and the last: replicated.
+Placement split_options(const CostModel& model, const std::vector<Site>& sites) {
+  Placement placement;
+  for (Site site : sites) placement.options.push_back({0, Reduction::sparse, {site}});
+  placement.options.push_back({model.tree().depth(), Reduction::dense, {}});
+  for (int r : model.tree().at_level(model.tree().depth())) placement.options.back().sites.push_back({r, 0});
+  return placement;
+}
+
+Plan undeduplicated_plan(const CostModel& model, Strategy strategy, const Placement& placement) {
+  Plan plan = to_plan(model, placement, strategy_name(strategy));
+  for (TablePlan& table : plan.tables) {
+    table.deduplicated = false;
+    table.partial_sums = strategy == Strategy::row_wise;
+  }
+  return plan;
+}
+
+/// Rows above the threshold replicated, the rest in whole tables or slices of their columns, largest first.
+std::optional<Plan> whole_table_plan(const CostModel& model, Strategy strategy, const Split& split) {
+  const auto sites = device_sites(model);
+  const std::vector<double> cold = cold_rows_of(model, split);
+  const std::vector<int64_t> slices = slices_of(model, cold, split.finer);
+  Room room;
+  double hot_bytes = 0;
+  std::vector<std::pair<double, int>> order;  // (bytes, table)
+  for (int t = 0; t < model.tables(); ++t) {
+    const TableShape shape = model.shape(t);
+    hot_bytes +=
+        (static_cast<double>(model.table(t).access.total_rows()) - cold[static_cast<size_t>(t)]) * shape.stored_bytes;
+    order.emplace_back(cold[static_cast<size_t>(t)] * shape.stored_bytes, t);
+  }
+  for (Site site : sites)
+    room.emplace_back(static_cast<size_t>(model.tree().instances(site.domain)), model.capacity(site) - hot_bytes);
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<Dealt> dealt(order.size());
+  for (const auto& [bytes, t] : order) {
+    const auto i = static_cast<size_t>(t);
+    const Table& table = model.table(t);
+    const int64_t width = (table.row_bytes + slices[i] - 1) / slices[i] + table.state_bytes;
+    dealt[i] = deal_table(cold[i] * static_cast<double>(width), slices[i], room);
+    if (dealt[i].slots.empty()) return std::nullopt;
+  }
+  Placement placement = split_options(model, sites);
+  for (int t = 0; t < model.tables(); ++t) {
+    TablePlacement placed{Transport::pooled, {}};
+    for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
+      const bool hot = use_of(model, t, c) > split.threshold;
+      placed.shares.push_back({static_cast<int32_t>(c),
+                               static_cast<int32_t>(hot ? sites.size() : dealt[static_cast<size_t>(t)].site),
+                               static_cast<double>(model.table(t).access.rows[c])});
+    }
+    placement.tables.push_back(std::move(placed));
+  }
+  Plan plan = undeduplicated_plan(model, strategy, placement);
+  for (size_t t = 0; t < dealt.size(); ++t) {
+    if (dealt[t].slots.size() == 1)
+      plan.tables[t].holder_slot = dealt[t].slots[0];
+    else
+      plan.tables[t].slices = dealt[t].slots;
+  }
+  if (!fits(model, plan)) return std::nullopt;
+  return plan;
+}
+
+/// Rows above the threshold replicated, the rest dealt row by row.
+std::optional<Plan> row_plan(const CostModel& model, Strategy strategy, const Split& split) {
   const auto sites = device_sites(model);
   const std::vector<double> cold = cold_rows_of(model, split);
   double bytes = 0;
-  bool bags = false;
-  for (int t = 0; t < model.tables(); ++t) {
-    bags = bags || model.table(t).lookups > 1;
-    bytes += cold[static_cast<size_t>(t)] * model.shape(t).stored_bytes;
-  }
+  for (int t = 0; t < model.tables(); ++t) bytes += cold[static_cast<size_t>(t)] * model.shape(t).stored_bytes;
   for (int attempt = 0; attempt < kMargins; ++attempt) {
     const auto share = pour(model, sites, bytes, margin_of(model, attempt));
     if (share.empty()) return std::nullopt;
-    Placement placement;
-    for (Site site : sites) placement.options.push_back({0, Reduction::sparse, {site}});
-    const auto replicated = static_cast<int32_t>(sites.size());
-    placement.options.push_back({tree.depth(), Reduction::dense, {}});
-    for (int r : tree.at_level(tree.depth())) placement.options.back().sites.push_back({r, 0});
+    Placement placement = split_options(model, sites);
     for (int t = 0; t < model.tables(); ++t) {
       TablePlacement placed{Transport::pooled, {}};
       Dealer dealer(model, sites, share);
       for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
         const auto rows = static_cast<double>(model.table(t).access.rows[c]);
         if (use_of(model, t, c) > split.threshold)
-          placed.shares.push_back({static_cast<int32_t>(c), replicated, rows});
+          placed.shares.push_back({static_cast<int32_t>(c), static_cast<int32_t>(sites.size()), rows});
         else
           dealer.deal(c, rows, placed);
       }
       placement.tables.push_back(std::move(placed));
     }
-    Plan plan = to_plan(model, placement, strategy_name(strategy));
-    for (TablePlan& table : plan.tables) {
-      table.deduplicated = false;
-      table.partial_sums = strategy == Strategy::row_wise;
-    }
-    if (strategy != Strategy::row_wise && sites.size() == 1 && deal_tables(model, sites[0], cold, plan)) return plan;
-    if (strategy != Strategy::row_wise && bags) return std::nullopt;
-    for (TablePlan& table : plan.tables) {
-      table.holder_slot = -1;
-      table.slices.clear();
-    }
-    const auto fullest = fullest_instances(plan, tree, model.workload());
-    bool fits = true;
-    for (int d = 0; d < tree.size(); ++d)
-      for (size_t s = 0; s < fullest[static_cast<size_t>(d)].size(); ++s)
-        fits = fits &&
-               (fullest[static_cast<size_t>(d)][s] == 0 ||
-                static_cast<double>(fullest[static_cast<size_t>(d)][s]) <= model.capacity({d, static_cast<int>(s)}));
-    if (fits) return plan;
+    Plan plan = undeduplicated_plan(model, strategy, placement);
+    if (fits(model, plan)) return plan;
   }
   return std::nullopt;
 }
 
-StrategyResult with_plan(const CostModel& model, Strategy strategy, const Split& split) {
-  StrategyResult result = undeduplicated(model, strategy, split);
-  if (result.cost.infeasible.empty()) result.plan = split_plan(model, strategy, split);
-  return result;
+/// The cost of a split, and its plan: whole tables, in finer slices where those of a fair share cannot be packed; row
+/// by row for row-wise, and where every bag has one lookup (one vector per lookup either way).
+StrategyResult with_plan(const CostModel& model, Strategy strategy, Split split) {
+  StrategyResult fair = undeduplicated(model, strategy, split);
+  if (!fair.cost.infeasible.empty()) return fair;
+  for (split.finer = 1; split.finer <= 8 && strategy != Strategy::row_wise; split.finer *= 2) {
+    StrategyResult result = undeduplicated(model, strategy, split);
+    if (!result.cost.infeasible.empty()) break;
+    result.plan = whole_table_plan(model, strategy, split);
+    if (result.plan) return result;
+  }
+  const bool bags = std::any_of(model.workload().tables.begin(), model.workload().tables.end(),
+                                [](const Table& t) { return t.lookups > 1; });
+  if (strategy == Strategy::row_wise || !bags) fair.plan = row_plan(model, strategy, split);
+  if (!fair.plan)
+    fair.cost.infeasible = "tables, or slices of their columns, cannot be packed into the device memories";
+  return fair;
 }
 
 /// The best threshold of a geometric scale, from everything cold to everything hot, that fits.
@@ -391,8 +441,7 @@ StrategyResult hot_cold(const CostModel& model) {
     best = std::move(result);
     best_split = split;
   }
-  if (best.cost.infeasible.empty()) best.plan = split_plan(model, Strategy::hot_cold, best_split);
-  return best;
+  return best.cost.infeasible.empty() ? with_plan(model, Strategy::hot_cold, best_split) : best;
 }
 
 }  // namespace
