@@ -132,16 +132,23 @@ std::vector<double> batch_shares(const RunOptions& options, const SystemShape& s
 
 namespace {
 
+/// Runs keep tables whole where a plan cuts their columns: each stays with the holder of its first slice.
+void keep_tables_whole(placement::Plan& plan) {
+  for (placement::TablePlan& table : plan.tables) {
+    if (table.slices.empty()) continue;
+    spdlog::warn("table {} is kept whole; the plan, and the costs predicted, cut it into {} slices of columns",
+                 table.name, table.slices.size());
+    table.holder_slot = table.slices[0];
+    table.slices.clear();
+  }
+}
+
 /// Strategies that move no duplicates: each table whole on one rank, or rows by position, but distinct rows alone
 /// travel.
 void deduplicate(placement::Plan& plan, bool combine) {
   for (placement::TablePlan& table : plan.tables) {
     table.deduplicated = true;
     table.partial_sums = false;
-    if (!table.slices.empty()) {  // whole rows travel: the table stays with the holder of its first columns
-      table.holder_slot = table.slices[0];
-      table.slices.clear();
-    }
     table.transport = combine ? placement::Transport::staged : placement::Transport::direct;
   }
 }
@@ -171,6 +178,7 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
            result.cost.infeasible.empty() ? "it has no plan on this topology" : result.cost.infeasible);
     planned.plan = std::move(*result.plan);
     planned.predicted = std::move(result.cost);
+    keep_tables_whole(planned.plan);
     const bool undeduplicated = std::any_of(planned.plan.tables.begin(), planned.plan.tables.end(),
                                             [](const placement::TablePlan& table) { return !table.deduplicated; });
     if (undeduplicated && options.placement.deduplicate) {

@@ -1,6 +1,7 @@
 // From topologies and plans to the ranks of a run.
 #include "train/planning.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -84,6 +85,11 @@ TEST_CASE("EveryStrategyTrainsTheSameOnEveryTopology") {
       CHECK(plans.size() >= 3);
       for (const placement::Plan& plan : plans) {
         INFO(topology.name << ", " << plan.strategy << ", memory " << memory);
+        if (std::any_of(plan.tables.begin(), plan.tables.end(),
+                        [](const auto& table) { return !table.slices.empty(); })) {
+          CHECK_THROWS_WITH(copy_plan(plan, shape), Catch::Contains("column slices"));
+          continue;
+        }
         problem.plan = copy_plan(plan, shape);
         const std::vector<double> losses = train(problem, ranks, 2).losses;
         for (size_t k = 0; k < 2; ++k) CHECK(std::abs(losses[k] - expected.losses[k]) <= 1e-6);
