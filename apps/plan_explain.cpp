@@ -52,8 +52,8 @@ std::string explain_text(const PlanRequest& request, const PlanAnswer& answer) {
   for (const auto& option : options)
     text += fmt::format("  {} {:>10}  {}\n", option.chosen ? "*" : " ", human_seconds(option.seconds), option.option);
   text +=
-      "  * the plan's. Options of equal price share their rows so that no limit is broken. Not in the price:\n"
-      "    the latency of a store or exchange that the plan does without; one row could never pay it back.\n";
+      "  * the plan's. Options of equal price share their rows so that no limit is broken. Left out are stores and\n"
+      "    exchanges that the plan does without: one row could never pay their latency.\n";
   if (solution.plan.strategy != "optimal")
     text += fmt::format("The best plan is the strategy {}; prices are those of the family.\n", solution.plan.strategy);
   return text;
