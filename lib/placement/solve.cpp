@@ -182,13 +182,15 @@ std::vector<PriceBook> Solver::recent(size_t from) const {
 /// the next attempt.
 bool Solver::make_room(const Placement& placement, int attempt, std::vector<std::vector<double>>& extra) const {
   const auto fullest = fullest_instances(to_plan(model_, placement, "optimal"), model_.tree(), model_.workload());
+  double largest_row = 0;  // only whole rows free anything
+  for (int t = 0; t < model_.tables(); ++t) largest_row = std::max(largest_row, model_.shape(t).stored_bytes);
   bool fits = true;
   for (int d = 0; d < model_.tree().size(); ++d)
     for (size_t s = 0; s < fullest[static_cast<size_t>(d)].size(); ++s) {
       const auto used = static_cast<double>(fullest[static_cast<size_t>(d)][s]);
       const double over = used - model_.capacity({d, static_cast<int>(s)});
       if (used == 0 || over <= 0) continue;
-      extra[static_cast<size_t>(d)][s] += over * (1 + attempt);
+      extra[static_cast<size_t>(d)][s] += (over + largest_row) * (1 + attempt);
       fits = false;
     }
   return fits;

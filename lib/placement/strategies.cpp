@@ -144,17 +144,25 @@ StrategyResult held(const CostModel& model) {
   return spread(model, Strategy::held, device_sites(model));
 }
 
+/// A parameter server: the memories of pure servers and the slower stores, only the fastest of them if that pays.
 StrategyResult fetched(const CostModel& model) {
-  std::vector<Site> slow, servers;
-  for (Site site : model.tree().sites_in(0)) {
-    if (!model.tree().is_device(site))
-      slow.push_back(site);
-    else if (model.batch_of(site.domain) == 0)
-      servers.push_back(site);
-  }
-  const auto& sites = slow.empty() ? servers : slow;
+  std::vector<Site> sites;
+  for (Site site : model.tree().sites_in(0))
+    if (!model.tree().is_device(site) || model.batch_of(site.domain) == 0) sites.push_back(site);
   if (sites.empty()) return infeasible(Strategy::fetched, "there is neither a slower store nor a pure server");
-  return spread(model, Strategy::fetched, sites);
+  const auto speed = [&](Site site) {
+    return model.tree().is_device(site) ? kInfinity : model.tree().store(site).bytes_per_s;
+  };
+  std::stable_sort(sites.begin(), sites.end(), [&](Site a, Site b) { return speed(a) > speed(b); });
+  std::optional<StrategyResult> best;
+  for (size_t n = 1; n <= sites.size(); ++n) {
+    StrategyResult result =
+        spread(model, Strategy::fetched, {sites.begin(), sites.begin() + static_cast<std::ptrdiff_t>(n)});
+    const bool fits = result.cost.infeasible.empty();
+    if (!best || !best->cost.infeasible.empty() || (fits && result.cost.seconds < best->cost.seconds))
+      best = std::move(result);
+  }
+  return *best;
 }
 
 StrategyResult replicated(const CostModel& model) {

@@ -167,10 +167,19 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
     placement::SolveOptions solve_options;
     solve_options.combine = options.placement.combine;
     placement::Solution solution = placement::solve(shape.topology, workload, solve_options);
+    planned.bound = solution.bound;
+    // Rates are measured, and no better than this. A plan that promises less over the simplest one is not worth its
+    // complexity, and noise of the clock must not choose between plans that are as good as each other.
+    constexpr double kRateTolerance = 1.05;
+    for (placement::StrategyResult& other : solution.strategies)
+      if (other.strategy == placement::Strategy::held && other.plan &&
+          other.cost.seconds <= kRateTolerance * solution.cost.seconds) {
+        solution.plan = std::move(*other.plan);
+        solution.cost = std::move(other.cost);
+      }
     planned.plan = std::move(solution.plan);
     planned.predicted = std::move(solution.cost);
-    planned.bound = solution.bound;
-    planned.gap = solution.gap;
+    planned.gap = planned.bound > 0 ? planned.predicted.seconds / planned.bound - 1 : 0;
   } else {
     placement::StrategyResult result = placement::evaluate_strategy(model, *strategy);
     if (!result.plan)

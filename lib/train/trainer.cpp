@@ -126,7 +126,8 @@ double Trainer::step(const Batch& batch) {
   ++ledger_.iterations;
   ledger_.samples += batch.samples;
   ledger_.lookups += route_.lookups;
-  ledger_.distinct_rows += route_.rows.lowest().count;
+  // Where bags are pooled at their holders, what reaches this rank is a vector per part of a bag.
+  ledger_.distinct_rows += route_.rows.lowest().count + route_.pooled.parts.asked_total;
   count_traffic();
   return loss_sum_[0];
 }
