@@ -1,0 +1,120 @@
+// Where every embedding row lives: the model, its formulas, and how the best placement is found and proven. Includes
+// all of lib/placement, which is pure: standard library and lib/base, no MPI, no CUDA, no clock, no threads; the same
+// input gives the same plan everywhere.
+//
+// After the observation of V. Erdogan et al., "Stochastic Communication Avoidance for Recommendation Systems" (IEEE CAI
+// 2024, arXiv:2411.01611) that row accesses are random with a known distribution, so that expected communication can be
+// written down and minimised. Model and method are ours; known parts are named where they are used.
+//
+// 1. Notation
+//
+//   tree       root = level 0, ranks = level L; a domain is an inner vertex (topology.hpp)
+//   t, i, p_i  table, row, probability that one lookup hits the row; h_t lookups of a sample (distribution.hpp)
+//   w, s, id   bytes of a row, of its optimiser state, of an id; w on the wire may be half of w in memory
+//   b_a        samples of one iteration in domain (or rank) a
+//   v(a)       = 1 - prod over ranks r in a of (1 - p_{i,r})^(h b_r), the probability that a touches the row;
+//              q = v(rank), u = v(root). Written with expm1 and log1p: p = 1e-9 keeps its digits.
+//   sigma(a)   share of its parent's rows for which a is the proxy; by default a's share of the ranks that may hold
+//   rho(e|a)   product of sigma from just below a down to e
+//   H_D(x)     probability that the copy of domain D lives in x: slots of its site inside x over those inside D. Where
+//              the slot is a store above x, times rho(x|slot): some rank below the store reads and writes for it.
+//
+// 2. Placements (cost.hpp)
+//
+// Every row takes an option: a level l with one copy in each domain of that level, the site in each domain type where
+// the copy lives, and how the copies are kept equal. l = L: replicated; l = 0: held, or fetched where the site is a
+// slower store. Every table has a transport: staged (deduplicated at every level), direct (per rank), or pooled (bags
+// summed at the holder).
+//
+// 3. Expected flows of one row
+//
+// Stage j is the exchange among level-j siblings; e is a, or below it: the ports of e carry what passes through e.
+//
+//   staged, level(a) > l, P the parent of a, S = H(a) + (1 - H(P)) sigma(a) the probability that the row comes from a:
+//     into e    v(a) (1 - S) rho(e|a) w
+//     out of e  [H(e) + (1 - H(P)) sigma(a) rho(e|a)] * sum over siblings a' of v(a') w
+//     Gradients flow the other way in the same amounts; ids likewise, with id instead of w. With H made of sigma alone,
+//     S = sigma(a). A place of its own for the holder, H, lets the optimiser choose among unequal ranks.
+//   direct:
+//     into e    (H(P) - H(a)) * sum over ranks r in e of q_r w
+//     out of e  H(e) * sum over ranks r of P outside a of q_r w
+//   pooled: as direct, with b_r k (1 - (1 - m/k)^h) vectors instead of the rows, when rows of mass m are spread over k
+//     holders.
+//   reduction over copies, level(a) <= l, Z = rho down to the level of the copies, times H below it:
+//     sparse, up    out of e  v(a) (1 - sigma(a)) Z (w + id)     into e    sigma(a) Z (w + id) * sum over siblings
+//     v(a') sparse, down  into e    u (1 - sigma(a)) Z (w + id)        out of e  sigma(a) Z (w + id) u * number of
+//     siblings dense         the same with v = u = 1 and id = 0: 2 (c - 1)/c w per child, for c equal children. The
+//     gradients of
+//                   the dense parameters move like this.
+//   store: a slower store reads v(D) granules(w + s) before the forward pass and moves (2 u - v(D)) granules(w + s) in
+//     the update: an update reaches every copy, also where this iteration did not fetch the row.
+//   memory: (w + s) / slots at the site, for each domain.
+//   work: hash = lookups and received ids; gather = lookups pooled and rows read to be sent; pack = bytes sent and
+//     received; update = u (w + s) per copy, all of (w + s) where the reduction is dense.
+//   dirty rows, those that this batch updates and the next one needs: u v(a) instead of v(a).
+//
+// 4. Steps and time (timing.cpp)
+//
+// hash, ids (stages L..1), fetch, gather, rows (1..L), compute, pack, gradients (L..1), up (L..1), down (1..L), update,
+// write back; a direct exchange is one step of all its stages. A step takes the largest, over the resources it loads,
+// of
+//   bytes / bandwidth + messages * overhead + latency (once per step, when anything is sent).
+//
+//   sequential  T = sum of the steps
+//   overlapped  T = max(total of the busiest resource,
+//                       compute + gradients of dirty rows + reduction + update + dirty rows in)
+//
+// Maxima of expectations are at most the expected maximum: T is a lower estimate of the mean time.
+//
+// 5. Not modelled
+//
+// The spread of loads around their mean (offsets per table even out the hottest rows); dependence between columns and
+// samples, which makes distinct rows fewer and locality possible; contention inside a switch; half-duplex links;
+// caches; drift of the distribution during a run. Classes of laws and merged counts have a grouping error, bounded and
+// reported.
+//
+// 6. The optimiser (solve.hpp)
+//
+// Rows of nearly equal use form classes c of n_c rows. With the set of stages and stores that pay latency fixed (a
+// family; there are few) T is the optimum of a linear programme in x_{c,o}, the rows of c that take option o:
+//
+//   minimise    sum over steps of tau
+//   subject to  load_k(x) + constant_k <= tau_step(k)    for every resource k of every step
+//               bytes_m(x) <= capacity_m                 for every store m
+//               sum over o of x_{c,o} = n_c
+//
+// with tens of coupling rows k, m and thousands of classes.
+//
+//   bound     For prices of the coupling rows (those of a step sum to 1) every class takes its cheapest option on its
+//             own: the Lagrangian, a certified lower bound over ALL classes and options (linear_form.hpp).
+//   solve     Mehrotra's interior point method, class equations eliminated: 15 to 30 dense systems
+//   (interior_point.hpp). refine    It begins with few groups of classes and ends with the classes that matter, few
+//   options each, and the
+//             coupling rows that bind; the bound says when to stop (family.cpp).
+//   vertex    Moves along combinations of classes that change no load, until at most as many classes are split as there
+//             are coupling rows (vertex.cpp).
+//   round     Whole rows: of a split class the option whose price rises least with use takes the hottest rows. Stores
+//             that a row more would overfill get less room, and the programme is solved again.
+//   families  Prices found for one family bound the others, so most are never solved.
+//   pooling   Decided per table. The number of pairs is concave in the mass: chords bound it from below, tangents at
+//   the
+//             mass a plan holds linearise it; in the bound each table pays the cheaper of pooled and not.
+//   result    The best of all this and of the named strategies; bound = the least of their bounds; gap = T / bound - 1.
+//
+// Prices are what a limit is worth, to first order: seconds per byte of a store, seconds if a bandwidth doubled.
+// A family lists every combination of sites of a level up to 64 of them (options.cpp); beyond that it is a smaller one.
+//
+// 7. The floor (floor_bytes)
+//
+// A scheme that moves whole rows and is exact and synchronous moves at least |S| + |S'| - 1 - [S and S' meet] times a
+// row touched by ranks S now and S' next; summed: w (2 sum_r q_r - u - (1 - prod_r (1 - q_r^2)) / u).
+#pragma once
+
+#include "placement/cost.hpp"
+#include "placement/distribution.hpp"
+#include "placement/plan.hpp"
+#include "placement/presets.hpp"
+#include "placement/solve.hpp"
+#include "placement/strategies.hpp"
+#include "placement/topology.hpp"
+#include "placement/workload.hpp"
