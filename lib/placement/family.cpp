@@ -33,7 +33,7 @@ class FamilyProgram {
   size_t f() const { return form_.features(); }
   void first_groups();
   BlockProgram program() const;
-  double even_seconds();
+  double greedy_seconds();
   Prices prices_of(const BlockSolution& solution) const;
   bool wake_rows(const Prices& price, const std::vector<double>& x, const std::vector<double>& tau);
   std::vector<double> loads(const std::vector<double>& x) const;
@@ -142,14 +142,32 @@ std::vector<double> FamilyProgram::loads(const std::vector<double>& x) const {
   return result;
 }
 
-/// The longest row when every class is spread evenly over its options: the unit of time of the programme.
-double FamilyProgram::even_seconds() {
-  std::vector<double> x;
-  for (const Group& g : groups_) x.insert(x.end(), g.variants.size(), 1.0 / static_cast<double>(g.variants.size()));
-  const std::vector<double> load = loads(x);
+/// The unit of time of the programme, near its optimum: the longest row when every group takes the option whose own
+/// longest row is shortest.
+double FamilyProgram::greedy_seconds() {
+  std::vector<double> total(form_.rows().size(), 0), sums(f()), load(total.size());
+  for (const Group& g : groups_) {
+    std::fill(sums.begin(), sums.end(), 0);
+    for (size_t c = g.first; c < g.last; ++c)
+      for (size_t i = 0; i < f(); ++i)
+        sums[i] += static_cast<double>(model_.table(g.table).access.rows[c]) * model_.features_of(g.table, c)[i];
+    double shortest = kInfinity;
+    std::vector<double> chosen;
+    for (size_t v : g.variants) {
+      const Matrix& m = *form_.variants(g.table)[v].matrix;
+      double longest = 0;
+      for (size_t k = 0; k < load.size(); ++k) {
+        load[k] = 0;
+        for (size_t i = 0; i < f() && form_.rows()[k].is_time(); ++i) load[k] += m[k * f() + i] * sums[i];
+        longest = std::max(longest, load[k]);
+      }
+      if (longest < shortest) shortest = longest, chosen = load;
+    }
+    for (size_t k = 0; k < load.size(); ++k) total[k] += chosen[k];
+  }
   double longest = 0;
   for (size_t k = 0; k < load.size(); ++k)
-    if (form_.rows()[k].is_time()) longest = std::max(longest, load[k] + row_constant(k));
+    if (form_.rows()[k].is_time()) longest = std::max(longest, total[k] + row_constant(k));
   return longest > 0 ? longest : 1;
 }
 
@@ -306,7 +324,12 @@ void FamilyProgram::report(const Prices& price, const std::vector<double>& x, Fa
     }
   for (int t = 0; t < model_.tables(); ++t) {
     const bool either = form_.limits().pooling[static_cast<size_t>(t)] == Pooling::either;
-    result.pooling_costs.push_back(either ? form_.least_price(t, true, price) - form_.least_price(t, false, price) : 0);
+    result.pooled_mass_then.emplace_back();
+    if (either)
+      result.pooling_costs.push_back(form_.least_price(t, true, price, &result.pooled_mass_then.back()) -
+                                     form_.least_price(t, false, price));
+    else
+      result.pooling_costs.push_back(0);
   }
 
   const std::vector<double> load = loads(x);
@@ -342,7 +365,7 @@ FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cuto
   first_groups();
   constexpr int kRounds = 8;
   for (int round = 0;; ++round) {
-    unit_ = even_seconds();
+    unit_ = greedy_seconds();
     const BlockProgram p = program();
     BlockSolution solution = solve(p);
     Prices price = prices_of(solution);

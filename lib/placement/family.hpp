@@ -45,6 +45,8 @@ struct FamilyResult {
   /// Per table that may be either: price of the cheapest placement pooled, less that of the cheapest not pooled.
   std::vector<double> pooling_costs;
   std::vector<std::vector<double>>
+      pooled_mass_then;  ///< per table and option: what the cheapest placement pooled puts there
+  std::vector<std::vector<double>>
       pooled_mass;  ///< per table and option: probability mass placed with pooled transport
   std::vector<FamilyPrice> prices;
   PriceBook book;

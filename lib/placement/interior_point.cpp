@@ -10,18 +10,22 @@
 namespace sparrow::placement {
 namespace {
 
-/// In-place Cholesky of a symmetric positive definite matrix (lower half used), adding a little to pivots that vanish.
+constexpr double kDependent = 1e-15;
+constexpr double kBlocked = 0.1;   // steps shorter than this are given up for a centring one
+constexpr double kCentring = 0.8;  // of the average product, which such a step aims at
+
+/// In-place Cholesky of a symmetric positive semidefinite matrix (lower half used). A pivot that rounding leaves of its
+/// diagonal entry stands for a dependent row: a huge one in its place leaves that row's dual where it is.
 void factorise(std::vector<double>& a, int n) {
-  double largest = 0;
-  for (int i = 0; i < n; ++i) largest = std::max(largest, a[static_cast<size_t>(i * n + i)]);
   for (int j = 0; j < n; ++j) {
     double* row_j = a.data() + static_cast<size_t>(j) * static_cast<size_t>(n);
+    const double diagonal = row_j[j];
     for (int i = j; i < n; ++i) {
       double* row_i = a.data() + static_cast<size_t>(i) * static_cast<size_t>(n);
       double sum = row_i[j];
       for (int k = 0; k < j; ++k) sum -= row_i[k] * row_j[k];
       if (i == j)
-        row_j[j] = std::sqrt(std::max(sum, 1e-30 * largest + 1e-300));
+        row_j[j] = sum > kDependent * diagonal ? std::sqrt(sum) : 1e64;
       else
         row_i[j] = sum / row_j[j];
     }
@@ -293,10 +297,19 @@ BlockSolution InteriorPoint::run() {
     for (int i = 0; i < n_; ++i)
       target[static_cast<size_t>(i)] +=
           sigma * mu - predictor.z[static_cast<size_t>(i)] * predictor.r[static_cast<size_t>(i)];
-    const Direction step = solve_for(target);
-    const double damping = std::max(0.9, 1 - 0.1 * mu);
-    const double primal = std::min(1.0, damping * 0.9995 * longest_step(z_, step.z));
-    const double dual = std::min(1.0, damping * 0.9995 * longest_step(r_, step.r));
+    Direction step = solve_for(target);
+    const double damping = 0.9995 * std::max(0.9, 1 - 0.1 * mu);
+    const auto step_length = [&](const Vector& at, const Vector& along) {
+      return std::min(1.0, damping * longest_step(at, along));
+    };
+    double primal = step_length(z_, step.z), dual = step_length(r_, step.r);
+    if (std::min(primal, dual) < kBlocked) {  // too far from the central path: go back to it first
+      for (int i = 0; i < n_; ++i)
+        target[static_cast<size_t>(i)] = kCentring * mu - z_[static_cast<size_t>(i)] * r_[static_cast<size_t>(i)];
+      step = solve_for(target);
+      primal = step_length(z_, step.z);
+      dual = step_length(r_, step.r);
+    }
     for (int i = 0; i < n_; ++i) {
       z_[static_cast<size_t>(i)] += primal * step.z[static_cast<size_t>(i)];
       r_[static_cast<size_t>(i)] += dual * step.r[static_cast<size_t>(i)];

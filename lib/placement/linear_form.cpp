@@ -22,30 +22,6 @@ double pairs_slope(double mass, double holders, double lookups) {
   return lookups * std::exp((lookups - 1) * std::log1p(-std::min(1.0 - 1e-12, mass / holders)));
 }
 
-/// Chords of the number of pairs between masses in geometric steps: their minimum lies below it everywhere, by 1 % at
-/// most.
-std::vector<PairLine> chords(double mass, double holders, double lookups) {
-  std::vector<PairLine> lines;
-  double low = 0, low_pairs = 0;
-  for (int i = 10; i >= 0; --i) {
-    const double high = mass * std::pow(0.6, i), high_pairs = pooled_pairs(high, holders, lookups);
-    const double slope = (high_pairs - low_pairs) / (high - low);
-    lines.push_back({slope, low_pairs - slope * low});
-    low = high;
-    low_pairs = high_pairs;
-  }
-  return lines;
-}
-
-double mass_of(const CostModel& model, int t) {
-  double mass = 0;
-  const auto& access = model.table(t).access;
-  for (const auto& p : access.p)
-    for (size_t c = 0; c < p.size(); ++c)
-      mass += static_cast<double>(access.rows[c]) * p[c] / static_cast<double>(access.p.size());
-  return std::min(mass, 1.0);
-}
-
 }  // namespace
 
 double price_of(const std::vector<double>& per_feature, const double* features) {
@@ -157,7 +133,7 @@ void LinearForm::add_pooled(int t, int option) {
   const TableShape shape = model_.shape(t);
   const double holders = pooled_holders(model_.tree(), options_[static_cast<size_t>(option)]);
   const auto& masses = limits_.pooled_mass[static_cast<size_t>(t)];
-  const double all = mass_of(model_, t);
+  const double all = table_mass(model_, t);
   double slope = all > 0 ? pooled_pairs(all, holders, shape.lookups) / all : shape.lookups, intercept = 0;
   if (!masses.empty()) {
     const double mass = masses[static_cast<size_t>(option)];
@@ -282,78 +258,8 @@ double LinearForm::cheapest_sum(int t, const std::vector<std::vector<double>>& p
   return sum;
 }
 
-/// A pooled option at given prices: what one row costs without its pairs, and what a pair costs, per class; the chords
-/// of its pairs.
-struct LinearForm::PooledPrices {
-  std::vector<double> without, per_pair;  // of all rows of a class
-  double pair = 0;                        // of one pair per sample
-  std::vector<PairLine> lines;
-};
-
-LinearForm::PooledPrices LinearForm::pooled_prices(int t, const Variant& variant, const Prices& price) const {
-  const TableShape shape = model_.shape(t);
-  const Matrix& without = matrices_.at({variant.option, Transport::pooled, shape, 0.0});
-  std::vector<double> base(features(), 0), pair(features(), 0);
-  for (size_t k = 0; k < rows_.size(); ++k)
-    for (size_t i = 0; i < features() && price[k] > 0; ++i) {
-      base[i] += price[k] * without[k * features() + i];
-      pair[i] += price[k] * (*variant.per_pair)[k * features() + i];
-    }
-  PooledPrices result;
-  const auto& rows = model_.table(t).access.rows;
-  for (size_t c = 0; c < rows.size(); ++c) {
-    result.without.push_back(static_cast<double>(rows[c]) * price_of(base, model_.features_of(t, c)));
-    result.per_pair.push_back(static_cast<double>(rows[c]) * price_of(pair, model_.features_of(t, c)));
-  }
-  for (int g = 0; g < model_.features().groups; ++g) result.pair += pair[static_cast<size_t>(model_.features().p(g))];
-  result.lines = chords(mass_of(model_, t),
-                        pooled_holders(model_.tree(), options_[static_cast<size_t>(variant.option)]), shape.lookups);
-  return result;
-}
-
-/// Least price of table t when what is not local is pooled: the number of pairs of each option is the least of its
-/// chords, so the minimum over every choice of one chord per option is exact for the chords, and below the truth.
-double LinearForm::pooled_bound(int t, const Prices& price) const {
-  const std::vector<Variant>& all = variants(t);
-  const std::vector<std::vector<double>> prices = variant_prices(t, price);
-  const auto& rows = model_.table(t).access.rows;
-  std::vector<double> local(rows.size(), kInfinity);
-  std::vector<PooledPrices> pooled;
-  size_t product = 1;
-  for (size_t v = 0; v < all.size(); ++v) {
-    if (all[v].pooled) {
-      pooled.push_back(pooled_prices(t, all[v], price));
-      // Beyond some hundred combinations the later options keep only the line from zero to all mass, which lies below
-      // all others.
-      auto& lines = pooled.back().lines;
-      if (product * lines.size() > 300) lines = {{lines.back().slope + lines.back().intercept / mass_of(model_, t), 0}};
-      product *= lines.size();
-    } else if (options_[static_cast<size_t>(all[v].option)].level == model_.tree().depth()) {
-      for (size_t c = 0; c < rows.size(); ++c)
-        local[c] = std::min(local[c], static_cast<double>(rows[c]) * price_of(prices[v], model_.features_of(t, c)));
-    }
-  }
-  double least = kInfinity;
-  std::vector<double> cheapest(rows.size());
-  for (size_t index = 0; index < product; ++index) {
-    cheapest = local;
-    double total = 0;
-    size_t rest = index;
-    for (const PooledPrices& option : pooled) {
-      const PairLine& line = option.lines[rest % option.lines.size()];
-      rest /= option.lines.size();
-      total += line.intercept * option.pair;
-      for (size_t c = 0; c < rows.size(); ++c)
-        cheapest[c] = std::min(cheapest[c], option.without[c] + line.slope * option.per_pair[c]);
-    }
-    for (double cost : cheapest) total += cost;
-    least = std::min(least, total);
-  }
-  return least;
-}
-
-double LinearForm::least_price(int t, bool pooled, const Prices& price) const {
-  if (pooled) return pooled_bound(t, price);
+double LinearForm::least_price(int t, bool pooled, const Prices& price, std::vector<double>* pooled_mass) const {
+  if (pooled) return pooled_bound(t, price, pooled_mass);
   std::vector<std::vector<double>> prices = variant_prices(t, price), plain;
   for (size_t v = 0; v < prices.size(); ++v)
     if (!variants(t)[v].pooled) plain.push_back(std::move(prices[v]));

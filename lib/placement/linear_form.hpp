@@ -72,8 +72,9 @@ class LinearForm {
   Prices from_book(const PriceBook& book) const;
   /// Price of one row of table t, per variant and feature.
   std::vector<std::vector<double>> variant_prices(int t, const Prices& price) const;
-  /// Least price of all rows of a table, what is not local pooled or not.
-  double least_price(int t, bool pooled, const Prices& price) const;
+  /// Least price of all rows of a table, what is not local pooled or not. pooled_mass: the mass that takes each option
+  /// there.
+  double least_price(int t, bool pooled, const Prices& price, std::vector<double>* pooled_mass = nullptr) const;
   /// No placement of the family takes less. `price` must be feasible.
   double bound(const Prices& price) const;
 
@@ -87,9 +88,9 @@ class LinearForm {
   const Matrix& matrix(int option, Transport transport, const TableShape& shape, double factor);
   Matrix& new_matrix(int option, Transport transport, const TableShape& shape, double factor, bool& made);
   bool dominated(size_t row, size_t by) const;
-  struct PooledPrices;
-  PooledPrices pooled_prices(int t, const Variant& variant, const Prices& price) const;
-  double pooled_bound(int t, const Prices& price) const;
+  struct PooledLevel;
+  void add_to_level(int t, const Variant& variant, const Prices& price, PooledLevel& level) const;
+  double pooled_bound(int t, const Prices& price, std::vector<double>* mass) const;
   double cheapest_sum(int t, const std::vector<std::vector<double>>& prices) const;
 
   const CostModel& model_;
@@ -103,6 +104,9 @@ class LinearForm {
   double fixed_seconds_ = 0;
   std::map<std::tuple<int, Transport, TableShape, double>, Matrix> matrices_;
 };
+
+/// Lookups that find a row of table t at all, mean over access groups: at most 1.
+double table_mass(const CostModel& model, int t);
 
 /// Price of one row of given features.
 double price_of(const std::vector<double>& per_feature, const double* features);

@@ -276,7 +276,8 @@ double pooled_holders(const Tree& tree, const Option& option) {
   const auto& types = tree.at_level(option.level);
   for (size_t i = 0; i < types.size(); ++i) {
     const double instances = static_cast<double>(tree.instances(types[i]));
-    slots += instances * static_cast<double>(tree.instances_in(option.sites[i].domain, types[i]));
+    const int site = option.sites[i].domain;  // of a store that several ranks share, each serves a part of the rows
+    slots += instances * static_cast<double>(tree.instances_in(site, types[i]) * tree.ranks_in(site));
     domains += instances;
   }
   return slots / domains;

@@ -85,6 +85,16 @@ struct TableShape {
   auto operator<=>(const TableShape&) const = default;
 };
 
+/// Numbers of the switches: messages of staged and direct exchanges and of reductions per stage, use of each slower
+/// store.
+struct Switches {
+  int depth;
+  int staged(int stage) const { return stage - 1; }
+  int direct(int stage) const { return depth + stage - 1; }
+  int reduce(int stage) const { return 2 * depth + stage - 1; }
+  int store(int index) const { return 3 * depth + index; }
+};
+
 /// A row of the time model: seconds of one resource within one step = sum of coefficient * quantity + the constants of
 /// the switches that are on (a switch: some class of messages is sent at all).
 struct TimeRow {
@@ -156,8 +166,7 @@ std::vector<Coefficient> coefficients(const CostModel& model, const Option& opti
 /// evenly over `holders` holders and the sample makes `lookups` lookups: holders (1 - (1 - mass / holders)^lookups).
 double pooled_pairs(double mass, double holders, double lookups);
 
-/// Instances over which a pooled option spreads its rows, within one domain of its level (mean over types of that
-/// level).
+/// Ranks over which a pooled option spreads its rows, within one domain of its level (mean over types of that level).
 double pooled_holders(const Tree& tree, const Option& option);
 
 /// Direct, undeduplicated traffic of the baselines, in whole bytes: each rank type e asks for request_bytes[e] in ids

@@ -9,16 +9,10 @@
 #include "base/error.hpp"
 #include "placement/family.hpp"
 #include "placement/model.hpp"
+#include "placement/spreading.hpp"
 
 namespace sparrow::placement {
 namespace {
-
-double stored_bytes(const CostModel& model) {
-  double sum = 0;
-  for (int t = 0; t < model.tables(); ++t)
-    sum += static_cast<double>(model.table(t).access.total_rows()) * model.shape(t).stored_bytes;
-  return sum;
-}
 
 /// Throws, naming stores and bytes, unless one copy of every row fits somewhere.
 void check_fits(const CostModel& model) {
@@ -96,7 +90,9 @@ std::vector<std::vector<Site>> store_subsets(const Tree& tree) {
 class Solver {
  public:
   Solver(const CostModel& model, const SolveOptions& options, Solution& solution)
-      : model_(model), options_(options), solution_(solution) {}
+      : model_(model), options_(options), exploring_(options), solution_(solution) {
+    exploring_.target_gap = std::max(options.target_gap, 2e-3);
+  }
   void run();
 
  private:
@@ -112,6 +108,7 @@ class Solver {
 
   const CostModel& model_;
   const SolveOptions& options_;
+  SolveOptions exploring_;  // of families with pooled tables, of which many are tried
   Solution& solution_;
   std::vector<PriceBook> known_;
   double best_ = kInfinity, relaxed_ = kInfinity;
@@ -199,7 +196,10 @@ bool Solver::make_room(const Placement& placement, int attempt, std::vector<std:
 /// Solves a family and makes its rounding fit. The bound is that of the true capacities.
 FamilyResult Solver::rounded(const FamilyLimits& limits) {
   std::vector<std::vector<double>> extra = no_extra();
-  FamilyResult first = solve_family(model_, options_, limits, extra, recent(), best_);
+  const bool pooled =
+      std::any_of(limits.pooling.begin(), limits.pooling.end(), [](Pooling p) { return p != Pooling::never; });
+  const SolveOptions& settings = pooled ? exploring_ : options_;
+  FamilyResult first = solve_family(model_, settings, limits, extra, recent(), best_);
   if (!first.solved) return first;
   ++solution_.linear_programmes;
   if (!first.feasible) return first;
@@ -207,6 +207,7 @@ FamilyResult Solver::rounded(const FamilyLimits& limits) {
   const bool mixed =
       std::any_of(limits.pooling.begin(), limits.pooling.end(), [](Pooling p) { return p == Pooling::either; });
   if (mixed) return first;  // a relaxation: not a placement yet
+  relaxed_ = std::min(relaxed_, first.relaxed_seconds);
   FamilyResult result = first;
   constexpr int kAttempts = 8;
   for (int attempt = 0; !make_room(result.placement, attempt, extra); ++attempt) {
@@ -214,7 +215,7 @@ FamilyResult Solver::rounded(const FamilyLimits& limits) {
       first.feasible = false;
       return first;
     }
-    result = solve_family(model_, options_, limits, extra, {}, kInfinity);
+    result = solve_family(model_, settings, limits, extra, {}, kInfinity);
     ++solution_.linear_programmes;
     if (!result.feasible) {
       first.feasible = false;
@@ -283,14 +284,19 @@ double Solver::decide_pooling(const FamilyLimits& limits) {
     tried = known_.size();
     return proven;
   };
+  // The number of pairs is concave, so where its tangents are taken first decides where the rows end up: at the minimum
+  // per table at these prices, which prefers one kind of holder for a table; or along the chords, which does not.
+  FamilyLimits start = limits;
+  start.pooled_mass = relaxed.pooled_mass_then;
+  try_choice(start, best);
   try_choice(limits, best);
-  if (all != best && try_choice(limits, all)) best = all;
+  if (all != best && try_choice(start, all)) best = all;
   constexpr double kGoodEnough = 1.005;
   for (const auto& [regret, t] : doubtful) {
     if (best_ <= bound() * kGoodEnough) break;
     std::vector<Pooling> flipped = best;
     flipped[t] = flipped[t] == Pooling::always ? Pooling::never : Pooling::always;
-    if (try_choice(limits, flipped)) best = flipped;
+    if (try_choice(start, flipped)) best = flipped;
   }
   return bound();
 }
@@ -307,7 +313,6 @@ void Solver::run() {
     const FamilyResult result = rounded(limits);
     bound = std::min(bound, result.bound);
     if (!result.feasible) continue;
-    relaxed_ = std::min(relaxed_, result.relaxed_seconds);
     keep_if_best(limits, result);
     if (limits.others_local) try_choice(limits, limits.pooling);
   }
@@ -344,46 +349,6 @@ Solution solve(const Topology& topology, const Workload& workload, const SolveOp
     return a.kind == b.kind ? a.seconds_per_unit > b.seconds_per_unit : a.kind > b.kind;
   });
   return solution;
-}
-
-std::string describe(const Option& option, const Tree& tree) {
-  std::string sites;
-  for (Site site : option.sites) sites += (sites.empty() ? "" : ", ") + tree.site_name(site);
-  const char* reduction = option.reduction == Reduction::dense ? "dense" : "sparse";
-  if (option.level == 0) return (tree.is_device(option.sites[0]) ? "held in " : "fetched from ") + sites;
-  if (option.level == tree.depth()) return fmt::format("replicated ({}) in {}", reduction, sites);
-  return fmt::format("a copy per {} ({}) in {}", tree.domain(tree.at_level(option.level)[0]).name, reduction, sites);
-}
-
-std::vector<ExplainedOption> explain(const Topology& topology, const Workload& workload, const SolveOptions& options,
-                                     const Solution& solution, int table, int64_t position) {
-  const CostModel model(topology, workload);
-  if (table < 0 || table >= model.tables()) fail("explain: table {} of {}", table, model.tables());
-  const TablePlan& plan = solution.plan.tables[static_cast<size_t>(table)];
-  if (position < 0 || position >= plan.rows)
-    fail("explain: position {} of table {} with {} rows", position, plan.name, plan.rows);
-  size_t c = 0;
-  for (int64_t end = workload.tables[static_cast<size_t>(table)].access.rows[0]; end <= position;)
-    end += workload.tables[static_cast<size_t>(table)].access.rows[++c];
-  FamilyLimits limits;
-  limits.least_level = solution.least_level;
-  limits.most_level = solution.most_level;
-  limits.slow_sites = solution.slow_sites;
-  std::vector<ExplainedOption> result;
-  const Option& chosen = solution.plan.options[static_cast<size_t>(option_at(plan, position))];
-  const double* features = model.features_of(table, c);
-  for (const Option& option : family_options(model, options, limits)) {
-    double factor = 1;
-    if (plan.transport == Transport::pooled)
-      factor = pooled_pairs(1, pooled_holders(model.tree(), option), model.table(table).lookups);
-    double seconds = 0;
-    for (const Coefficient& of : coefficients(model, option, plan.transport, model.shape(table), factor))
-      if (!solution.quantity_prices.empty())
-        seconds += solution.quantity_prices[static_cast<size_t>(of.quantity)] * of.value * features[of.feature];
-    result.push_back({describe(option, model.tree()), seconds, option == chosen});
-  }
-  std::stable_sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.seconds < b.seconds; });
-  return result;
 }
 
 }  // namespace sparrow::placement
