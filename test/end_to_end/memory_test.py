@@ -73,9 +73,10 @@ def test(checks, folder):
         first = [b for records, b in seen if end * 0.15 <= records < end * 0.5]
         second = [b for records, b in seen if records >= end * 0.5]
         checks.at_least(min(len(first), len(second)), 5, "samples taken in each half")
-        # What a step leaks would be there 1800 times: the limit is 280 bytes a step.
+        # What a step leaks would be there 1800 times: the limit is 1.1 kB a step, where a step's part of a batch alone
+        # takes 80 kB. Below it lies what the heap's fragments do by themselves (up to 0.8 MB, ever more slowly).
         growth = max(second) - max(first)
-        checks.at_most(growth / 1e6, 0.5, f"growth in MB from the first half's most ({max(first) / 1e6:.1f} MB)")
+        checks.at_most(growth / 1e6, 2, f"growth in MB from the first half's most ({max(first) / 1e6:.1f} MB)")
     peak = run.summary["peak_memory_bytes"]
     checks.at_least(peak / 1e6, max(b for s in samples.values() for _, b in s) / 1e6, "peak in the summary, MB")
 
