@@ -79,6 +79,11 @@ struct RowStore {
 
 enum class OptimizerKind : uint8_t { sgd, adagrad, rowwise_adagrad };
 
+/// Values of optimiser state that a row of `dim` values has.
+constexpr int64_t state_dim(OptimizerKind kind, int64_t dim) {
+  return kind == OptimizerKind::adagrad ? dim : kind == OptimizerKind::rowwise_adagrad ? 1 : 0;
+}
+
 /// One update: sgd: w -= lr g. adagrad: a += g^2, w -= lr g / (sqrt(a) + eps). rowwise_adagrad: one a per row, a += mean(g^2).
 /// (Duchi, Hazan, Singer, JMLR 2011; the row-wise form as in facebookresearch/dlrm. Same arithmetic as torch.optim.Adagrad.)
 struct OptimizerStep {
@@ -142,7 +147,8 @@ class Backend {
 
   // --- Memory, streams, events -----------------------------------------------------------------------------------------------
 
-  virtual std::string name() const = 0;  ///< "host" or "cuda"
+  virtual std::string name() const = 0;          ///< "host" or "cuda"
+  virtual bool device_is_host() const = 0;       ///< device memory is host memory, and operations are done when they return
 
   /// At least `bytes` bytes aligned to 64 (host) or 256 (device); nullptr for 0. Throws Error naming the size when memory is short.
   virtual void* allocate(Memory memory, int64_t bytes) = 0;

@@ -86,6 +86,7 @@ class CudaBackend final : public Backend {
   CudaBackend(int device, bool tf32);
 
   std::string name() const override { return "cuda"; }
+  bool device_is_host() const override { return false; }
 
   void* allocate(Memory memory, int64_t bytes) override;
   void release(Memory memory, void* data, int64_t bytes) noexcept override;

@@ -86,18 +86,6 @@ __global__ void update_rows_rowwise_kernel(OptimizerStep step, RowStore store, c
   for (int c = lane; c < dim; c += 32) w[c] -= step.lr * (g[c] / divisor);
 }
 
-int64_t state_dim(OptimizerKind kind, int64_t dim) {
-  switch (kind) {
-    case OptimizerKind::sgd:
-      return 0;
-    case OptimizerKind::adagrad:
-      return dim;
-    case OptimizerKind::rowwise_adagrad:
-      return 1;
-  }
-  return -1;
-}
-
 }  // namespace
 
 // sgd: 12 n bytes, 2 n flops. adagrad: 20 n bytes, 6 n flops.

@@ -29,6 +29,7 @@ class HostBackend final : public Backend {
   explicit HostBackend(int threads);
 
   std::string name() const override { return "host"; }
+  bool device_is_host() const override { return true; }
 
   void* allocate(Memory memory, int64_t bytes) override;
   void release(Memory memory, void* data, int64_t bytes) noexcept override;

@@ -47,18 +47,6 @@ void update(const OptimizerStep& step, float* w, const float* g, float* a, int64
   }
 }
 
-int64_t state_dim(OptimizerKind kind, int64_t dim) {
-  switch (kind) {
-    case OptimizerKind::sgd:
-      return 0;
-    case OptimizerKind::adagrad:
-      return dim;
-    case OptimizerKind::rowwise_adagrad:
-      return 1;
-  }
-  return -1;
-}
-
 void prefetch_to_write(const float* data, int64_t n) {
   for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(data + i, 1);
 }

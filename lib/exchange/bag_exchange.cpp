@@ -9,30 +9,32 @@ namespace sparrow {
 
 BagRoute::BagRoute(Backend& backend, int ranks)
     : parts(ranks),
-      bag_of_part(backend, Memory::host),
+      bag_of_part(backend),
       vectors(backend, Memory::device),
-      part_offsets(backend, Memory::host),
-      slots(backend, Memory::host),
+      part_offsets(backend),
+      slots(backend),
       rows(backend),
-      update_slots(backend, Memory::host),
+      update_slots(backend),
       gradients(backend, Memory::device) {}
 
-BagExchange::BagExchange(Backend& backend, const Directory& directory, Comm& comm, const RowStore& store, DType wire)
-    : backend_(backend),
+BagExchange::BagExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
+                         const RowStore& store, DType wire)
+    : backend_(context.backend),
       directory_(directory),
-      comm_(comm),
+      host_comm_(comms.host(0)),
+      device_comm_(comms.device(0)),
       store_(store),
       wire_(wire),
-      maker_(backend, directory.tables().key_bytes(), 1),
-      row_maker_(backend, directory.tables().key_bytes(), 1),
-      keys_(comm.size()),
-      by_holder_(static_cast<size_t>(comm.size())),
-      row_keys_(backend, Memory::host),
-      part_of_lookup_(backend, Memory::host),
-      sums_(backend, Memory::device),
-      addresses_(backend, Memory::host),
-      send_(backend, Memory::device),
-      recv_(backend, Memory::device) {
+      maker_(context.host, directory.tables().key_bytes(), 1),
+      row_maker_(context.host, directory.tables().key_bytes(), 1),
+      keys_(host_comm_.size()),
+      by_holder_(static_cast<size_t>(host_comm_.size())),
+      row_keys_(context.host, Memory::host),
+      part_of_lookup_(context.host, Memory::host),
+      sums_(backend_, Memory::device),
+      addresses_(backend_, Memory::device),
+      send_(backend_, Memory::device),
+      recv_(backend_, Memory::device) {
   SPARROW_CHECK(store.slots < std::numeric_limits<int32_t>::max(), "{} rows on one rank are too many to pool",
                 store.slots);
 }
@@ -68,26 +70,27 @@ void BagExchange::order_parts(std::span<const Lookup> lookups, const std::vector
 }
 
 /// Number and lengths of the parts the others have here.
-void BagExchange::exchange_lengths(Stream& stream, BagRoute& route) {
-  const auto peers = static_cast<size_t>(comm_.size());
+void BagExchange::exchange_lengths(BagRoute& route) {
+  const auto peers = static_cast<size_t>(host_comm_.size());
   std::vector<int64_t> one(peers, 1), places(peers);
   for (size_t p = 0; p < peers; ++p) places[p] = static_cast<int64_t>(p);
-  comm_.wait(transfer_.post(stream, comm_, Phase::ids, route.parts.asked.data(), one, places,
-                            route.parts.requested.data(), one, places, 8, true));
+  host_comm_.wait(transfer_.post(nullptr, host_comm_, Phase::ids, route.parts.asked.data(), one, places,
+                                 route.parts.requested.data(), one, places, 8, true));
   for (const int64_t n : route.parts.requested)
     SPARROW_CHECK(n >= 0 && n <= std::numeric_limits<int32_t>::max(), "asked for {} parts", n);
   route.parts.sum_requested();
   peer_lengths_.resize(static_cast<size_t>(route.parts.requested_total));
-  comm_.wait(transfer_.post(stream, comm_, Phase::ids, lengths_.data(), route.parts.asked, route.parts.asked_offsets,
-                            peer_lengths_.data(), route.parts.requested, route.parts.requested_offsets, 1, true));
+  host_comm_.wait(transfer_.post(nullptr, host_comm_, Phase::ids, lengths_.data(), route.parts.asked,
+                                 route.parts.asked_offsets, peer_lengths_.data(), route.parts.requested,
+                                 route.parts.requested_offsets, 1, true));
 }
 
 void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, bool single_lookups,
                         const std::vector<char>& bag_is_partial, BagRoute& route) {
   order_parts(lookups, bag_is_partial, route);
-  if (!single_lookups) exchange_lengths(stream, route);
+  if (!single_lookups) exchange_lengths(route);
   const auto keys =
-      maker_.exchange_keys(stream, comm_, Phase::ids, send_keys_.data(), directory_.tables().total_rows(), keys_);
+      maker_.exchange_keys(host_comm_, Phase::ids, send_keys_.data(), directory_.tables().total_rows(), keys_);
   route.lookups = static_cast<int64_t>(keys.size());
   if (single_lookups) {  // a part per key: lengths need not be sent
     route.parts.requested = keys_.requested;
@@ -109,11 +112,11 @@ void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, bool si
     row_keys[i] = keys[i];
     slots[i] = static_cast<int32_t>(directory_.slot(keys[i]));
   }
-  route.slots_by_part = {route.parts.requested_total, offsets, slots};
+  route.slots_by_part = {route.parts.requested_total, route.part_offsets.device(), route.slots.device()};
 
   const int64_t segments[] = {0, route.lookups};
-  row_maker_.distinct(stream, row_keys, segments, route.rows);
-  row_maker_.arrange(stream, route.rows, nullptr);
+  row_maker_.distinct(row_keys, segments, route.rows);
+  row_maker_.arrange(route.rows, nullptr);
   int64_t* update_slots = route.update_slots.reserve(route.rows.count);
   for (int64_t i = 0; i < route.rows.count; ++i) update_slots[i] = directory_.slot(route.rows.keys.data()[i]);
   int32_t* part_of_lookup = part_of_lookup_.reserve(route.lookups);
@@ -121,6 +124,12 @@ void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, bool si
     std::fill(part_of_lookup + offsets[part], part_of_lookup + offsets[part + 1], static_cast<int32_t>(part));
   int32_t* items = route.rows.group_items.data();
   for (int64_t i = 0; i < route.lookups; ++i) items[i] = part_of_lookup[items[i]];
+
+  route.bag_of_part.upload(stream, route.parts.asked_total);
+  route.part_offsets.upload(stream, route.parts.requested_total + 1);
+  route.slots.upload(stream, route.lookups);
+  route.update_slots.upload(stream, route.rows.count);
+  route.rows.upload(stream);
 }
 
 void BagExchange::fetch(Stream& stream, BagRoute& route) {
@@ -131,9 +140,9 @@ void BagExchange::fetch(Stream& stream, BagRoute& route) {
   void* send = send_.reserve(requested * row_bytes);
   void* recv = recv_.reserve(asked * row_bytes);
   backend_.convert(stream, sums, Matrix::of(wire_, send, requested, dim));
-  backend_.synchronize(stream);
-  comm_.wait(transfer_.post(stream, comm_, Phase::rows, send, route.parts.requested, route.parts.requested_offsets,
-                            recv, route.parts.asked, route.parts.asked_offsets, row_bytes, true));
+  device_comm_.wait(transfer_.post(&stream, device_comm_, Phase::rows, send, route.parts.requested,
+                                   route.parts.requested_offsets, recv, route.parts.asked, route.parts.asked_offsets,
+                                   row_bytes, true));
   backend_.convert(stream, Matrix::of(wire_, recv, asked, dim),
                    Matrix::f32(route.vectors.reserve(asked * dim), asked, dim));
 }
@@ -145,14 +154,14 @@ RowUpdate BagExchange::return_gradients(Stream& stream, BagRoute& route, const M
   backend_.address_rows(stream, bag_gradients.f32(), nullptr, bag_gradients.rows, dim, addresses);
   void* send = send_.reserve(asked * row_bytes);
   void* recv = recv_.reserve(requested * row_bytes);
-  backend_.pack_rows(stream, addresses, route.bag_of_part.data(), asked, Matrix::of(wire_, send, asked, dim));
-  backend_.synchronize(stream);
-  comm_.wait(transfer_.post(stream, comm_, Phase::gradients, send, route.parts.asked, route.parts.asked_offsets, recv,
-                            route.parts.requested, route.parts.requested_offsets, row_bytes, true));
+  backend_.pack_rows(stream, addresses, route.bag_of_part.device(), asked, Matrix::of(wire_, send, asked, dim));
+  device_comm_.wait(transfer_.post(&stream, device_comm_, Phase::gradients, send, route.parts.asked,
+                                   route.parts.asked_offsets, recv, route.parts.requested,
+                                   route.parts.requested_offsets, row_bytes, true));
   float* gradients = route.gradients.reserve(route.rows.count * dim);
   backend_.sum_rows(stream, route.rows.groups, Matrix::of(wire_, recv, requested, dim),
                     Matrix::f32(gradients, route.rows.count, dim));
-  return {route.update_slots.data(), gradients, route.rows.count};
+  return {route.update_slots.device(), gradients, route.rows.count};
 }
 
 }  // namespace sparrow

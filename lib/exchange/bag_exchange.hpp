@@ -24,21 +24,22 @@ struct BagRoute {
   explicit BagRoute(Backend& backend, int ranks);
   // As the rank that asks:
   StageCounts parts;  ///< asked: parts of this rank's bags at each holder; requested: parts each rank has here
-  Scratch<int32_t> bag_of_part;  ///< [parts.asked_total], by holder, bags ascending
-  Scratch<float> vectors;        ///< (parts.asked_total, dim), by holder
+  Mirrored<int32_t> bag_of_part;  ///< [parts.asked_total], by holder, bags ascending
+  Scratch<float> vectors;         ///< (parts.asked_total, dim), by holder
   // As holder:
   int64_t lookups = 0;   ///< requested of this rank
-  Groups slots_by_part;  ///< slots in this rank's store, by requested part
-  Scratch<int32_t> part_offsets, slots;
+  Groups slots_by_part;  ///< slots in this rank's store, by requested part, in device memory
+  Mirrored<int32_t> part_offsets, slots;
   RowList rows;  ///< distinct rows of these lookups; members: lookups
-  Scratch<int64_t> update_slots;
+  Mirrored<int64_t> update_slots;
   Scratch<float> gradients;  ///< (rows.count, dim)
 };
 
 class BagExchange {
  public:
-  /// comm joins all ranks, numbered as in the hierarchy. store: this rank's rows.
-  BagExchange(Backend& backend, const Directory& directory, Comm& comm, const RowStore& store, DType wire);
+  /// comms: of a hierarchy whose stage 0 joins all ranks. store: this rank's rows.
+  BagExchange(const RankContext& context, const Directory& directory, const StageComms& comms, const RowStore& store,
+              DType wire);
 
   /// One lookup to be pooled at its holder. Lookups come in the order of their bags.
   struct Lookup {
@@ -57,11 +58,12 @@ class BagExchange {
 
  private:
   void order_parts(std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial, BagRoute& route);
-  void exchange_lengths(Stream& stream, BagRoute& route);
+  void exchange_lengths(BagRoute& route);
 
   Backend& backend_;
   const Directory& directory_;
-  Comm& comm_;
+  Comm& host_comm_;
+  Comm& device_comm_;
   RowStore store_;
   DType wire_;
   RowListMaker maker_, row_maker_;

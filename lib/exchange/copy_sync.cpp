@@ -9,11 +9,11 @@ namespace sparrow {
 CopyRoute::Level::Level(Backend& backend)
     : merged(backend),
       wanted(backend, Memory::host),
-      own(backend, Memory::host),
+      own(backend),
       delivered(backend, Memory::host),
-      final_rows(backend, Memory::host),
-      final_slots(backend, Memory::host),
-      sent_rows(backend, Memory::host),
+      final_rows(backend),
+      final_slots(backend),
+      sent_rows(backend),
       received(backend, Memory::device),
       sums(backend, Memory::device),
       final_sums(backend, Memory::device) {}
@@ -26,22 +26,23 @@ CopyRoute::CopyRoute(Backend& backend, std::span<const int> peers) {
   for (size_t level = 0; level <= peers.size(); ++level) levels.emplace_back(backend);
 }
 
-CopySync::CopySync(Backend& backend, const Directory& directory, const StageComms& comms, Comm& world, DType wire)
-    : backend_(backend),
+CopySync::CopySync(const RankContext& context, const Directory& directory, const StageComms& comms, DType wire)
+    : backend_(context.backend),
+      host_(context.host),
+      host_stream_(context.host.make_stream()),
       directory_(directory),
       comms_(comms),
       wire_(wire),
       dim_(directory.tables().dim()),
-      maker_(backend, directory.tables().key_bytes(), 1),
-      down_rows_(backend, Memory::host),
-      down_peers_(backend, Memory::host),
-      down_offsets_(backend, Memory::host),
-      down_order_(backend, Memory::host),
-      send_keys_(backend, Memory::host),
-      block_rows_(backend, Memory::host),
-      addresses_(backend, Memory::host),
-      send_(backend, Memory::device),
-      recv_(backend, Memory::device) {
+      maker_(context.host, directory.tables().key_bytes(), 1),
+      down_rows_(context.host, Memory::host),
+      down_peers_(context.host, Memory::host),
+      down_offsets_(context.host, Memory::host),
+      down_order_(context.host, Memory::host),
+      send_keys_(context.host, Memory::host),
+      addresses_(context.backend, Memory::device),
+      send_(context.backend, Memory::device),
+      recv_(context.backend, Memory::device) {
   const auto& options = directory.plan().options;
   sparse_option_.assign(options.size(), 0);
   std::vector<char> used(options.size(), 0);
@@ -53,7 +54,7 @@ CopySync::CopySync(Backend& backend, const Directory& directory, const StageComm
     // Domains with rings of different sizes share no row sets that could be summed whole: their rows go by key.
     const bool equal = std::all_of(options[o].rings.begin(), options[o].rings.end(), same_size);
     if (options[o].reduction == CopyReduction::dense && equal) {
-      make_dense(world, static_cast<int>(o));
+      make_dense(context, static_cast<int>(o));
     } else {
       sparse_option_[o] = 1;
       sparse_needed_ = true;
@@ -62,7 +63,8 @@ CopySync::CopySync(Backend& backend, const Directory& directory, const StageComm
 }
 
 /// Rank sets with the same rows: those at the same place of their domain's ring.
-void CopySync::make_dense(Comm& world, int option) {
+void CopySync::make_dense(const RankContext& context, int option) {
+  Comm& world = context.device_comm;
   const CopyOption& of = directory_.plan().options[static_cast<size_t>(option)];
   const Hierarchy& all = directory_.hierarchy();
   const auto& ring = of.rings[static_cast<size_t>(all.domain(of.level, world.rank()))];
@@ -85,7 +87,7 @@ void CopySync::make_dense(Comm& world, int option) {
     }
     domain_of.push_back(numbers);
   }
-  Dense dense;
+  Dense dense(backend_);
   dense.option = option;
   dense.runs = directory_.slots_of_option(option);
   for (const auto& run : dense.runs) dense.rows += run.count;
@@ -93,38 +95,48 @@ void CopySync::make_dense(Comm& world, int option) {
   dense.all_reduce =
       std::make_unique<StagedAllReduce>(backend_, *dense.group, Hierarchy(domain_of), dense.rows * dim_, wire_);
   dense.gradients = Array<float>(backend_, Memory::device, dense.rows * dim_);
-  dense.slots = Array<int64_t>(backend_, Memory::host, dense.rows);
-  int64_t row = 0;
+  int64_t* slots = dense.slots.reserve(dense.rows);
   for (const auto& run : dense.runs)
-    for (int64_t i = 0; i < run.count; ++i) dense.slots[row++] = run.first + i;
+    for (int64_t i = 0; i < run.count; ++i) *slots++ = run.first + i;
+  const auto stream = backend_.make_stream();
+  dense.slots.upload(*stream, dense.rows);
+  backend_.synchronize(*stream);
   dense_.push_back(std::move(dense));
 }
 
 Traffic CopySync::stage_traffic(int stage) const {
   Traffic total;
   for (const Dense& dense : dense_)
-    if (stage < dense.all_reduce->comms().count()) total = total + dense.all_reduce->comms()[stage].traffic();
+    if (stage < dense.all_reduce->comms().count()) total = total + dense.all_reduce->comms().traffic(stage);
   return total;
 }
 
 void CopySync::build(Stream& stream, const Route& route, CopyRoute& copies) {
   if (!sparse_needed_) return;
   const int depth = directory_.hierarchy().depth();
-  for (int level = depth; level >= 0; --level) build_up(stream, level, route, copies);
+  for (int level = depth; level >= 0; --level) build_up(level, route, copies);
   CopyRoute::Level& root = copies.levels[0];
   root.delivered_count = root.merged.count;
   std::copy_n(root.merged.keys.data(), root.merged.count, root.delivered.reserve(root.merged.count));
-  for (int stage = 0; stage < depth; ++stage) build_down(stream, stage, copies);
+  for (int stage = 0; stage < depth; ++stage) build_down(stage, copies);
+  for (size_t level = 0; level < copies.levels.size(); ++level) {
+    CopyRoute::Level& at = copies.levels[level];
+    at.merged.upload(stream);
+    at.own.upload(stream, at.own_count);
+    at.final_rows.upload(stream, at.final_count);
+    at.final_slots.upload(stream, at.final_count);
+    if (level < copies.down.size()) at.sent_rows.upload(stream, copies.down[level].asked_total);
+  }
 }
 
 /// What this rank merges at a level: what it is asked to at the stage of the level, and its own copies of the level
 /// that were touched.
-void CopySync::build_up(Stream& stream, int level, const Route& route, CopyRoute& copies) {
+void CopySync::build_up(int level, const Route& route, CopyRoute& copies) {
   CopyRoute::Level& at = copies.levels[static_cast<size_t>(level)];
   std::span<const int64_t> requests;
   if (level < directory_.hierarchy().depth()) {
     const RowList& below = copies.levels[static_cast<size_t>(level) + 1].merged;
-    requests = maker_.exchange_keys(stream, comms_[level], Phase::allreduce, below.keys.data() + below.here,
+    requests = maker_.exchange_keys(comms_.host(level), Phase::allreduce, below.keys.data() + below.here,
                                     directory_.tables().total_rows(), copies.up[static_cast<size_t>(level)]);
   }
   const RowList& list = route.lists[static_cast<size_t>(level)];
@@ -139,20 +151,20 @@ void CopySync::build_up(Stream& stream, int level, const Route& route, CopyRoute
       own[at.own_count++] = static_cast<int32_t>(i);
     }
   const int64_t segments[] = {0, asked + at.own_count};
-  const std::span<const int64_t> distinct = maker_.distinct(stream, wanted, segments, at.merged);
+  const std::span<const int64_t> distinct = maker_.distinct(wanted, segments, at.merged);
   if (level == 0) {
-    maker_.arrange(stream, at.merged, nullptr);
+    maker_.arrange(at.merged, nullptr);
     return;
   }
   const int above = directory_.hierarchy().domain(level - 1, directory_.rank());
   const std::span<int32_t> destinations = maker_.destinations(at.merged.count);
   for (size_t i = 0; i < distinct.size(); ++i)
     destinations[i] = comms_.peer(level - 1, directory_.merger(distinct[i], level - 1, above));
-  maker_.arrange(stream, at.merged, &copies.up[static_cast<size_t>(level) - 1]);
+  maker_.arrange(at.merged, &copies.up[static_cast<size_t>(level) - 1]);
 }
 
 /// Which delivered rows go on to the mergers of the child domains; what comes in is what the next level was delivered.
-void CopySync::build_down(Stream& stream, int stage, CopyRoute& copies) {
+void CopySync::build_down(int stage, CopyRoute& copies) {
   CopyRoute::Level& from = copies.levels[static_cast<size_t>(stage)];
   CopyRoute::Level& to = copies.levels[static_cast<size_t>(stage) + 1];
   StageCounts& counts = copies.down[static_cast<size_t>(stage)];
@@ -173,8 +185,7 @@ void CopySync::build_down(Stream& stream, int stage, CopyRoute& copies) {
   const auto peer_count = static_cast<int64_t>(counts.asked.size());
   int32_t* offsets = down_offsets_.reserve(peer_count + 1);
   int32_t* order = down_order_.reserve(n);
-  backend_.group(stream, peers, n, peer_count, offsets, order);
-  backend_.synchronize(stream);
+  host_.group(*host_stream_, peers, n, peer_count, offsets, order);
   for (int64_t p = 0; p < peer_count; ++p) counts.asked[static_cast<size_t>(p)] = offsets[p + 1] - offsets[p];
   counts.sum_asked();
   int64_t* keys = send_keys_.reserve(n);
@@ -184,7 +195,7 @@ void CopySync::build_down(Stream& stream, int stage, CopyRoute& copies) {
     keys[i] = from.delivered.data()[sent[i]];
   }
   const auto received =
-      maker_.exchange_keys(stream, comms_[stage], Phase::allreduce, keys, directory_.tables().total_rows(), counts);
+      maker_.exchange_keys(comms_.host(stage), Phase::allreduce, keys, directory_.tables().total_rows(), counts);
   to.delivered_count = static_cast<int64_t>(received.size());
   std::copy(received.begin(), received.end(), to.delivered.reserve(to.delivered_count));
   note_final(stage + 1, copies);
@@ -237,16 +248,15 @@ void CopySync::merge(Stream& stream, int level, Route& route, CopyRoute& copies)
     void* send = send_.reserve(counts.asked_total * row_bytes);
     void* recv = recv_.reserve(asked * row_bytes);
     backend_.convert(stream, exact, Matrix::of(wire_, send, counts.asked_total, dim_));
-    backend_.synchronize(stream);
-    Comm& comm = comms_[level];
-    comm.wait(transfer_.post(stream, comm, Phase::allreduce, send, counts.asked, counts.asked_offsets, recv,
+    Comm& comm = comms_.device(level);
+    comm.wait(transfer_.post(&stream, comm, Phase::allreduce, send, counts.asked, counts.asked_offsets, recv,
                              counts.requested, counts.requested_offsets, row_bytes, true));
     backend_.convert(stream, Matrix::of(wire_, recv, asked, dim_), Matrix::f32(received, asked, dim_));
   }
   const RowList& list = route.lists[static_cast<size_t>(level)];
   const float** addresses = addresses_.reserve(list.here);
   backend_.address_rows(stream, list.gradients.data(), nullptr, list.here, dim_, addresses);
-  backend_.pack_rows(stream, addresses, at.own.data(), at.own_count,
+  backend_.pack_rows(stream, addresses, at.own.device(), at.own_count,
                      Matrix::f32(received + asked * dim_, at.own_count, dim_));
   backend_.sum_rows(stream, at.merged.groups, Matrix::f32(received, asked + at.own_count, dim_),
                     Matrix::f32(at.merged.gradients.reserve(at.merged.count * dim_), at.merged.count, dim_));
@@ -261,11 +271,10 @@ void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies) {
   void* send = send_.reserve(counts.asked_total * row_bytes);
   void* recv = recv_.reserve(to.delivered_count * row_bytes);
   backend_.address_rows(stream, from.sums.data(), nullptr, from.delivered_count, dim_, addresses);
-  backend_.pack_rows(stream, addresses, from.sent_rows.data(), counts.asked_total,
+  backend_.pack_rows(stream, addresses, from.sent_rows.device(), counts.asked_total,
                      Matrix::of(wire_, send, counts.asked_total, dim_));
-  backend_.synchronize(stream);
-  Comm& comm = comms_[stage];
-  comm.wait(transfer_.post(stream, comm, Phase::allreduce, send, counts.asked, counts.asked_offsets, recv,
+  Comm& comm = comms_.device(stage);
+  comm.wait(transfer_.post(&stream, comm, Phase::allreduce, send, counts.asked, counts.asked_offsets, recv,
                            counts.requested, counts.requested_offsets, row_bytes, true));
   float* sums = to.sums.reserve(to.delivered_count * dim_);
   backend_.convert(stream, Matrix::of(wire_, recv, to.delivered_count, dim_),
@@ -275,12 +284,11 @@ void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies) {
   if (to.final_count < to.delivered_count) {
     backend_.address_rows(stream, sums, nullptr, to.delivered_count, dim_, addresses);
     float* packed = to.final_sums.reserve(to.final_count * dim_);
-    backend_.pack_rows(stream, addresses, to.final_rows.data(), to.final_count,
+    backend_.pack_rows(stream, addresses, to.final_rows.device(), to.final_count,
                        Matrix::f32(packed, to.final_count, dim_));
-    backend_.synchronize(stream);
     final_sums = packed;
   }
-  updates_.push_back({to.final_slots.data(), final_sums, to.final_count});
+  updates_.push_back({to.final_slots.device(), final_sums, to.final_count});
 }
 
 /// The gradients of this rank's touched rows in a block of all its rows of the option, summed over the holders of the
@@ -289,28 +297,31 @@ void CopySync::reduce_dense(Stream& stream, Dense& dense, Route& route) {
   const int level = directory_.plan().options[static_cast<size_t>(dense.option)].level;
   const RowList& list = route.lists[static_cast<size_t>(level)];
   backend_.zero(stream, dense.gradients.data(), dense.rows * dim_ * 4);
-  int64_t* block_rows = block_rows_.reserve(list.here);
-  const RowStore block{dense.gradients.data(), nullptr, dense.rows, dim_, 0};
-  for (int64_t begin = 0; begin < list.here;) {  // runs of rows of this option
-    int64_t end = begin;
-    for (; end < list.here && directory_.option(list.keys.data()[end]) == dense.option; ++end) {
-      const int64_t slot = list.slots.data()[end];
-      int64_t before = 0;
-      for (const auto& run : dense.runs) {
-        if (slot < run.first + run.count) {
-          block_rows[end] = before + slot - run.first;
-          break;
-        }
-        before += run.count;
-      }
-    }
-    // block += gradients: a step of SGD at rate -1
-    backend_.update_rows(stream, {OptimizerKind::sgd, -1.0f, 0.0f}, block, block_rows + begin,
-                         Matrix::f32(list.gradients.data() + begin * dim_, end - begin, dim_), end - begin);
-    begin = std::max(end, begin + 1);
+  int64_t* block_rows = dense.block_rows.reserve(list.here);
+  dense.touched.clear();
+  for (int64_t i = 0; i < list.here; ++i) {
+    if (directory_.option(list.keys.data()[i]) != dense.option) continue;
+    block_rows[i] = dense.block_row(list.slots.data()[i]);
+    if (dense.touched.empty() || dense.touched.back().first + dense.touched.back().count < i)
+      dense.touched.push_back({i, 0});
+    ++dense.touched.back().count;
   }
+  dense.block_rows.upload(stream, list.here);
+  const RowStore block{dense.gradients.data(), nullptr, dense.rows, dim_, 0};
+  for (const auto& [first, count] : dense.touched)  // block += gradients: a step of SGD at rate -1
+    backend_.update_rows(stream, {OptimizerKind::sgd, -1.0f, 0.0f}, block, dense.block_rows.device() + first,
+                         Matrix::f32(list.gradients.data() + first * dim_, count, dim_), count);
   dense.all_reduce->sum(stream, dense.gradients.data());
-  updates_.push_back({dense.slots.data(), dense.gradients.data(), dense.rows});
+  updates_.push_back({dense.slots.device(), dense.gradients.data(), dense.rows});
+}
+
+int64_t CopySync::Dense::block_row(int64_t slot) const {
+  int64_t before = 0;
+  for (const auto& run : runs) {
+    if (slot < run.first + run.count) return before + slot - run.first;
+    before += run.count;
+  }
+  fail("slot {} is not among the rows of a dense option", slot);
 }
 
 }  // namespace sparrow

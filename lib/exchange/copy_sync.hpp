@@ -33,17 +33,17 @@ struct CopyRoute {
     explicit Level(Backend& backend);
     RowList merged;           ///< rows this rank adds up for its domain at this level; members: requests, then own rows
     Scratch<int64_t> wanted;  ///< keys: requests, then own rows
-    Scratch<int32_t> own;     ///< rows of Route::lists[level] that join here
+    Mirrored<int32_t> own;    ///< rows of Route::lists[level] that join here
     int64_t own_count = 0;
     Scratch<int64_t> delivered;  ///< keys of the sums that come down to this rank for its domain
     int64_t delivered_count = 0;
-    Scratch<int32_t> final_rows;  ///< of the delivered, those whose copy is here
-    Scratch<int64_t> final_slots;
+    Mirrored<int32_t> final_rows;  ///< of the delivered, those whose copy is here
+    Mirrored<int64_t> final_slots;
     int64_t final_count = 0;
-    Scratch<int32_t> sent_rows;  ///< of the delivered, in the order they are sent on, by peer
-    Scratch<float> received;     ///< gradients that came up: requests, then own rows
-    Scratch<float> sums;         ///< (delivered, dim)
-    Scratch<float> final_sums;   ///< (final, dim)
+    Mirrored<int32_t> sent_rows;  ///< of the delivered, in the order they are sent on, by peer
+    Scratch<float> received;      ///< gradients that came up: requests, then own rows
+    Scratch<float> sums;          ///< (delivered, dim)
+    Scratch<float> final_sums;    ///< (final, dim)
   };
   std::vector<Level> levels;          ///< 0 .. depth
   std::vector<StageCounts> up, down;  ///< by stage
@@ -51,8 +51,8 @@ struct CopyRoute {
 
 class CopySync {
  public:
-  /// Collective over `world`.
-  CopySync(Backend& backend, const Directory& directory, const StageComms& comms, Comm& world, DType wire);
+  /// Collective over the context's ranks.
+  CopySync(const RankContext& context, const Directory& directory, const StageComms& comms, DType wire);
 
   /// Whether any row has several copies; if not, the calls below do nothing.
   bool needed() const { return sparse_needed_ || !dense_.empty(); }
@@ -75,13 +75,17 @@ class CopySync {
     int64_t rows = 0;
     std::unique_ptr<Comm> group;
     std::unique_ptr<StagedAllReduce> all_reduce;
-    Array<float> gradients;  ///< (rows, dim)
-    Array<int64_t> slots;    ///< [rows]
+    Array<float> gradients;                   ///< (rows, dim)
+    Mirrored<int64_t> slots;                  ///< [rows]
+    Mirrored<int64_t> block_rows;             ///< touched rows of this rank, in the block
+    std::vector<Directory::SlotRun> touched;  ///< runs of places in the batch's list
+    explicit Dense(Backend& backend) : slots(backend), block_rows(backend) {}
+    int64_t block_row(int64_t slot) const;
   };
-  void make_dense(Comm& world, int option);
+  void make_dense(const RankContext& context, int option);
   bool is_sparse(int64_t key) const { return sparse_option_[static_cast<size_t>(directory_.option(key))]; }
-  void build_up(Stream& stream, int level, const Route& route, CopyRoute& copies);
-  void build_down(Stream& stream, int stage, CopyRoute& copies);
+  void build_up(int level, const Route& route, CopyRoute& copies);
+  void build_down(int stage, CopyRoute& copies);
   void note_final(int level, CopyRoute& copies);
   void merge(Stream& stream, int level, Route& route, CopyRoute& copies);
   void deliver(Stream& stream, int stage, CopyRoute& copies);
@@ -89,6 +93,8 @@ class CopySync {
   void round_to_wire(Stream& stream, float* values, int64_t rows);
 
   Backend& backend_;
+  Backend& host_;
+  std::unique_ptr<Stream> host_stream_;
   const Directory& directory_;
   const StageComms& comms_;
   DType wire_;
@@ -99,7 +105,7 @@ class CopySync {
   RowListMaker maker_;
   RowTransfer transfer_;
   Scratch<int32_t> down_rows_, down_peers_, down_offsets_, down_order_;
-  Scratch<int64_t> send_keys_, block_rows_;
+  Scratch<int64_t> send_keys_;
   Scratch<const float*> addresses_;
   Scratch<std::byte> send_, recv_;
   std::vector<RowUpdate> updates_;

@@ -8,9 +8,9 @@ BatchRoute::BatchRoute(Backend& backend, const StageComms& comms, int ranks)
     : rows(backend, comms.sizes()),
       copies(backend, comms.sizes()),
       pooled(backend, ranks),
-      offsets(backend, Memory::host),
-      row_of_lookup(backend, Memory::host),
-      merged_addresses(backend, Memory::host) {}
+      offsets(backend),
+      row_of_lookup(backend),
+      merged_addresses(backend) {}
 
 namespace {
 bool is_pooled(CopyTransport transport) {
@@ -18,20 +18,22 @@ bool is_pooled(CopyTransport transport) {
 }
 }  // namespace
 
-EmbeddingExchange::EmbeddingExchange(Backend& backend, const Directory& directory, const StageComms& comms, Comm& world,
+EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
                                      const RowStore& store, DType wire)
-    : backend_(backend),
+    : backend_(context.backend),
+      host_(context.host),
+      host_stream_(context.host.make_stream()),
       directory_(directory),
-      router_(backend, directory, comms),
-      rows_(backend, directory, comms, store, wire),
-      copies_(backend, directory, comms, world, wire),
-      part_offsets_(backend, Memory::host),
-      part_items_(backend, Memory::host) {
+      router_(context.host, directory, comms),
+      rows_(context.backend, comms, store, wire),
+      copies_(context, directory, comms, wire),
+      part_offsets_(context.host, Memory::host),
+      part_items_(context.host, Memory::host) {
   const auto& tables = directory.plan().tables;
   const bool any = std::any_of(tables.begin(), tables.end(), [](const CopyTable& t) { return is_pooled(t.transport); });
   partial_sums_ = std::any_of(tables.begin(), tables.end(),
                               [](const CopyTable& t) { return t.transport == CopyTransport::partial_sums; });
-  if (any && comms.count() > 0) pooled_ = std::make_unique<BagExchange>(backend, directory, comms[0], store, wire);
+  if (any && comms.count() > 0) pooled_ = std::make_unique<BagExchange>(context, directory, comms, store, wire);
 }
 
 /// Divides the lookups: rows with one copy of a pooled table are pooled at their holder, all others come as rows.
@@ -85,8 +87,7 @@ void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {
   const int64_t bags = rows.samples * rows.tables, parts = route.pooled.parts.asked_total;
   int32_t* part_offsets = part_offsets_.reserve(bags + 1);
   int32_t* part_items = part_items_.reserve(parts);
-  backend_.group(stream, route.pooled.bag_of_part.data(), parts, bags, part_offsets, part_items);
-  backend_.synchronize(stream);
+  host_.group(*host_stream_, route.pooled.bag_of_part.data(), parts, bags, part_offsets, part_items);
   const auto row_lookups = static_cast<int64_t>(row_positions_.size());
   const auto first_part = static_cast<int32_t>(rows.lists.back().count);
   int64_t* offsets = route.offsets.reserve(bags + 1);
@@ -99,7 +100,9 @@ void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {
     for (int32_t i = part_offsets[bag]; i < part_offsets[bag + 1]; ++i) row_of_lookup[n++] = first_part + part_items[i];
   }
   offsets[bags] = n;
-  route.bags = {rows.samples, rows.tables, offsets, row_of_lookup};
+  route.bags = {rows.samples, rows.tables, route.offsets.device(), route.row_of_lookup.device()};
+  route.offsets.upload(stream, bags + 1);
+  route.row_of_lookup.upload(stream, n);
 }
 
 void EmbeddingExchange::fetch(Stream& stream, BatchRoute& route) {
@@ -109,14 +112,15 @@ void EmbeddingExchange::fetch(Stream& stream, BatchRoute& route) {
   const RowList& list = route.rows.lowest();
   const int64_t parts = route.pooled.parts.asked_total, dim = directory_.tables().dim();
   const float** addresses = route.merged_addresses.reserve(list.count + parts);
-  backend_.copy(stream, addresses, list.addresses.data(), list.count * static_cast<int64_t>(sizeof(float*)));
-  backend_.address_rows(stream, route.pooled.vectors.data(), nullptr, parts, dim, addresses + list.count);
+  std::copy_n(list.addresses.data(), list.count, addresses);
+  for (int64_t i = 0; i < parts; ++i) addresses[list.count + i] = route.pooled.vectors.data() + i * dim;
+  route.merged_addresses.upload(stream, list.count + parts);
 }
 
 void EmbeddingExchange::return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients) {
   rows_.return_gradients(stream, route.rows, bag_gradients);
   const RowList& held = route.rows.lists.front();  // rows with a single copy
-  updates_.assign(1, {held.slots.data(), held.gradients.data(), held.here});
+  updates_.assign(1, {held.slots.device(), held.gradients.data(), held.here});
   if (pooled_) updates_.push_back(pooled_->return_gradients(stream, route.pooled, bag_gradients));
 }
 

@@ -19,22 +19,23 @@ struct BatchRoute {
   CopyRoute copies;  ///< rows with several copies
   BagRoute pooled;   ///< lookups that are pooled at their holders
   int64_t lookups = 0;
-  Bags bags;  ///< all bags, in terms of addresses()
+  Bags bags;  ///< all bags, in terms of addresses(), in device memory
   // Where some tables are pooled, what the model sees is put together here: a bag's rows, then its part vectors.
-  Scratch<int64_t> offsets;
-  Scratch<int32_t> row_of_lookup;
-  Scratch<const float*> merged_addresses;
+  Mirrored<int64_t> offsets;
+  Mirrored<int32_t> row_of_lookup;
+  Mirrored<const float*> merged_addresses;
+  /// In device memory.
   const float* const* addresses() const {
-    return merged ? merged_addresses.data() : rows.lists.back().addresses.data();
+    return merged ? merged_addresses.device() : rows.lists.back().addresses.device();
   }
   bool merged = false;
 };
 
 class EmbeddingExchange {
  public:
-  /// Collective over world. Everything passed by reference must outlive it. store: this rank's rows in the directory's
-  /// slots.
-  EmbeddingExchange(Backend& backend, const Directory& directory, const StageComms& comms, Comm& world,
+  /// Collective over the context's ranks. Everything passed by reference must outlive it. store: this rank's rows in
+  /// the directory's slots.
+  EmbeddingExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
                     const RowStore& store, DType wire);
 
   /// Collective. Finds the rows of this rank's part of a batch; training: gradients will be returned too.
@@ -56,6 +57,8 @@ class EmbeddingExchange {
   void merge_bags(Stream& stream, BatchRoute& route);
 
   Backend& backend_;
+  Backend& host_;
+  std::unique_ptr<Stream> host_stream_;
   const Directory& directory_;
   Router router_;
   RowExchange rows_;

@@ -5,18 +5,19 @@
 
 namespace sparrow {
 
-Route::Route(Backend& backend, std::span<const int> peers) : bag_offsets(backend, Memory::host) {
+Route::Route(Backend& backend, std::span<const int> peers) : bag_offsets(backend) {
   for (const int size : peers) stages.emplace_back(size);
   for (size_t level = 0; level <= peers.size(); ++level) lists.emplace_back(backend);
 }
 
-Router::Router(Backend& backend, const Directory& directory, const StageComms& comms)
-    : backend_(backend),
+Router::Router(Backend& host, const Directory& directory, const StageComms& comms)
+    : host_(host),
+      host_stream_(host.make_stream()),
       directory_(directory),
       comms_(comms),
-      maker_(backend, directory.tables().key_bytes(), directory.tables().count()),
+      maker_(host, directory.tables().key_bytes(), directory.tables().count()),
       segments_(static_cast<size_t>(directory.tables().count()) + 1),
-      keys_(backend, Memory::host) {}
+      keys_(host, Memory::host) {}
 
 void Router::build(Stream& stream, const Batch& batch, Route& route) {
   const Tables& tables = directory_.tables();
@@ -31,32 +32,37 @@ void Router::build(Stream& stream, const Batch& batch, Route& route) {
   segments_.back() = lookups;
 
   const int depth = directory_.hierarchy().depth();
-  collect(stream, depth, keys, segments_, route);
+  collect(depth, keys, segments_, route);
   route.samples = batch.samples;
   route.tables = batch.tables;
-  route.bags = {batch.samples, batch.tables, nullptr, route.lowest().row_of_member.data()};
+  route.bags = {batch.samples, batch.tables, nullptr, route.lowest().row_of_member.device()};
   if (!batch.offsets.empty()) {
     int64_t* offsets = route.bag_offsets.reserve(static_cast<int64_t>(batch.offsets.size()));
     std::copy(batch.offsets.begin(), batch.offsets.end(), offsets);
-    route.bags.offsets = offsets;
+    route.bags.offsets = route.bag_offsets.device();
     int32_t* items = route.lowest().group_items.data();  // from lookups to their bags, in place
-    backend_.lookup_bags(stream, route.bags, items, lookups, items);
+    host_.lookup_bags(*host_stream_, {batch.samples, batch.tables, offsets, nullptr}, items, lookups, items);
   }
 
   for (int stage = depth - 1; stage >= 0; --stage) {
     const RowList& list = route.lists[static_cast<size_t>(stage) + 1];
     StageCounts& counts = route.stages[static_cast<size_t>(stage)];
-    const auto requests = maker_.exchange_keys(stream, comms_[stage], Phase::ids, list.keys.data() + list.here,
-                                               tables.total_rows(), counts);
+    const auto requests =
+        maker_.exchange_keys(comms_.host(stage), Phase::ids, list.keys.data() + list.here, tables.total_rows(), counts);
     const int64_t segments[] = {0, counts.requested_total};
-    collect(stream, stage, requests.data(), segments, route);
+    collect(stage, requests.data(), segments, route);
   }
+  for (RowList& list : route.lists) {
+    list.upload(stream);
+    list.slots.upload(stream, list.here);
+  }
+  route.bag_offsets.upload(stream, static_cast<int64_t>(batch.offsets.size()));
 }
 
 /// The list of `level` from the keys wanted there: here, or asked for at the stage above.
-void Router::collect(Stream& stream, int level, const int64_t* keys, std::span<const int64_t> segments, Route& route) {
+void Router::collect(int level, const int64_t* keys, std::span<const int64_t> segments, Route& route) {
   RowList& list = route.lists[static_cast<size_t>(level)];
-  const std::span<const int64_t> distinct = maker_.distinct(stream, keys, segments, list);
+  const std::span<const int64_t> distinct = maker_.distinct(keys, segments, list);
   if (level > 0) {
     const std::span<int32_t> destinations = maker_.destinations(list.count);
     for (size_t i = 0; i < distinct.size(); ++i) {
@@ -64,7 +70,7 @@ void Router::collect(Stream& stream, int level, const int64_t* keys, std::span<c
       destinations[i] = rank < 0 ? -1 : comms_.peer(level - 1, rank);
     }
   }
-  maker_.arrange(stream, list, level > 0 ? &route.stages[static_cast<size_t>(level) - 1] : nullptr);
+  maker_.arrange(list, level > 0 ? &route.stages[static_cast<size_t>(level) - 1] : nullptr);
   int64_t* slots = list.slots.reserve(list.here);
   for (int64_t i = 0; i < list.here; ++i) slots[i] = directory_.slot(list.keys.data()[i]);
 }

@@ -30,10 +30,10 @@ struct Route {
   Route(Backend& backend, std::span<const int> peers);
   int64_t samples = 0;
   int tables = 0;
-  Bags bags;                        ///< of this rank's samples, in terms of the lowest list
+  Bags bags;                        ///< of this rank's samples, in terms of the lowest list, in device memory
   std::vector<RowList> lists;       ///< by level, 0 .. depth
   std::vector<StageCounts> stages;  ///< by stage, 0 .. depth - 1
-  Scratch<int64_t> bag_offsets;     ///< copy of the batch's, empty for bags of one
+  Mirrored<int64_t> bag_offsets;    ///< copy of the batch's, empty for bags of one
 
   RowList& lowest() { return lists.back(); }
   int64_t lookups() const { return lists.back().members; }
@@ -41,16 +41,18 @@ struct Route {
 
 class Router {
  public:
-  Router(Backend& backend, const Directory& directory, const StageComms& comms);
+  /// Routes are made on the host backend `host`.
+  Router(Backend& host, const Directory& directory, const StageComms& comms);
 
-  /// Collective: fills `route` for this rank's part of a batch. deduplicate = false is not a placement of ours; see
-  /// lib/exchange.
+  /// Collective: fills `route` for this rank's part of a batch, and queues what operations need of it to the device on
+  /// `stream`.
   void build(Stream& stream, const Batch& batch, Route& route);
 
  private:
-  void collect(Stream& stream, int level, const int64_t* keys, std::span<const int64_t> segments, Route& route);
+  void collect(int level, const int64_t* keys, std::span<const int64_t> segments, Route& route);
 
-  Backend& backend_;
+  Backend& host_;
+  std::unique_ptr<Stream> host_stream_;
   const Directory& directory_;
   const StageComms& comms_;
   RowListMaker maker_;

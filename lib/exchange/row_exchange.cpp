@@ -4,10 +4,8 @@
 
 namespace sparrow {
 
-RowExchange::RowExchange(Backend& backend, const Directory& directory, const StageComms& comms, const RowStore& store,
-                         DType wire)
+RowExchange::RowExchange(Backend& backend, const StageComms& comms, const RowStore& store, DType wire)
     : backend_(backend),
-      directory_(directory),
       comms_(comms),
       store_(store),
       wire_(wire),
@@ -17,45 +15,53 @@ RowExchange::RowExchange(Backend& backend, const Directory& directory, const Sta
   for (int stage = 0; stage < comms.count(); ++stage) blocks_.emplace_back(backend);
 }
 
-void RowExchange::address_here(Stream& stream, RowList& list) {
-  list.addresses.reserve(list.count);
-  backend_.address_rows(stream, store_.values, list.slots.data(), list.here, dim_, list.addresses.data());
+void RowExchange::fetch(Stream& stream, Route& route) {
+  find_rows(stream, route);
+  for (int stage = 0; stage < comms_.count(); ++stage) send_rows(stream, stage, route);
 }
 
-void RowExchange::fetch(Stream& stream, Route& route) {
-  for (RowList& list : route.lists) address_here(stream, list);
-  for (int stage = 0; stage < comms_.count(); ++stage) send_rows(stream, stage, route);
+/// Where the values of every row will be: in the store, in the block of a stage, or for rows that this rank asks of
+/// itself, where the list above has them.
+void RowExchange::find_rows(Stream& stream, Route& route) {
+  for (size_t level = 0; level < route.lists.size(); ++level) {
+    RowList& list = route.lists[level];
+    const float** addresses = list.addresses.reserve(list.count);
+    for (int64_t i = 0; i < list.here; ++i) addresses[i] = store_.values + list.slots.data()[i] * dim_;
+    if (level > 0) {
+      const RowList& above = route.lists[level - 1];
+      const StageCounts& counts = route.stages[level - 1];
+      const float* rows = blocks_[level - 1].f32.reserve(counts.asked_total * dim_);
+      for (int64_t i = 0; i < counts.asked_total; ++i) addresses[list.here + i] = rows + i * dim_;
+      const auto self = static_cast<size_t>(comms_.host(static_cast<int>(level) - 1).rank());
+      const int32_t* own_requests = above.row_of_member.data() + counts.requested_offsets[self];
+      const float** own = addresses + list.here + counts.asked_offsets[self];
+      for (int64_t i = 0; i < counts.asked[self]; ++i) own[i] = above.addresses.data()[own_requests[i]];
+    }
+    list.addresses.upload(stream, list.count);
+  }
 }
 
 /// Answers the requests of a stage from the list of its level, and takes what this rank asked for into the list one
 /// level below.
 void RowExchange::send_rows(Stream& stream, int stage, Route& route) {
   const RowList& from = route.lists[static_cast<size_t>(stage)];
-  RowList& to = route.lists[static_cast<size_t>(stage) + 1];
   const StageCounts& counts = route.stages[static_cast<size_t>(stage)];
   Block& block = blocks_[static_cast<size_t>(stage)];
-  const auto self = static_cast<size_t>(comms_[stage].rank());
+  Comm& comm = comms_.device(stage);
+  const auto self = static_cast<size_t>(comm.rank());
   const int64_t row_bytes = dim_ * size_of(wire_);
 
   // Requests of all other ranks, packed in their order; the place of this rank's own requests stays unused.
   std::byte* send = send_.reserve(counts.requested_total * row_bytes);
   const int64_t own_begin = counts.requested_offsets[self], own_end = own_begin + counts.requested[self];
-  const int32_t* row_of_request = from.row_of_member.data();
   for (const auto& [begin, end] : {std::pair{int64_t{0}, own_begin}, std::pair{own_end, counts.requested_total}})
-    backend_.pack_rows(stream, from.addresses.data(), row_of_request + begin, end - begin,
+    backend_.pack_rows(stream, from.addresses.device(), from.row_of_member.device() + begin, end - begin,
                        Matrix::of(wire_, send + begin * row_bytes, end - begin, dim_));
 
-  float* rows = block.f32.reserve(counts.asked_total * dim_);
+  float* rows = block.f32.data();
   void* recv = wire_ == DType::f32 ? static_cast<void*>(rows) : block.wire.reserve(counts.asked_total * row_bytes);
-  const Ticket ticket =
-      transfer_.post(stream, comms_[stage], Phase::rows, send, counts.requested, counts.requested_offsets, recv,
-                     counts.asked, counts.asked_offsets, row_bytes, false);
-  const float** addresses = to.addresses.data() + to.here;
-  backend_.address_rows(stream, rows, nullptr, counts.asked_total, dim_, addresses);
-  backend_.synchronize(stream);
-  for (int64_t i = 0; i < counts.asked[self]; ++i)  // rows asked of myself stay where they are
-    addresses[counts.asked_offsets[self] + i] = from.addresses.data()[row_of_request[own_begin + i]];
-  comms_[stage].wait(ticket);
+  comm.wait(transfer_.post(&stream, comm, Phase::rows, send, counts.requested, counts.requested_offsets, recv,
+                           counts.asked, counts.asked_offsets, row_bytes, false));
   if (wire_ != DType::f32)
     backend_.convert(stream, Matrix::of(wire_, recv, counts.asked_total, dim_),
                      Matrix::f32(rows, counts.asked_total, dim_));
@@ -82,12 +88,10 @@ void RowExchange::send_gradients(Stream& stream, int stage, Route& route) {
     backend_.convert(stream, Matrix::f32(gradients, counts.asked_total, dim_),
                      Matrix::of(wire_, send, counts.asked_total, dim_));
   }
-  backend_.synchronize(stream);
   std::byte* recv = received_gradients_.reserve(counts.requested_total * row_bytes);
-  const Ticket ticket =
-      transfer_.post(stream, comms_[stage], Phase::gradients, send, counts.asked, counts.asked_offsets, recv,
-                     counts.requested, counts.requested_offsets, row_bytes, true);
-  comms_[stage].wait(ticket);
+  Comm& comm = comms_.device(stage);
+  comm.wait(transfer_.post(&stream, comm, Phase::gradients, send, counts.asked, counts.asked_offsets, recv,
+                           counts.requested, counts.requested_offsets, row_bytes, true));
   backend_.sum_rows(stream, to.groups, Matrix::of(wire_, recv, counts.requested_total, dim_),
                     Matrix::f32(to.gradients.reserve(to.count * dim_), to.count, dim_));
 }

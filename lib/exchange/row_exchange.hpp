@@ -18,7 +18,7 @@ class RowExchange {
  public:
   /// store: this rank's rows, in the slots of `directory`. wire: type of rows and gradients between ranks (sums are in
   /// fp32).
-  RowExchange(Backend& backend, const Directory& directory, const StageComms& comms, const RowStore& store, DType wire);
+  RowExchange(Backend& backend, const StageComms& comms, const RowStore& store, DType wire);
 
   /// Collective. Afterwards route.lowest().addresses says where each row's values are, until the next fetch or an
   /// update.
@@ -34,11 +34,10 @@ class RowExchange {
     Scratch<float> f32;
     Scratch<std::byte> wire;
   };
-  void address_here(Stream& stream, RowList& list);
+  void find_rows(Stream& stream, Route& route);
   void send_rows(Stream& stream, int stage, Route& route);
   void send_gradients(Stream& stream, int stage, Route& route);
   Backend& backend_;
-  const Directory& directory_;
   const StageComms& comms_;
   RowStore store_;
   DType wire_;

@@ -9,12 +9,18 @@ namespace sparrow {
 
 RowList::RowList(Backend& backend)
     : keys(backend, Memory::host),
-      slots(backend, Memory::host),
-      row_of_member(backend, Memory::host),
-      group_offsets(backend, Memory::host),
-      group_items(backend, Memory::host),
-      addresses(backend, Memory::host),
+      slots(backend),
+      row_of_member(backend),
+      group_offsets(backend),
+      group_items(backend),
+      addresses(backend),
       gradients(backend, Memory::device) {}
+
+void RowList::upload(Stream& stream) {
+  row_of_member.upload(stream, members);
+  group_offsets.upload(stream, count + 1);
+  group_items.upload(stream, members);
+}
 
 StageCounts::StageCounts(int peers)
     : asked(static_cast<size_t>(peers)),
@@ -40,52 +46,55 @@ void StageCounts::sum_requested() {
   requested_total = running_sum(requested, requested_offsets);
 }
 
-StageComms::StageComms(Comm& world, const Hierarchy& hierarchy) {
-  SPARROW_CHECK(world.size() == hierarchy.ranks(), "{} ranks run, the topology has {}", world.size(),
-                hierarchy.ranks());
+StageComms::StageComms(Comm& host, Comm& device, const Hierarchy& hierarchy) {
+  SPARROW_CHECK(host.size() == hierarchy.ranks(), "{} ranks run, the topology has {}", host.size(), hierarchy.ranks());
   for (int stage = 0; stage < hierarchy.depth(); ++stage) {
-    const int domain = hierarchy.domain(stage, world.rank());
-    comms_.push_back(world.split(domain, world.rank()));
-    sizes_.push_back(comms_.back()->size());
-    std::vector<int> peer(static_cast<size_t>(world.size()), -1);
+    const int domain = hierarchy.domain(stage, host.rank());
+    host_.push_back(host.split(domain, host.rank()));
+    if (&device != &host) device_.push_back(device.split(domain, host.rank()));
+    sizes_.push_back(host_.back()->size());
+    std::vector<int> peer(static_cast<size_t>(host.size()), -1);
     const auto& members = hierarchy.members(stage, domain);
     for (size_t i = 0; i < members.size(); ++i) peer[static_cast<size_t>(members[i])] = static_cast<int>(i);
     peer_of_.push_back(std::move(peer));
   }
 }
 
+Traffic StageComms::traffic(int stage) const {
+  return device_.empty() ? host(stage).traffic() : host(stage).traffic() + device(stage).traffic();
+}
+
 Traffic StageComms::traffic() const {
   Traffic total;
-  for (const auto& comm : comms_) total = total + comm->traffic();
+  for (int stage = 0; stage < count(); ++stage) total = total + traffic(stage);
   return total;
 }
 
-RowListMaker::RowListMaker(Backend& backend, int64_t key_bytes, int tables)
-    : backend_(backend),
+RowListMaker::RowListMaker(Backend& host, int64_t key_bytes, int tables)
+    : host_(host),
+      stream_(host.make_stream()),
       key_bytes_(key_bytes),
       distinct_segments_(static_cast<size_t>(std::max(tables, 1)) + 1),
-      distinct_keys_(backend, Memory::host),
-      requests_(backend, Memory::host),
-      destination_(backend, Memory::host),
-      order_(backend, Memory::host),
-      order_offsets_(backend, Memory::host),
-      place_(backend, Memory::host),
-      send_keys_(backend, Memory::host),
-      recv_keys_(backend, Memory::host) {}
+      distinct_keys_(host, Memory::host),
+      requests_(host, Memory::host),
+      destination_(host, Memory::host),
+      order_(host, Memory::host),
+      order_offsets_(host, Memory::host),
+      place_(host, Memory::host),
+      send_keys_(host, Memory::host),
+      recv_keys_(host, Memory::host) {}
 
-std::span<const int64_t> RowListMaker::distinct(Stream& stream, const int64_t* keys, std::span<const int64_t> segments,
-                                                RowList& list) {
+std::span<const int64_t> RowListMaker::distinct(const int64_t* keys, std::span<const int64_t> segments, RowList& list) {
   list.members = segments.back();
   SPARROW_CHECK(list.members <= std::numeric_limits<int32_t>::max(), "{} rows asked for in one batch", list.members);
   int64_t* result = distinct_keys_.reserve(list.members);
-  backend_.distinct(stream, keys, segments, result, distinct_segments_.data(),
-                    list.row_of_member.reserve(list.members));
-  backend_.synchronize(stream);
+  host_.distinct(*stream_, keys, segments, result, distinct_segments_.data(), list.row_of_member.reserve(list.members));
+  host_.synchronize(*stream_);
   list.count = distinct_segments_[segments.size() - 1];
   return {result, static_cast<size_t>(list.count)};
 }
 
-void RowListMaker::arrange(Stream& stream, RowList& list, StageCounts* counts) {
+void RowListMaker::arrange(RowList& list, StageCounts* counts) {
   const int64_t* distinct_keys = distinct_keys_.data();
   int64_t* row_keys = list.keys.reserve(list.count);
   int32_t* row_of_member = list.row_of_member.data();
@@ -98,8 +107,8 @@ void RowListMaker::arrange(Stream& stream, RowList& list, StageCounts* counts) {
     for (int64_t i = 0; i < list.count; ++i) ++group[i];  // -1 (here) becomes group 0
     int32_t* offsets = order_offsets_.reserve(peers + 2);
     int32_t* order = order_.reserve(list.count);
-    backend_.group(stream, group, list.count, peers + 1, offsets, order);
-    backend_.synchronize(stream);
+    host_.group(*stream_, group, list.count, peers + 1, offsets, order);
+    host_.synchronize(*stream_);
     list.here = offsets[1];
     for (int64_t p = 0; p < peers; ++p) counts->asked[static_cast<size_t>(p)] = offsets[p + 2] - offsets[p + 1];
     counts->sum_asked();
@@ -110,13 +119,15 @@ void RowListMaker::arrange(Stream& stream, RowList& list, StageCounts* counts) {
     }
     for (int64_t m = 0; m < list.members; ++m) row_of_member[m] = place[row_of_member[m]];
   }
-  list.groups = {list.count, list.group_offsets.reserve(list.count + 1), list.group_items.reserve(list.members)};
-  backend_.group(stream, row_of_member, list.members, list.count, list.group_offsets.data(), list.group_items.data());
-  backend_.synchronize(stream);
+  int32_t* group_offsets = list.group_offsets.reserve(list.count + 1);
+  int32_t* group_items = list.group_items.reserve(list.members);
+  list.groups = {list.count, list.group_offsets.device(), list.group_items.device()};
+  host_.group(*stream_, row_of_member, list.members, list.count, group_offsets, group_items);
+  host_.synchronize(*stream_);
 }
 
-std::span<const int64_t> RowListMaker::exchange_keys(Stream& stream, Comm& comm, Phase phase, const int64_t* keys,
-                                                     int64_t total_rows, StageCounts& counts) {
+std::span<const int64_t> RowListMaker::exchange_keys(Comm& comm, Phase phase, const int64_t* keys, int64_t total_rows,
+                                                     StageCounts& counts) {
   const auto peers = static_cast<size_t>(comm.size());
   for (auto* list : {&send_bytes_, &send_offsets_, &recv_bytes_, &recv_offsets_}) list->resize(peers);
   for (size_t p = 0; p < peers; ++p) {
@@ -126,7 +137,7 @@ std::span<const int64_t> RowListMaker::exchange_keys(Stream& stream, Comm& comm,
   AllToAll exchange{phase,         reinterpret_cast<const std::byte*>(counts.asked.data()), send_bytes_,
                     send_offsets_, reinterpret_cast<std::byte*>(counts.requested.data()),   recv_bytes_,
                     recv_offsets_};
-  comm.wait(comm.post(&stream, exchange));
+  comm.wait(comm.post(nullptr, exchange));
   for (const int64_t n : counts.requested)
     SPARROW_CHECK(n >= 0 && n <= std::numeric_limits<int32_t>::max(), "asked for {} rows", n);
   counts.sum_requested();
@@ -139,14 +150,14 @@ std::span<const int64_t> RowListMaker::exchange_keys(Stream& stream, Comm& comm,
   if (key_bytes_ == 8) {
     exchange.send = reinterpret_cast<const std::byte*>(keys);
     exchange.recv = reinterpret_cast<std::byte*>(requests);
-    comm.wait(comm.post(&stream, exchange));
+    comm.wait(comm.post(nullptr, exchange));
   } else {
     uint32_t* send = send_keys_.reserve(counts.asked_total);
     uint32_t* recv = recv_keys_.reserve(counts.requested_total);
     for (int64_t i = 0; i < counts.asked_total; ++i) send[i] = static_cast<uint32_t>(keys[i]);
     exchange.send = reinterpret_cast<const std::byte*>(send);
     exchange.recv = reinterpret_cast<std::byte*>(recv);
-    comm.wait(comm.post(&stream, exchange));
+    comm.wait(comm.post(nullptr, exchange));
     for (int64_t i = 0; i < counts.requested_total; ++i) requests[i] = recv[i];
   }
   for (int64_t i = 0; i < counts.requested_total; ++i)
@@ -155,7 +166,7 @@ std::span<const int64_t> RowListMaker::exchange_keys(Stream& stream, Comm& comm,
   return {requests, static_cast<size_t>(counts.requested_total)};
 }
 
-Ticket RowTransfer::post(Stream& stream, Comm& comm, Phase phase, const void* send,
+Ticket RowTransfer::post(Stream* stream, Comm& comm, Phase phase, const void* send,
                          const std::vector<int64_t>& send_rows, const std::vector<int64_t>& send_row_offsets,
                          void* recv, const std::vector<int64_t>& recv_rows,
                          const std::vector<int64_t>& recv_row_offsets, int64_t row_bytes, bool with_self) {
@@ -166,8 +177,8 @@ Ticket RowTransfer::post(Stream& stream, Comm& comm, Phase phase, const void* se
     send_bytes[p] = skip ? 0 : send_rows[p] * row_bytes, send_offsets[p] = send_row_offsets[p] * row_bytes;
     recv_bytes[p] = skip ? 0 : recv_rows[p] * row_bytes, recv_offsets[p] = recv_row_offsets[p] * row_bytes;
   }
-  return comm.post(&stream, {phase, static_cast<const std::byte*>(send), send_bytes, send_offsets,
-                             static_cast<std::byte*>(recv), recv_bytes, recv_offsets});
+  return comm.post(stream, {phase, static_cast<const std::byte*>(send), send_bytes, send_offsets,
+                            static_cast<std::byte*>(recv), recv_bytes, recv_offsets});
 }
 
 }  // namespace sparrow

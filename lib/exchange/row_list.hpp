@@ -8,6 +8,7 @@
 
 #include "comm/comm.hpp"
 #include "embedding/hierarchy.hpp"
+#include "exchange/rank_context.hpp"
 #include "exchange/scratch.hpp"
 #include "kernels/backend.hpp"
 
@@ -20,13 +21,16 @@ struct RowList {
   int64_t count = 0;
   int64_t here = 0;  ///< the first this many have their copy at this rank
   int64_t members = 0;
-  Scratch<int64_t> keys;           ///< [count]
-  Scratch<int64_t> slots;          ///< [here], in this rank's store
-  Scratch<int32_t> row_of_member;  ///< [members], place of each member's row in the list
-  Groups groups;                   ///< members by row
-  Scratch<int32_t> group_offsets, group_items;
-  Scratch<const float*> addresses;  ///< [count], where the values are once fetched
-  Scratch<float> gradients;         ///< (count, dim)
+  Scratch<int64_t> keys;            ///< [count], on the host alone
+  Mirrored<int64_t> slots;          ///< [here], in this rank's store
+  Mirrored<int32_t> row_of_member;  ///< [members], place of each member's row in the list
+  Groups groups;                    ///< members by row, in device memory
+  Mirrored<int32_t> group_offsets, group_items;
+  Mirrored<const float*> addresses;  ///< [count], where the values are once fetched
+  Scratch<float> gradients;          ///< (count, dim)
+
+  /// Members and groups to the device.
+  void upload(Stream& stream);
 };
 
 /// Rows per peer of one stage's exchange. Offsets are running sums; all have one entry per rank of the stage's
@@ -40,38 +44,39 @@ struct StageCounts {
   void sum_requested();
 };
 
-/// A communicator per stage of the hierarchy: stage s joins the ranks of this rank's domain at level s. Peers are
-/// numbered in it.
+/// Communicators per stage of the hierarchy, for host and for device memory (one and the same where these are): stage s
+/// joins the ranks of this rank's domain at level s. Peers are numbered in it.
 class StageComms {
  public:
-  /// Collective over `world`, whose ranks are the hierarchy's.
-  StageComms(Comm& world, const Hierarchy& hierarchy);
-  Comm& operator[](int stage) const { return *comms_[static_cast<size_t>(stage)]; }
-  int count() const { return static_cast<int>(comms_.size()); }
+  /// Collective over both communicators, whose ranks are the hierarchy's.
+  StageComms(Comm& host, Comm& device, const Hierarchy& hierarchy);
+  Comm& host(int stage) const { return *host_[static_cast<size_t>(stage)]; }
+  Comm& device(int stage) const { return *(device_.empty() ? host_ : device_)[static_cast<size_t>(stage)]; }
+  int count() const { return static_cast<int>(host_.size()); }
   std::span<const int> sizes() const { return sizes_; }
   /// Number in stage s's communicator of a rank of the world.
   int peer(int stage, int world_rank) const {
     return peer_of_[static_cast<size_t>(stage)][static_cast<size_t>(world_rank)];
   }
-  /// Bytes and messages of all stages together.
+  /// Bytes and messages of a stage, and of all stages together.
+  Traffic traffic(int stage) const;
   Traffic traffic() const;
 
  private:
-  std::vector<std::unique_ptr<Comm>> comms_;
+  std::vector<std::unique_ptr<Comm>> host_, device_;  ///< device_ is empty where they are the same
   std::vector<int> sizes_;
   std::vector<std::vector<int>> peer_of_;
 };
 
-/// Fills row lists. Keeps scratch memory between calls.
+/// Fills row lists, on the host. Keeps scratch memory between calls.
 class RowListMaker {
  public:
-  /// key_bytes: 4 or 8, of a key on the wire.
-  RowListMaker(Backend& backend, int64_t key_bytes, int tables);
+  /// host: a backend of host memory. key_bytes: 4 or 8, of a key on the wire.
+  RowListMaker(Backend& host, int64_t key_bytes, int tables);
 
   /// Sets list.count, members and row_of_member (still in the order of first use) from `keys` in segments (see
   /// Backend::distinct), and returns the distinct keys, valid until the next call.
-  std::span<const int64_t> distinct(Stream& stream, const int64_t* keys, std::span<const int64_t> segments,
-                                    RowList& list);
+  std::span<const int64_t> distinct(const int64_t* keys, std::span<const int64_t> segments, RowList& list);
 
   /// Where each distinct row is asked for: -1 here, else a peer of the stage. To be filled between distinct() and
   /// arrange().
@@ -79,16 +84,17 @@ class RowListMaker {
 
   /// Orders the list by destination (here first), fills keys, groups and, for `counts`, how many rows each peer is
   /// asked for. counts null: everything is here, destinations are not read.
-  void arrange(Stream& stream, RowList& list, StageCounts* counts);
+  void arrange(RowList& list, StageCounts* counts);
 
   /// Collective over `comm`: sends keys[0 .. counts.asked_total), grouped by peer, and returns the keys the others sent
   /// here (counts.requested of them), valid until the next call. Two exchanges: counts, then keys. Throws Error for
   /// keys outside 0 .. total_rows.
-  std::span<const int64_t> exchange_keys(Stream& stream, Comm& comm, Phase phase, const int64_t* keys,
-                                         int64_t total_rows, StageCounts& counts);
+  std::span<const int64_t> exchange_keys(Comm& comm, Phase phase, const int64_t* keys, int64_t total_rows,
+                                         StageCounts& counts);
 
  private:
-  Backend& backend_;
+  Backend& host_;
+  std::unique_ptr<Stream> stream_;  ///< of host_
   int64_t key_bytes_;
   std::vector<int64_t> distinct_segments_, send_bytes_, send_offsets_, recv_bytes_, recv_offsets_;
   Scratch<int64_t> distinct_keys_, requests_;
@@ -96,12 +102,12 @@ class RowListMaker {
   Scratch<uint32_t> send_keys_, recv_keys_;
 };
 
-/// Posts an exchange of rows: counts by peer times row_bytes each. The spans of `sizes` are scratch that must stay
-/// alive until the wait.
+/// Posts an exchange of rows: counts by peer times row_bytes each. The vectors are scratch that must stay alive until
+/// the wait.
 struct RowTransfer {
   std::vector<int64_t> send_bytes, send_offsets, recv_bytes, recv_offsets;
   /// with_self = false: this rank's own part is not copied.
-  Ticket post(Stream& stream, Comm& comm, Phase phase, const void* send, const std::vector<int64_t>& send_rows,
+  Ticket post(Stream* stream, Comm& comm, Phase phase, const void* send, const std::vector<int64_t>& send_rows,
               const std::vector<int64_t>& send_row_offsets, void* recv, const std::vector<int64_t>& recv_rows,
               const std::vector<int64_t>& recv_row_offsets, int64_t row_bytes, bool with_self);
 };

@@ -30,4 +30,30 @@ class Scratch {
   Array<T> array_;
 };
 
+/// An array that the host fills and operations on device memory read. Grows like Scratch.
+template <class T>
+class Mirrored {
+ public:
+  explicit Mirrored(Backend& backend)
+      : backend_(&backend), host_(backend, Memory::pinned), device_(backend, Memory::device) {}
+
+  /// The host's array, for at least n values. device() is known from here on, what it points to after upload().
+  T* reserve(int64_t n) {
+    if (!backend_->device_is_host()) device_.reserve(n);
+    return host_.reserve(n);
+  }
+  T* data() const { return host_.data(); }
+  const T* device() const { return backend_->device_is_host() ? host_.data() : device_.data(); }
+
+  /// Copies the first n values to the device where that has a memory of its own. The host must not fill the array again
+  /// before `stream` has passed this.
+  void upload(Stream& stream, int64_t n) {
+    if (!backend_->device_is_host()) backend_->copy(stream, device_.data(), host_.data(), n * int64_t{sizeof(T)});
+  }
+
+ private:
+  Backend* backend_;
+  Scratch<T> host_, device_;
+};
+
 }  // namespace sparrow

@@ -7,7 +7,7 @@
 namespace sparrow {
 
 StagedAllReduce::StagedAllReduce(Backend& backend, Comm& group, const Hierarchy& hierarchy, int64_t n, DType wire)
-    : backend_(backend), comms_(group, hierarchy), n_(n), wire_(wire) {
+    : backend_(backend), comms_(group, group, hierarchy), n_(n), wire_(wire) {
   int64_t most = 0;
   for (int level = 0; level < hierarchy.depth(); ++level) {
     plan_stage(hierarchy, level, group.rank());
@@ -98,8 +98,7 @@ void StagedAllReduce::exchange(Stream& stream, int stage, const std::vector<Piec
                      Matrix::of(wire_, send_.data() + at * size_of(wire_), 1, count));
     at += count;
   }
-  backend_.synchronize(stream);
-  Comm& comm = comms_[stage];
+  Comm& comm = comms_.device(stage);
   comm.wait(comm.post(
       &stream, {Phase::allreduce, send_.data(), send_bytes_, send_offsets_, recv_.data(), recv_bytes_, recv_offsets_}));
   backend_.convert(stream, Matrix::of(wire_, recv_.data(), 1, received), Matrix::f32(widened_.data(), 1, received));
@@ -134,7 +133,6 @@ void StagedAllReduce::sum(Stream& stream, float* values) {
       at += piece.end - piece.begin;
     }
   }
-  backend_.synchronize(stream);
 }
 
 }  // namespace sparrow

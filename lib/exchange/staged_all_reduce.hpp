@@ -22,8 +22,8 @@ namespace sparrow {
 
 class StagedAllReduce {
  public:
-  /// Collective over `group`, whose ranks are the hierarchy's. For vectors of n floats in device memory; wire: their
-  /// type between ranks.
+  /// Collective over `group`, which moves device memory and whose ranks are the hierarchy's. For vectors of n floats in
+  /// device memory; wire: their type between ranks.
   StagedAllReduce(Backend& backend, Comm& group, const Hierarchy& hierarchy, int64_t n, DType wire);
 
   /// Collective. values [n] become the sums over all ranks. With bf16 on the wire the sums are rounded to it, equally

@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/timer.hpp"
 #include "comm/collectives.hpp"
+#include "exchange/scratch.hpp"
 #include "model/dlrm.hpp"
 #include "model/model_size.hpp"
 
@@ -39,7 +40,8 @@ double slowest(Comm& comm, double seconds) {
 }
 
 /// Seconds of an all-to-all in which every rank sends `bytes` to each of the ranks for which `with` is true.
-double exchange_seconds(Comm& comm, const std::vector<char>& with, int64_t bytes) {
+double exchange_seconds(const RankContext& context, const std::vector<char>& with, int64_t bytes) {
+  Comm& comm = context.device_comm;
   const auto ranks = static_cast<size_t>(comm.size());
   std::vector<int64_t> sizes(ranks), offsets(ranks);
   int64_t total = 0;
@@ -48,11 +50,14 @@ double exchange_seconds(Comm& comm, const std::vector<char>& with, int64_t bytes
     offsets[r] = total;
     total += sizes[r];
   }
-  std::vector<std::byte> send(static_cast<size_t>(total)), recv(send.size());
+  Array<std::byte> send(context.backend, Memory::device, total), recv(context.backend, Memory::device, total);
+  const auto stream = context.backend.make_stream();
+  context.backend.zero(*stream, send.data(), total);
   const AllToAll exchange{Phase::control, send.data(), sizes, offsets, recv.data(), sizes, offsets};
   return median_seconds([&] {
-    barrier(comm);
-    comm.wait(comm.post(nullptr, exchange));
+    barrier(context.comm);
+    comm.wait(comm.post(stream.get(), exchange));
+    context.backend.synchronize(*stream);
   });
 }
 
@@ -60,12 +65,12 @@ double exchange_seconds(Comm& comm, const std::vector<char>& with, int64_t bytes
 struct Link {
   double bytes_per_s, latency_s;
 };
-Link measure_link(Comm& comm, const std::vector<char>& with, double sharing_ranks) {
+Link measure_link(const RankContext& context, const std::vector<char>& with, double sharing_ranks) {
   constexpr int64_t kSmall = 8, kLarge = 1 << 18;
   const auto peers = static_cast<double>(std::count(with.begin(), with.end(), 1));
-  const double barrier_seconds = slowest(comm, exchange_seconds(comm, std::vector<char>(with.size(), 0), 0));
-  const double small = slowest(comm, exchange_seconds(comm, with, kSmall)) - barrier_seconds;
-  const double large = slowest(comm, exchange_seconds(comm, with, kLarge)) - barrier_seconds;
+  const double barrier_seconds = slowest(context.comm, exchange_seconds(context, std::vector<char>(with.size(), 0), 0));
+  const double small = slowest(context.comm, exchange_seconds(context, with, kSmall)) - barrier_seconds;
+  const double large = slowest(context.comm, exchange_seconds(context, with, kLarge)) - barrier_seconds;
   constexpr double kLeastSeconds = 1e-7;  // below the clock's noise
   const double seconds = std::max(kLeastSeconds, large - small);
   return {static_cast<double>(kLarge - kSmall) * peers * sharing_ranks / seconds, std::max(kLeastSeconds, small)};
@@ -80,11 +85,10 @@ int64_t available_memory() {
 }
 
 /// Rates of one rank's work on rows, on a table too large for the caches.
-void measure_rows(Backend& backend, Comm& comm, const CalibrationOptions& options, MachineRates& rates) {
+void measure_rows(const RankContext& context, const CalibrationOptions& options, MachineRates& rates) {
+  Backend &backend = context.backend, &host = context.host;
   const int64_t dim = options.model.embedding_dim;
-  const int64_t state_dim = options.sparse_optimizer == OptimizerKind::adagrad           ? dim
-                            : options.sparse_optimizer == OptimizerKind::rowwise_adagrad ? 1
-                                                                                         : 0;
+  const int64_t state_dim = sparrow::state_dim(options.sparse_optimizer, dim);
   constexpr int64_t kTableBytes = int64_t{64} << 20;
   const int64_t slots = std::max<int64_t>(1024, kTableBytes / (4 * dim));
   const int64_t lookups = std::max<int64_t>(1024, options.local_batch * options.tables);
@@ -95,22 +99,24 @@ void measure_rows(Backend& backend, Comm& comm, const CalibrationOptions& option
   backend.zero(*stream, values.data(), slots * dim * 4);
   backend.zero(*stream, state.data(), slots * state_dim * 4);
   backend.zero(*stream, rows.data(), lookups * dim * 4);
-  Array<int64_t> slot_of(backend, Memory::host, n), keys(backend, Memory::host, lookups),
-      distinct(backend, Memory::host, lookups);
-  Array<int32_t> row_of_key(backend, Memory::host, lookups), offsets(backend, Memory::host, lookups + 1),
-      items(backend, Memory::host, lookups);
+  Mirrored<int64_t> slots_to_read(backend);
+  int64_t* slot_of = slots_to_read.reserve(n);
+  Array<int64_t> keys(host, Memory::host, lookups), distinct(host, Memory::host, lookups);
+  Array<int32_t> row_of_key(host, Memory::host, lookups), offsets(host, Memory::host, lookups + 1),
+      items(host, Memory::host, lookups);
   std::mt19937_64 random(1);
   const int64_t stride = slots / n;
   for (int64_t i = 0; i < n; ++i)
     slot_of[i] = i * stride + static_cast<int64_t>(random() % static_cast<uint64_t>(stride));
-  std::shuffle(slot_of.data(), slot_of.data() + n, random);
+  std::shuffle(slot_of, slot_of + n, random);
+  slots_to_read.upload(*stream, n);
   for (int64_t i = 0; i < lookups; ++i) {  // about as skewed as Criteo's ids
     const double u = static_cast<double>(random() >> 11) / 9007199254740992.0;
     keys[i] = static_cast<int64_t>(std::pow(static_cast<double>(slots), u)) - 1;
   }
   const RowStore store{values.data(), state.data(), slots, dim, state_dim};
   const auto synchronised = [&](auto&& action) {
-    return slowest(comm, median_seconds([&] {
+    return slowest(context.comm, median_seconds([&] {
                      action();
                      backend.synchronize(*stream);
                    }));
@@ -118,17 +124,17 @@ void measure_rows(Backend& backend, Comm& comm, const CalibrationOptions& option
 
   std::vector<int64_t> distinct_segments(2);
   const int64_t segments[] = {0, lookups};
+  const auto host_stream = host.make_stream();
   const double hash = synchronised([&] {
-    backend.distinct(*stream, keys.data(), segments, distinct.data(), distinct_segments.data(), row_of_key.data());
-    backend.synchronize(*stream);
-    backend.group(*stream, row_of_key.data(), lookups, distinct_segments[1], offsets.data(), items.data());
+    host.distinct(*host_stream, keys.data(), segments, distinct.data(), distinct_segments.data(), row_of_key.data());
+    host.group(*host_stream, row_of_key.data(), lookups, distinct_segments[1], offsets.data(), items.data());
   });
   rates.hash_ids_per_s = static_cast<double>(lookups) / hash;
   const auto bytes = static_cast<double>(n * dim * 4);
   const Matrix block = Matrix::f32(rows.data(), n, dim);
   rates.gather_bytes_per_s =
-      bytes / synchronised([&] { backend.gather_rows(*stream, store, slot_of.data(), n, block); });
-  Array<const float*> addresses(backend, Memory::host, n);
+      bytes / synchronised([&] { backend.gather_rows(*stream, store, slots_to_read.device(), n, block); });
+  Array<const float*> addresses(backend, Memory::device, n);
   Array<float> packed(backend, Memory::device, n * dim);
   backend.address_rows(*stream, rows.data(), nullptr, n, dim, addresses.data());
   rates.pack_bytes_per_s =
@@ -138,25 +144,26 @@ void measure_rows(Backend& backend, Comm& comm, const CalibrationOptions& option
   const OptimizerStep step{options.sparse_optimizer, 0.0f, 1e-8f};
   const auto stored = static_cast<double>(n * (dim + state_dim) * 4);
   rates.update_bytes_per_s =
-      stored / synchronised([&] { backend.update_rows(*stream, step, store, slot_of.data(), block, n); });
+      stored / synchronised([&] { backend.update_rows(*stream, step, store, slots_to_read.device(), block, n); });
 }
 
-void measure_model(Backend& backend, Comm& comm, const CalibrationOptions& options, MachineRates& rates) {
+void measure_model(const RankContext& context, const CalibrationOptions& options, MachineRates& rates) {
+  Backend& backend = context.backend;
   const int64_t b = std::max<int64_t>(1, options.local_batch), dim = options.model.embedding_dim;
   const auto stream = backend.make_stream();
   Dlrm model(backend, *stream, options.model, options.tables, options.precision, b, 1);
   Array<float> dense(backend, Memory::device, b * 13), labels(backend, Memory::device, b),
       row(backend, Memory::device, dim);
-  Array<const float*> rows(backend, Memory::host, 1);
-  Array<int32_t> row_of_lookup(backend, Memory::host, b * options.tables);
+  Array<const float*> rows(backend, Memory::device, 1);
+  Array<int32_t> row_of_lookup(backend, Memory::device, b * options.tables);
   Array<double> loss(backend, Memory::pinned, 1);
   backend.zero(*stream, dense.data(), dense.size() * 4);
   backend.zero(*stream, labels.data(), labels.size() * 4);
   backend.zero(*stream, row.data(), dim * 4);
-  rows[0] = row.data();
-  std::fill_n(row_of_lookup.data(), row_of_lookup.size(), 0);
+  backend.address_rows(*stream, row.data(), nullptr, 1, dim, rows.data());
+  backend.zero(*stream, row_of_lookup.data(), row_of_lookup.size() * 4);
   const Bags bags{b, options.tables, nullptr, row_of_lookup.data()};
-  const double seconds = slowest(comm, median_seconds([&] {
+  const double seconds = slowest(context.comm, median_seconds([&] {
                                    model.forward(*stream, dense.data(), bags, rows.data());
                                    model.backward(*stream, labels.data(), 1.0f, loss.data());
                                    backend.synchronize(*stream);
@@ -166,8 +173,8 @@ void measure_model(Backend& backend, Comm& comm, const CalibrationOptions& optio
 
 }  // namespace
 
-MachineRates calibrate(Backend& backend, Comm& comm, const std::vector<int>& node_of,
-                       const CalibrationOptions& options) {
+MachineRates calibrate(const RankContext& context, const std::vector<int>& node_of, const CalibrationOptions& options) {
+  Comm& comm = context.comm;
   MachineRates rates;
   const auto own_node = node_of[static_cast<size_t>(comm.rank())];
   std::vector<char> same(node_of.size()), other(node_of.size());
@@ -179,13 +186,13 @@ MachineRates calibrate(Backend& backend, Comm& comm, const std::vector<int>& nod
   const bool shared_nodes = max(comm, static_cast<int64_t>(local)) > 1;
   const bool several_nodes = max(comm, std::count(other.begin(), other.end(), 1)) > 0;
   if (shared_nodes) {
-    const Link link = measure_link(comm, same, 1);
+    const Link link = measure_link(context, same, 1);
     rates.rank_bytes_per_s = link.bytes_per_s;
     rates.rank_latency_s = link.latency_s;
     rates.rank_overhead_s = 0;
   }
   if (several_nodes) {
-    const Link link = measure_link(comm, other, local);
+    const Link link = measure_link(context, other, local);
     rates.network_bytes_per_s = link.bytes_per_s;
     rates.network_latency_s = link.latency_s;
     rates.network_overhead_s = 0;
@@ -197,8 +204,8 @@ MachineRates calibrate(Backend& backend, Comm& comm, const std::vector<int>& nod
   };
   rates.rank_bytes_per_s = least(rates.rank_bytes_per_s);
   rates.network_bytes_per_s = least(rates.network_bytes_per_s);
-  measure_rows(backend, comm, options, rates);
-  measure_model(backend, comm, options, rates);
+  measure_rows(context, options, rates);
+  measure_model(context, options, rates);
   constexpr double kUsable = 0.8;  // the rest is left to the system and its page cache
   rates.memory_bytes = static_cast<int64_t>(least(kUsable * static_cast<double>(available_memory()) / local));
   return rates;

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "comm/comm.hpp"
-#include "kernels/backend.hpp"
+#include "exchange/rank_context.hpp"
 #include "model/options.hpp"
 #include "train/system_shape.hpp"
 
@@ -21,7 +21,6 @@ struct CalibrationOptions {
 
 /// Collective. node_of[rank]: node of every rank. Takes about a second. The slowest rank's figures count, so all ranks
 /// return the same rates, but for memory_bytes, which is the least free memory of any rank's share of its node.
-MachineRates calibrate(Backend& backend, Comm& comm, const std::vector<int>& node_of,
-                       const CalibrationOptions& options);
+MachineRates calibrate(const RankContext& context, const std::vector<int>& node_of, const CalibrationOptions& options);
 
 }  // namespace sparrow

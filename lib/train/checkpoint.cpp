@@ -56,9 +56,10 @@ class RowReader {
   RowReader(Trainer& trainer, const RowStore& rows)
       : trainer_(trainer),
         dim_(rows.dim),
-        router_(trainer.backend(), trainer.directory(), trainer.comms()),
-        exchange_(trainer.backend(), trainer.directory(), trainer.comms(), rows, DType::f32),
-        route_(trainer.backend(), trainer.comms().sizes()) {}
+        router_(trainer.context().host, trainer.directory(), trainer.comms()),
+        exchange_(trainer.backend(), trainer.comms(), rows, DType::f32),
+        route_(trainer.backend(), trainer.comms().sizes()),
+        packed_(trainer.backend(), Memory::device) {}
 
   /// Collective; every rank may ask for other rows, or none. -> (positions.size(), dim)
   std::span<const float> read(int table, const std::vector<int64_t>& positions) {
@@ -74,8 +75,10 @@ class RowReader {
     router_.build(trainer_.stream(), batch, route_);
     exchange_.fetch(trainer_.stream(), route_);
     out_.resize(static_cast<size_t>(n * dim_));
-    trainer_.backend().pack_rows(trainer_.stream(), route_.lowest().addresses.data(),
-                                 route_.lowest().row_of_member.data(), n, Matrix::f32(out_.data(), n, dim_));
+    float* packed = packed_.reserve(n * dim_);
+    trainer_.backend().pack_rows(trainer_.stream(), route_.lowest().addresses.device(),
+                                 route_.lowest().row_of_member.device(), n, Matrix::f32(packed, n, dim_));
+    trainer_.backend().copy(trainer_.stream(), out_.data(), packed, n * dim_ * 4);
     trainer_.backend().synchronize(trainer_.stream());
     return out_;
   }
@@ -86,6 +89,7 @@ class RowReader {
   Router router_;
   RowExchange exchange_;
   Route route_;
+  Scratch<float> packed_;
   std::vector<int64_t> offsets_;
   std::vector<float> out_;
 };

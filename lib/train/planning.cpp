@@ -23,18 +23,6 @@ placement::TableDistribution distribution(const std::vector<CountGroup>& histogr
   return sampled ? placement::from_sample(bins, rows) : placement::from_histogram(bins);
 }
 
-int64_t state_bytes(OptimizerKind kind, int64_t dim) {
-  switch (kind) {
-    case OptimizerKind::sgd:
-      return 0;
-    case OptimizerKind::adagrad:
-      return 4 * dim;
-    case OptimizerKind::rowwise_adagrad:
-      return 4;
-  }
-  fail("unknown optimiser");
-}
-
 }  // namespace
 
 placement::Workload make_workload(const PlanningProblem& problem) {
@@ -49,7 +37,7 @@ placement::Workload make_workload(const PlanningProblem& problem) {
                                 problem.shapes.rows[static_cast<size_t>(t)], problem.counts.sampled);
     table.lookups = problem.shapes.bag_size(t);
     table.row_bytes = 4 * dim;
-    table.state_bytes = state_bytes(options.optimizer.sparse.kind, dim);
+    table.state_bytes = 4 * state_dim(options.optimizer.sparse.kind, dim);
     table.wire_bytes = size_of(options.system.wire) * dim;
     workload.tables.push_back(std::move(table));
   }
@@ -84,8 +72,9 @@ void set_weights(placement::Topology& topology, const std::vector<double>& share
   }
 }
 
-placement::Topology launch_with_rates(Backend& backend, Comm& comm, int node, const RunOptions& options,
+placement::Topology launch_with_rates(const RankContext& context, int node, const RunOptions& options,
                                       std::vector<int>& leaf_ranks) {
+  Comm& comm = context.comm;
   std::vector<int> node_of;
   for (const int64_t of : all_gather(comm, int64_t{node})) node_of.push_back(static_cast<int>(of));
   CalibrationOptions calibration;
@@ -93,16 +82,17 @@ placement::Topology launch_with_rates(Backend& backend, Comm& comm, int node, co
   calibration.precision = options.system.precision;
   calibration.local_batch = std::max<int64_t>(1, options.train.global_batch / comm.size());
   calibration.sparse_optimizer = options.optimizer.sparse.kind;
-  const MachineRates rates = calibrate(backend, comm, node_of, calibration);
+  const MachineRates rates = calibrate(context, node_of, calibration);
   return launch_topology(node_of, rates, leaf_ranks);
 }
 
 }  // namespace
 
-SystemShape find_system(Backend& backend, Comm& comm, int node, const RunOptions& options) {
+SystemShape find_system(const RankContext& context, int node, const RunOptions& options) {
+  Comm& comm = context.comm;
   std::vector<int> leaf_ranks;
   placement::Topology topology = options.system.topology == "auto"
-                                     ? launch_with_rates(backend, comm, node, options, leaf_ranks)
+                                     ? launch_with_rates(context, node, options, leaf_ranks)
                                      : load_topology(options.system.topology);
   SystemShape shape = shape_of(topology, comm.size(), leaf_ranks);
   const std::vector<double>& shares = options.train.share_list;

@@ -37,7 +37,7 @@ placement::Workload make_workload(const PlanningProblem& problem);
 
 /// The topology of the run: that of the file named by system.topology, or the launch itself with measured rates, with
 /// the memory budget and the batch shares of the configuration. Collective; every rank gets the same.
-SystemShape find_system(Backend& backend, Comm& comm, int node, const RunOptions& options);
+SystemShape find_system(const RankContext& context, int node, const RunOptions& options);
 
 /// Each rank's share of the global batch, of the configuration or (planned) of the topology.
 std::vector<double> batch_shares(const RunOptions& options, const SystemShape& shape);

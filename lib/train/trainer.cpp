@@ -17,43 +17,31 @@ double learning_rate_factor(const OptimizerOptions& options, int64_t step) {
 
 namespace {
 
-int64_t state_dim(OptimizerKind kind, int64_t dim) {
-  switch (kind) {
-    case OptimizerKind::sgd:
-      return 0;
-    case OptimizerKind::adagrad:
-      return dim;
-    case OptimizerKind::rowwise_adagrad:
-      return 1;
-  }
-  fail("unknown optimiser");
-}
-
 OptimizerStep at_factor(const OptimizerOptions::One& options, double factor) {
   return {options.kind, static_cast<float>(options.lr * factor), static_cast<float>(options.eps)};
 }
 
 }  // namespace
 
-Trainer::Trainer(Backend& backend, Comm& comm, const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan,
+Trainer::Trainer(const RankContext& context, const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan,
                  const TrainerOptions& options, const Store::IdOfPosition& id_of)
-    : backend_(backend),
-      comm_(comm),
+    : context_(context),
+      backend_(context.backend),
       options_(options),
-      stream_(backend.make_stream()),
-      comms_(comm, hierarchy),
-      directory_(tables, hierarchy, plan, comm.rank()),
-      store_(backend, directory_, state_dim(options.optimizer.sparse.kind, tables.dim())),
-      exchange_(backend, directory_, comms_, comm, store_.rows(), options.wire),
-      route_(backend, comms_, comm.size()),
-      model_(backend, *stream_, options.model, tables.count(), options.precision, options.max_samples, options.seed),
-      reduce_dense_(backend, comm, hierarchy, model_.parameter_count(), DType::f32),
-      dense_state_(backend, Memory::device,
+      stream_(backend_.make_stream()),
+      comms_(context.comm, context.device_comm, hierarchy),
+      directory_(tables, hierarchy, plan, context.comm.rank()),
+      store_(backend_, directory_, state_dim(options.optimizer.sparse.kind, tables.dim())),
+      exchange_(context_, directory_, comms_, store_.rows(), options.wire),
+      route_(backend_, comms_, context.comm.size()),
+      model_(backend_, *stream_, options.model, tables.count(), options.precision, options.max_samples, options.seed),
+      reduce_dense_(backend_, context.device_comm, hierarchy, model_.parameter_count(), DType::f32),
+      dense_state_(backend_, Memory::device,
                    options.optimizer.dense.kind == OptimizerKind::sgd ? 0 : model_.parameter_count()),
-      dense_input_(backend, Memory::device, options.max_samples * kCriteoDense),
-      labels_(backend, Memory::device, options.max_samples),
-      loss_sum_(backend, Memory::pinned, 1),
-      logits_(backend, Memory::pinned, options.max_samples) {
+      dense_input_(backend_, Memory::device, options.max_samples * kCriteoDense),
+      labels_(backend_, Memory::device, options.max_samples),
+      loss_sum_(backend_, Memory::pinned, 1),
+      logits_(backend_, Memory::pinned, options.max_samples) {
   ledger_.stages.resize(static_cast<size_t>(comms_.count()));
   traffic_before_.resize(ledger_.stages.size());
   SPARROW_CHECK(options.optimizer.dense.kind != OptimizerKind::rowwise_adagrad,
@@ -68,7 +56,7 @@ Trainer::Trainer(Backend& backend, Comm& comm, const Tables& tables, const Hiera
 }
 
 Traffic Trainer::stage_traffic(int stage) const {
-  return comms_[stage].traffic() + exchange_.stage_traffic(stage) + reduce_dense_.comms()[stage].traffic();
+  return comms_.traffic(stage) + exchange_.stage_traffic(stage) + reduce_dense_.comms().traffic(stage);
 }
 
 void Trainer::count_traffic() {

@@ -43,7 +43,7 @@ double learning_rate_factor(const OptimizerOptions& options, int64_t step);
 class Trainer {
  public:
   /// Collective. Everything passed by reference must outlive it.
-  Trainer(Backend& backend, Comm& comm, const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan,
+  Trainer(const RankContext& context, const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan,
           const TrainerOptions& options, const Store::IdOfPosition& id_of);
 
   /// Collective. Trains on one global batch, of which `batch` is this rank's part. Returns the sum of its samples'
@@ -65,7 +65,8 @@ class Trainer {
   Store& store() { return store_; }
   const Directory& directory() const { return directory_; }
   const StageComms& comms() const { return comms_; }
-  Backend& backend() { return backend_; }
+  const RankContext& context() const { return context_; }
+  Backend& backend() { return context_.backend; }
   Stream& stream() { return *stream_; }
 
  private:
@@ -74,8 +75,8 @@ class Trainer {
   void update(double factor);
   void update_rows(const OptimizerStep& step, const RowUpdate& update);
 
+  RankContext context_;
   Backend& backend_;
-  Comm& comm_;
   TrainerOptions options_;
   std::unique_ptr<Stream> stream_;
   StageComms comms_;

@@ -38,7 +38,7 @@ void cut_metrics(const std::string& path, int64_t samples) {
 
 class TrainingRun {
  public:
-  TrainingRun(const RunOptions& options, Backend& backend, Comm& comm, const NodePlace& place);
+  TrainingRun(const RunOptions& options, const RankContext& context, const NodePlace& place);
   RunResult run();
 
  private:
@@ -56,7 +56,7 @@ class TrainingRun {
   TrainerOptions trainer_options() const;
 
   const RunOptions& options_;
-  Backend& backend_;
+  RankContext context_;
   Comm& comm_;
   std::string checkpoint_;  ///< that the run continues from; empty: from the start
   TrainingData data_;
@@ -97,19 +97,19 @@ std::string prepare_output(Comm& comm, const OutputOptions& output) {
   return broadcast_string(comm, checkpoint, 0);
 }
 
-TrainingRun::TrainingRun(const RunOptions& options, Backend& backend, Comm& comm, const NodePlace& place)
+TrainingRun::TrainingRun(const RunOptions& options, const RankContext& context, const NodePlace& place)
     : options_(options),
-      backend_(backend),
-      comm_(comm),
-      checkpoint_(prepare_output(comm, options.output)),
-      data_(open_training_data(comm, place, options.data, scratch_folder(options), options.output.dir + "/start")),
+      context_(context),
+      comm_(context.comm),
+      checkpoint_(prepare_output(comm_, options.output)),
+      data_(open_training_data(comm_, place, options.data, scratch_folder(options), options.output.dir + "/start")),
       tables_(data_.shapes.rows, options.model.embedding_dim),
-      system_(find_system(backend, comm, place.node, with_saved_decisions(options))),
+      system_(find_system(context, place.node, with_saved_decisions(options))),
       shares_(batch_shares(options, system_)),
-      planned_(plan_run(comm, system_, {with_saved_decisions(options), data_.shapes, data_.counts})),
+      planned_(plan_run(comm_, system_, {with_saved_decisions(options), data_.shapes, data_.counts})),
       id_of_([this](int table, int64_t position) { return data_.ids.position(table, position); }),
       position_of_([this](int table, int64_t id) { return data_.positions.position(table, id); }),
-      trainer_(backend, comm, tables_, system_.hierarchy, planned_.copies, trainer_options(), id_of_) {
+      trainer_(context, tables_, system_.hierarchy, planned_.copies, trainer_options(), id_of_) {
   save_decisions();
   trainer_.ledger().tracing = options_.output.trace;
   total_samples_ = samples_to_train();
@@ -206,7 +206,7 @@ RunResult TrainingRun::run() {
   if (evaluated_at_ != position_.samples) evaluate();
   if (options_.output.checkpoint_every >= 0 && saved_.samples != position_.samples) save();
   result_.samples = position_.samples - result_.samples;
-  result_.backend = backend_.name();
+  result_.backend = context_.backend.name();
   result_.output_dir = options_.output.dir;
   result_.ranks = comm_.size();
   result_.steps = position_.steps;
@@ -329,8 +329,8 @@ void TrainingRun::save() {
 
 }  // namespace
 
-RunResult run_training(const RunOptions& options, Backend& backend, Comm& comm, const NodePlace& place) {
-  return TrainingRun(options, backend, comm, place).run();
+RunResult run_training(const RunOptions& options, const RankContext& context, const NodePlace& place) {
+  return TrainingRun(options, context, place).run();
 }
 
 }  // namespace sparrow

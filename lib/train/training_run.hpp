@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/options.hpp"
+#include "exchange/rank_context.hpp"
 #include "train/report.hpp"
 #include "train/training_data.hpp"
 
@@ -9,6 +10,6 @@ namespace sparrow {
 
 /// Collective. Trains, writes metrics.jsonl, checkpoints and summary.json into output.dir, prints the closing table.
 /// Throws Error.
-RunResult run_training(const RunOptions& options, Backend& backend, Comm& comm, const NodePlace& place);
+RunResult run_training(const RunOptions& options, const RankContext& context, const NodePlace& place);
 
 }  // namespace sparrow

@@ -74,14 +74,14 @@ void check(const Tables& tables, const Case& c) {
     const auto backend = make_host_backend(1);
     const auto stream = backend->make_stream();
     const Directory directory(tables, c.hierarchy, c.plan, comm.rank());
-    const StageComms comms(comm, c.hierarchy);
+    const StageComms comms(comm, comm, c.hierarchy);
     Array<float> values(*backend, Memory::device, directory.slots() * kDim);
     std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
     directory.keys_of_slots(0, keys);
     for (size_t slot = 0; slot < keys.size(); ++slot)
       for (int64_t e = 0; e < kDim; ++e) values[static_cast<int64_t>(slot) * kDim + e] = value_of(keys[slot], e);
-    EmbeddingExchange exchange(*backend, directory, comms, comm, {values.data(), nullptr, directory.slots(), kDim, 0},
-                               c.wire);
+    const RankContext context = RankContext::on_host(*backend, comm);
+    EmbeddingExchange exchange(context, directory, comms, {values.data(), nullptr, directory.slots(), kDim, 0}, c.wire);
     BatchRoute route(*backend, comms, ranks);
     const RandomBatch& mine = batches[static_cast<size_t>(comm.rank())];
     std::vector<std::string> found;
@@ -190,12 +190,11 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
       const auto backend = make_host_backend(1);
       const auto stream = backend->make_stream();
       const Directory directory(tables, hierarchy, plan, comm.rank());
-      const StageComms comms(comm, hierarchy);
+      const StageComms comms(comm, comm, hierarchy);
       Array<float> values(*backend, Memory::device, directory.slots() * kDim);
       std::fill_n(values.data(), values.size(), 1.0f);
       Router router(*backend, directory, comms);
-      RowExchange exchange(*backend, directory, comms, {values.data(), nullptr, directory.slots(), kDim, 0},
-                           DType::f32);
+      RowExchange exchange(*backend, comms, {values.data(), nullptr, directory.slots(), kDim, 0}, DType::f32);
       Route route(*backend, comms.sizes());
       Batch batch;
       batch.samples = 40;
@@ -204,7 +203,7 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
       router.build(*stream, batch, route);
       exchange.fetch(*stream, route);
       const std::lock_guard lock(mutex);
-      between_nodes += comms[0].traffic().received_bytes[static_cast<size_t>(Phase::rows)];
+      between_nodes += comms.traffic(0).received_bytes[static_cast<size_t>(Phase::rows)];
     });
     // Each node lacks 20 of the 40 rows: once per node with combining, once per rank plus what its own node holds
     // without.
@@ -251,7 +250,7 @@ TEST_CASE("AllReduceMovesTheLeastBytesOnEqualTrees") {
     std::fill_n(values.data(), kFloats, 1.0f);
     all_reduce.sum(*stream, values.data());
     const auto phase = static_cast<size_t>(Phase::allreduce);
-    if (all_reduce.comms()[1].traffic().sent_bytes[phase] != 2 * kFloats / 2 * 4) throw Error("stage 1");
-    if (all_reduce.comms()[0].traffic().sent_bytes[phase] != 2 * kFloats / 4 * 4) throw Error("stage 0");
+    if (all_reduce.comms().traffic(1).sent_bytes[phase] != 2 * kFloats / 2 * 4) throw Error("stage 1");
+    if (all_reduce.comms().traffic(0).sent_bytes[phase] != 2 * kFloats / 4 * 4) throw Error("stage 0");
   });
 }

@@ -36,11 +36,6 @@ double tolerance(int64_t n) {
   return static_cast<double>(n + 12) * kRoundoffF32;
 }
 
-int64_t state_dim(OptimizerKind kind, int64_t dim) {
-  if (kind == OptimizerKind::sgd) return 0;
-  return kind == OptimizerKind::adagrad ? dim : 1;
-}
-
 const std::vector<OptimizerKind> kKinds{OptimizerKind::sgd, OptimizerKind::adagrad, OptimizerKind::rowwise_adagrad};
 
 std::vector<float> floats(int64_t n, uint32_t seed, bool positive = false) {

@@ -108,7 +108,8 @@ RankTrainer::RankTrainer(const TrainingCase& problem, Comm& comm)
   options.seed = problem.seed;
   options.max_samples = part_of_batch(problem.global_batch, comm.rank(), comm.size(), problem.shares).size();
   const CopyPlan plan = problem.plan.value_or(CopyPlan::uniform(tables_, hierarchy_, 0));
-  trainer_ = std::make_unique<Trainer>(*backend_, comm_, tables_, hierarchy_, plan, options, id_of());
+  trainer_ =
+      std::make_unique<Trainer>(RankContext::on_host(*backend_, comm_), tables_, hierarchy_, plan, options, id_of());
 }
 
 Store::IdOfPosition RankTrainer::id_of() const {

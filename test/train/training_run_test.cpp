@@ -42,7 +42,7 @@ RunResult run(const RunOptions& options, int ranks) {
   RunResult result;
   run_ranks(ranks, [&](Comm& comm) {
     const auto backend = make_host_backend(1);
-    RunResult mine = run_training(options, *backend, comm, {0, comm.rank(), comm.size()});
+    RunResult mine = run_training(options, RankContext::on_host(*backend, comm), {0, comm.rank(), comm.size()});
     if (comm.rank() == 0) result = mine;
   });
   return result;
