@@ -37,6 +37,7 @@ OUTSIDE = [
     (r"yaml-cpp/.*", ["lib/config/"]),
     (r"dnnl.*|oneapi/.*", ["kernels/host/"]),
     (r"isa-l.*|libdeflate.*", ["lib/data/", "test/data/"]),
+    (r"liburing.*", ["lib/embedding/"]),
     (r"cxxopts.*", ["apps/", "test/bench/"]),
     (r"catch2/.*|benchmark/.*", ["test/"]),
 ]

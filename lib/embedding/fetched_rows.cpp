@@ -1,0 +1,14 @@
+#include "embedding/fetched_rows.hpp"
+
+#include "embedding/file_rows.hpp"
+#include "embedding/pinned_rows.hpp"
+
+namespace sparrow {
+
+std::unique_ptr<FetchedRows> make_fetched_rows(Backend& backend, int64_t slots, int64_t dim, int64_t state_dim,
+                                               const FetchedOptions& options) {
+  if (backend.name() == "host") return std::make_unique<FileRows>(backend, options.folder, slots, dim, state_dim);
+  return std::make_unique<PinnedRows>(backend, slots, dim, state_dim);
+}
+
+}  // namespace sparrow
