@@ -1,9 +1,15 @@
 #include "embedding/copy_plan.hpp"
 
+#include <algorithm>
+
 namespace sparrow {
 
+bool CopyOption::any_fetched() const {
+  return std::find(stores.begin(), stores.end(), CopyStore::fetched) != stores.end();
+}
+
 CopyOption option_at_level(const Hierarchy& hierarchy, int level, CopyReduction reduction) {
-  CopyOption option{level, reduction, {}};
+  CopyOption option{level, reduction, {}, {}};
   for (int d = 0; d < hierarchy.domains(level); ++d) option.rings.push_back(hierarchy.ring(level, d));
   return option;
 }

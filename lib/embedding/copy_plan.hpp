@@ -13,12 +13,19 @@ namespace sparrow {
 /// (dense), or those of the rows that some rank touched are sent with their keys (sparse).
 enum class CopyReduction : uint8_t { dense, sparse };
 
+/// Where a copy is at the rank that holds it: in device memory, or in the slower store beyond it (fetched_rows.hpp).
+enum class CopyStore : uint8_t { device, fetched };
+
 /// Rows with a copy in every domain of `level`. In domain d position p of table t is held by rings[d][(p + offset_t)
 /// mod ring size], or by rings[d][holder_slot mod ring size] where the table has a fixed holder.
 struct CopyOption {
   int level = 0;
   CopyReduction reduction = CopyReduction::sparse;
   std::vector<std::vector<int>> rings;  ///< by domain of the level: ranks, in slot order
+  std::vector<CopyStore> stores;        ///< by domain of the level; empty: device memory everywhere
+
+  CopyStore store(int domain) const { return stores.empty() ? CopyStore::device : stores[static_cast<size_t>(domain)]; }
+  bool any_fetched() const;
 };
 
 /// Positions from `first` to the next interval's take options[option].

@@ -14,6 +14,8 @@ Directory::Directory(const Tables& tables, const Hierarchy& hierarchy, const Cop
     SPARROW_CHECK(option.level >= 0 && option.level <= hierarchy.depth(), "copy level {} of {}", option.level,
                   hierarchy.depth());
     SPARROW_CHECK(static_cast<int>(option.rings.size()) == hierarchy.domains(option.level));
+    SPARROW_CHECK(option.stores.empty() || option.stores.size() == option.rings.size(), "{} stores of {} domains",
+                  option.stores.size(), option.rings.size());
     for (size_t d = 0; d < option.rings.size(); ++d) {
       SPARROW_CHECK(!option.rings[d].empty(), "no rank of domain {} of level {} holds anything", d, option.level);
       for (const int holder_rank : option.rings[d])
@@ -27,6 +29,19 @@ Directory::Directory(const Tables& tables, const Hierarchy& hierarchy, const Cop
     SPARROW_CHECK(!list.empty() && list[0].first == 0, "the plan of table {} does not start at position 0", t);
     for (size_t i = 0; i < list.size(); ++i)
       add_interval(t, list[i], i + 1 < list.size() ? list[i + 1].first : tables.rows(t));
+  }
+  number_slots();
+}
+
+void Directory::number_slots() {
+  for (const bool fetched : {false, true}) {
+    for (size_t i = 0; i < intervals_.size(); ++i) {
+      if (intervals_[i].fetched != fetched) continue;
+      intervals_[i].first_slot = slots_;
+      slots_ += intervals_[i].slots;
+      by_slot_.push_back(i);
+    }
+    if (!fetched) device_slots_ = slots_;
   }
 }
 
@@ -43,14 +58,15 @@ void Directory::add_interval(int table, const CopyInterval& from, int64_t end) {
   interval.table = table;
   interval.option = from.option;
   interval.staged = copies.transport == CopyTransport::staged;
-  interval.level = plan_.options[static_cast<size_t>(from.option)].level;
+  const CopyOption& option = plan_.options[static_cast<size_t>(from.option)];
+  interval.level = option.level;
+  interval.fetched = option.store(hierarchy_.domain(option.level, rank_)) == CopyStore::fetched;
   interval.shift = copies.offset - tables_.first_key(table);
-  interval.ring = make_ring(plan_.options[static_cast<size_t>(from.option)], copies.holder_slot);
+  interval.ring = make_ring(option, copies.holder_slot);
   const Ring& ring = rings_[static_cast<size_t>(interval.ring)];
   interval.first_turn_mine = places_before(ring, interval.first_key + interval.shift);
-  interval.first_slot = slots_;
+  interval.first_slot = 0;  // see number_slots
   interval.slots = places_before(ring, interval.end_key + interval.shift) - interval.first_turn_mine;
-  slots_ += interval.slots;
   first_keys_.push_back(interval.first_key);
   intervals_.push_back(interval);
 }
@@ -119,7 +135,8 @@ int64_t Directory::slot(int64_t key) const {
 void Directory::keys_of_slots(int64_t first, std::span<int64_t> keys) const {
   SPARROW_CHECK(first >= 0 && first + static_cast<int64_t>(keys.size()) <= slots_);
   size_t done = 0;
-  for (const Interval& interval : intervals_) {
+  for (const size_t i : by_slot_) {
+    const Interval& interval = intervals_[i];
     const Ring& ring = rings_[static_cast<size_t>(interval.ring)];
     const auto turn = static_cast<int64_t>(ring.ranks.size()), per_turn = static_cast<int64_t>(ring.mine.size());
     for (; done < keys.size(); ++done) {
@@ -133,7 +150,8 @@ void Directory::keys_of_slots(int64_t first, std::span<int64_t> keys) const {
 
 std::vector<Directory::SlotRun> Directory::slots_of_option(int option) const {
   std::vector<SlotRun> runs;
-  for (const Interval& interval : intervals_) {
+  for (const size_t i : by_slot_) {
+    const Interval& interval = intervals_[i];
     if (interval.option != option || interval.slots == 0) continue;
     if (!runs.empty() && runs.back().first + runs.back().count == interval.first_slot)
       runs.back().count += interval.slots;

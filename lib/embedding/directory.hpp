@@ -2,6 +2,9 @@
 // the slot of the rows this rank holds itself. Arithmetic on a short list of intervals; memory does not grow with the
 // tables.
 //
+// Slots number the rows held here: first those in device memory, 0 .. device_slots() - 1, then those of the slower
+// store, whose own numbers begin at device_slots().
+//
 // Paths. A row with copy level l has one copy in each domain of level l. A rank that wants it asks, stage by stage from
 // the leaves up, a **proxy** in the domain of that stage, which asks on behalf of all its ranks, until the domain that
 // has a copy:
@@ -51,9 +54,11 @@ class Directory {
   /// the copy level it is the domain's holder, above it that of one of the child domains, chosen by row.
   int merger(int64_t key, int level, int domain) const;
 
-  /// Slot in this rank's store; the row must be held here.
+  /// Slot in this rank's stores; the row must be held here.
   int64_t slot(int64_t key) const;
   int64_t slots() const { return slots_; }
+  int64_t device_slots() const { return device_slots_; }
+  int64_t fetched_slots() const { return slots_ - device_slots_; }
 
   /// Keys held here in slots [first, first + keys.size()).
   void keys_of_slots(int64_t first, std::span<int64_t> keys) const;
@@ -75,6 +80,7 @@ class Directory {
     int64_t first_key, end_key;
     int table, option, level;
     bool staged;
+    bool fetched;             ///< this rank's rows of it
     int64_t shift;            ///< position + offset = key + shift
     int ring;                 ///< of this rank's domain
     int64_t first_turn_mine;  ///< places of this rank up to the interval's first row, counted from place 0 of turn 0
@@ -85,6 +91,7 @@ class Directory {
   int make_ring(const CopyOption& option, int64_t holder_slot);
   int64_t places_before(const Ring& ring, int64_t place) const;
   void add_interval(int table, const CopyInterval& from, int64_t end);
+  void number_slots();
 
   const Tables& tables_;
   const Hierarchy& hierarchy_;
@@ -93,7 +100,8 @@ class Directory {
   std::vector<Ring> rings_;
   std::vector<Interval> intervals_;
   std::vector<int64_t> first_keys_;
-  int64_t slots_ = 0;
+  std::vector<size_t> by_slot_;  ///< intervals in the order of their slots
+  int64_t slots_ = 0, device_slots_ = 0;
 };
 
 }  // namespace sparrow

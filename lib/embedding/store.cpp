@@ -3,43 +3,74 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/error.hpp"
+
 namespace sparrow {
 
-Store::Store(Backend& backend, const Directory& directory, int64_t state_dim)
+Store::Store(Backend& backend, const Directory& directory, int64_t state_dim, const FetchedOptions& fetched)
     : backend_(backend),
       directory_(directory),
-      values_(backend, Memory::device, directory.slots() * directory.tables().dim()),
-      state_(backend, Memory::device, directory.slots() * state_dim),
-      rows_{values_.data(), state_.data(), directory.slots(), directory.tables().dim(), state_dim} {}
+      values_(backend, Memory::device, directory.device_slots() * directory.tables().dim()),
+      state_(backend, Memory::device, directory.device_slots() * state_dim),
+      rows_{values_.data(), state_.data(), directory.device_slots(), directory.tables().dim(), state_dim} {
+  if (directory.fetched_slots() > 0)
+    fetched_ = make_fetched_rows(backend, directory.fetched_slots(), rows_.dim, state_dim, fetched);
+}
+
+void Store::write(Stream& stream, int64_t first, int64_t n, const float* values, const float* state) {
+  SPARROW_CHECK(first >= 0 && n >= 0 && first + n <= directory_.slots(), "slots {} to {} of {}", first, first + n,
+                directory_.slots());
+  const int64_t here = std::clamp<int64_t>(rows_.slots - first, 0, n);
+  backend_.copy(stream, rows_.values + first * rows_.dim, values, here * rows_.dim * 4);
+  if (state) backend_.copy(stream, rows_.state + first * rows_.state_dim, state, here * rows_.state_dim * 4);
+  backend_.synchronize(stream);
+  if (here < n)
+    fetched_->write(first + here - rows_.slots, n - here, values + here * rows_.dim,
+                    state ? state + here * rows_.state_dim : nullptr);
+}
 
 void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const IdOfPosition& id_of) {
-  const Tables& tables = directory_.tables();
   constexpr int64_t kChunk = 1 << 16;
-  std::vector<int64_t> keys, ids;
+  const int64_t most = std::min(kChunk, directory_.slots());
+  std::vector<float> values(fetched_ ? static_cast<size_t>(most * rows_.dim) : 0);
+  const std::vector<float> state(static_cast<size_t>(most * rows_.state_dim), initial_state);
+  const Array<float> made(backend_, Memory::device, static_cast<int64_t>(values.size()));
   for (int64_t first = 0; first < rows_.slots; first += kChunk) {
-    keys.resize(static_cast<size_t>(std::min(kChunk, rows_.slots - first)));
-    directory_.keys_of_slots(first, keys);
-    for (size_t i = 0; i < keys.size();) {  // a run of slots of one table at a time
-      const int table = tables.table_of(keys[i]);
-      const int64_t end = tables.first_key(table) + tables.rows(table);
-      const size_t begin = i;
-      ids.clear();
-      for (; i < keys.size() && keys[i] >= tables.first_key(table) && keys[i] < end; ++i)
-        ids.push_back(id_of(table, keys[i] - tables.first_key(table)));
-      const auto n = static_cast<int64_t>(ids.size());
-      Array<int64_t> device_ids(backend_, Memory::device, n);
-      backend_.copy(stream, device_ids.data(), ids.data(), n * 8);
-      backend_.init_rows(stream, seed, static_cast<uint32_t>(table), device_ids.data(), n, rows_.dim,
-                         tables.initial_bound(table), rows_.values + (first + static_cast<int64_t>(begin)) * rows_.dim);
-      backend_.synchronize(stream);
-    }
+    const int64_t n = std::min(kChunk, rows_.slots - first);
+    make_initial(stream, seed, id_of, first, n, rows_.values + first * rows_.dim);
+    backend_.copy(stream, rows_.state + first * rows_.state_dim, state.data(), n * rows_.state_dim * 4);
+    backend_.synchronize(stream);
   }
-  if (state_.size() == 0) return;
-  Array<float> filled(backend_, Memory::host, std::min(state_.size(), kChunk));
-  std::fill_n(filled.data(), filled.size(), initial_state);
-  for (int64_t first = 0; first < state_.size(); first += filled.size())
-    backend_.copy(stream, state_.data() + first, filled.data(), std::min(filled.size(), state_.size() - first) * 4);
-  backend_.synchronize(stream);
+  for (int64_t first = rows_.slots; first < directory_.slots(); first += kChunk) {
+    const int64_t n = std::min(kChunk, directory_.slots() - first);
+    make_initial(stream, seed, id_of, first, n, made.data());
+    backend_.copy(stream, values.data(), made.data(), n * rows_.dim * 4);
+    backend_.synchronize(stream);
+    fetched_->write(first - rows_.slots, n, values.data(), state.data());
+  }
+  if (fetched_) fetched_->drain();
+}
+
+/// Initial values (n, dim) of the rows in slots first .. first + n - 1, in device memory.
+void Store::make_initial(Stream& stream, uint64_t seed, const IdOfPosition& id_of, int64_t first, int64_t n,
+                         float* values) {
+  const Tables& tables = directory_.tables();
+  std::vector<int64_t> keys(static_cast<size_t>(n)), ids;
+  directory_.keys_of_slots(first, keys);
+  for (size_t i = 0; i < keys.size();) {  // a run of slots of one table at a time
+    const int table = tables.table_of(keys[i]);
+    const int64_t end = tables.first_key(table) + tables.rows(table);
+    const auto begin = static_cast<int64_t>(i);
+    ids.clear();
+    for (; i < keys.size() && keys[i] >= tables.first_key(table) && keys[i] < end; ++i)
+      ids.push_back(id_of(table, keys[i] - tables.first_key(table)));
+    const auto count = static_cast<int64_t>(ids.size());
+    Array<int64_t> device_ids(backend_, Memory::device, count);
+    backend_.copy(stream, device_ids.data(), ids.data(), count * 8);
+    backend_.init_rows(stream, seed, static_cast<uint32_t>(table), device_ids.data(), count, rows_.dim,
+                       tables.initial_bound(table), values + begin * rows_.dim);
+    backend_.synchronize(stream);
+  }
 }
 
 }  // namespace sparrow

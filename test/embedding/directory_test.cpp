@@ -22,7 +22,7 @@ TEST_CASE("EveryRowHasExactlyOneHolderPerDomainOfItsCopyLevel") {
   std::mt19937 random(1);
   const Tables& tables = small_tables();
   for (const auto& [name, hierarchy] : hierarchies()) {
-    const CopyPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
+    const CopyPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
     std::map<int64_t, std::multiset<int>>
         domains_holding;  // key -> domains (at its level) with a copy, by what ranks say they store
     for (int rank = 0; rank < hierarchy.ranks(); ++rank) {
@@ -106,6 +106,27 @@ TEST_CASE("ChunksOfSlotsListTheSameKeysAsAllAtOnce") {
   }
 }
 
+TEST_CASE("RowsOfTheSlowerStoreHaveTheLastSlots") {
+  std::mt19937 random(4);
+  const Tables& tables = small_tables();
+  for (const auto& [name, hierarchy] : hierarchies()) {
+    const CopyPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
+    int64_t fetched = 0;
+    for (int rank = 0; rank < hierarchy.ranks(); ++rank) {
+      const Directory directory(tables, hierarchy, plan, rank);
+      std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
+      directory.keys_of_slots(0, keys);
+      for (size_t slot = 0; slot < keys.size(); ++slot) {
+        const CopyOption& option = plan.options[static_cast<size_t>(directory.option(keys[slot]))];
+        const bool expected = option.store(hierarchy.domain(option.level, rank)) == CopyStore::fetched;
+        REQUIRE((static_cast<int64_t>(slot) >= directory.device_slots()) == expected);
+      }
+      fetched += directory.fetched_slots();
+    }
+    CHECK(fetched > 0);
+  }
+}
+
 TEST_CASE("PlansThatDoNotCoverTheTablesAreRefused") {
   const Tables& tables = small_tables();
   const Hierarchy hierarchy = Hierarchy::flat(2);
@@ -114,6 +135,10 @@ TEST_CASE("PlansThatDoNotCoverTheTablesAreRefused") {
   CHECK_THROWS_AS(Directory(tables, hierarchy, plan, 0), Error);
   plan.tables[2].intervals = {{0, 0}, {50, 0}};
   CHECK_THROWS_AS(Directory(tables, hierarchy, plan, 0), Error);
+  plan.tables[2].intervals = {{0, 0}};
+  plan.options[0].stores = {CopyStore::device, CopyStore::fetched};  // one domain at level 0
+  CHECK_THROWS_AS(Directory(tables, hierarchy, plan, 0), Error);
+  plan.options[0].stores.clear();
   plan.tables[2].intervals = {{0, 1}};
   CHECK_THROWS_AS(Directory(tables, hierarchy, plan, 0), Error);
   plan.tables.pop_back();
