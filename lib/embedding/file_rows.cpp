@@ -6,19 +6,13 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/packing.hpp"
 
 namespace sparrow {
 
-int64_t disk_block_bytes(int64_t row_bytes) {
-  SPARROW_CHECK(row_bytes > 0);
-  int64_t block = ScratchFile::kAlignment;
-  while (block / row_bytes * row_bytes < block / 4 * 3) block += ScratchFile::kAlignment;
-  return block;
-}
-
 int64_t disk_file_bytes(int64_t rows, int64_t row_bytes) {
-  const int64_t block = disk_block_bytes(row_bytes), rows_per_block = block / row_bytes;
-  return (rows + rows_per_block - 1) / rows_per_block * block;
+  const BlockPacking packing = pack_blocks(row_bytes, ScratchFile::kAlignment);
+  return (rows + packing.rows - 1) / packing.rows * packing.block_bytes;
 }
 
 FileRows::FileRows(Backend& backend, const std::string& folder, int64_t slots, int64_t dim, int64_t state_dim,
@@ -27,8 +21,9 @@ FileRows::FileRows(Backend& backend, const std::string& folder, int64_t slots, i
       slots_(slots),
       dim_(dim),
       state_dim_(state_dim),
-      rows_per_block_(disk_block_bytes(row_bytes()) / row_bytes()),
-      cache_(folder, (slots + rows_per_block_ - 1) / rows_per_block_, disk_block_bytes(row_bytes()), method) {}
+      rows_per_block_(pack_blocks(row_bytes(), ScratchFile::kAlignment).rows),
+      cache_(folder, (slots + rows_per_block_ - 1) / rows_per_block_,
+             pack_blocks(row_bytes(), ScratchFile::kAlignment).block_bytes, method) {}
 
 void FileRows::write(int64_t first, int64_t n, const float* values, const float* state) {
   SPARROW_CHECK(first >= 0 && n >= 0 && first + n <= slots_, "rows {} to {} of {}", first, first + n, slots_);

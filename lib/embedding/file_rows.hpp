@@ -1,5 +1,5 @@
 // Fetched rows in a file on disk, one per rank. Blocks of a few KiB are what a disk moves at least, so rows are packed
-// into blocks that none of them crosses, values and state together, and a batch reads and writes whole blocks: those of
+// into blocks (base/packing.hpp), values and state together, and a batch reads and writes whole blocks: those of
 // its rows, each once, sorted by place.
 //
 //   row of 65 floats (64 values, row-wise state): 15 rows in a block of 4096 bytes, 196 bytes of it unused
@@ -17,11 +17,7 @@
 
 namespace sparrow {
 
-/// Bytes of the blocks that rows of so many bytes are packed into: the least multiple of 4 KiB of which at most a
-/// quarter stays unused.
-int64_t disk_block_bytes(int64_t row_bytes);
-
-/// Of the file that holds so many rows.
+/// Bytes of the file that holds so many rows.
 int64_t disk_file_bytes(int64_t rows, int64_t row_bytes);
 
 class FileRows : public FetchedRows {

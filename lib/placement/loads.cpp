@@ -199,12 +199,16 @@ void LoadBuilder::stores() {
     const double slots = static_cast<double>(tree_.instances_in(site.domain, copy_domain));
     add(q.memory(site), Features::one(), shape_.stored_bytes / slots);
     if (tree_.is_device(site)) continue;
-    const double granule = static_cast<double>(tree_.store(site).granule_bytes);
-    const double moved = std::ceil(shape_.stored_bytes / granule) * granule / slots;
-    add(q.store_read(site), Features::v(copy_domain), moved);
+    const int64_t granule = tree_.store(site).granule_bytes;
+    const double block =
+        static_cast<double>(pack_blocks(static_cast<int64_t>(shape_.stored_bytes), granule).block_bytes) / slots;
+    // Rows of a block are neighbours in use. Stores of smaller granules than the largest are charged a block per row.
+    const bool shared = model_.features().packed && granule == model_.largest_granule();
+    const auto moved = [&](int a) { return shared ? model_.features().blocks(a) : Features::v(a); };
+    add(q.store_read(site), moved(copy_domain), block);
     // Every copy is updated when the row is touched anywhere; what the forward pass did not fetch is read then.
-    add(q.store_write(site), u(), 2 * moved);
-    add(q.store_write(site), Features::v(copy_domain), -moved);
+    add(q.store_write(site), moved(0), 2 * block);
+    add(q.store_write(site), moved(copy_domain), -block);
   }
 }
 

@@ -70,6 +70,10 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
   validate(workload);
   features_.domains = tree_.size();
   features_.groups = static_cast<int>(workload.tables[0].access.p.size());
+  const int64_t granule = largest_granule();
+  features_.packed = std::any_of(workload.tables.begin(), workload.tables.end(), [&](const Table& table) {
+    return pack_blocks(table.row_bytes + table.state_bytes, granule).rows > 1;
+  });
   if (tree_.access_groups() > features_.groups)
     fail("workload: probabilities for {} access groups, topology {} draws from {}", features_.groups, topology.name,
          tree_.access_groups());
@@ -97,6 +101,9 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
         of[Features::v(a)] = -std::expm1(exponent);
       }
       for (int a = 0; a < tree_.size(); ++a) of[features_.dirty(a)] = of[Features::v(0)] * of[Features::v(a)];
+      const auto in_block = static_cast<double>(pack_blocks(table.row_bytes + table.state_bytes, granule).rows);
+      for (int a = 0; a < tree_.size() && features_.packed; ++a)
+        of[features_.blocks(a)] = touched(of[Features::v(a)], in_block) / in_block;
     }
     features_of_.push_back(std::move(features));
   }
@@ -131,6 +138,13 @@ TableShape CostModel::shape(int t) const {
   const Table& of = table(t);
   return {static_cast<double>(of.row_bytes), static_cast<double>(of.row_bytes + of.state_bytes),
           static_cast<double>(of.wire_bytes), static_cast<double>(workload_->id_bytes), of.lookups};
+}
+
+int64_t CostModel::largest_granule() const {
+  int64_t granule = 1;
+  for (const Domain& domain : tree_.topology().domains)
+    for (const Store& store : domain.stores) granule = std::max(granule, store.granule_bytes);
+  return granule;
 }
 
 double CostModel::reserved(Site s) const {

@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/packing.hpp"
 #include "placement/cost.hpp"
 
 namespace sparrow::placement {
@@ -66,11 +67,14 @@ class Quantities {
 /// Numbering of the features of a class.
 struct Features {
   int domains = 0, groups = 1;
-  int size() const { return 1 + 2 * domains + groups; }
+  bool packed = false;  ///< some slower store moves blocks of several rows
+  int size() const { return 1 + (packed ? 3 : 2) * domains + groups; }
   static constexpr int one() { return 0; }
   static constexpr int v(int a) { return 1 + a; }     ///< touched by a in an iteration
   int dirty(int a) const { return 1 + domains + a; }  ///< u v(a): touched by anyone now and by a in the next
   int p(int group) const { return 1 + 2 * domains + group; }
+  /// Blocks of the row's store that a touches in an iteration, per row of them; only if packed.
+  int blocks(int a) const { return 1 + 2 * domains + groups + a; }
 };
 
 /// coefficient * feature is added to quantity by one row.
@@ -133,6 +137,8 @@ class CostModel {
   int tables() const { return static_cast<int>(workload_->tables.size()); }
   const Table& table(int t) const { return workload_->tables[static_cast<size_t>(t)]; }
   TableShape shape(int t) const;
+  /// Of all stores; rows per block (Features::blocks) are those of stores with this granule.
+  int64_t largest_granule() const;
 
   /// Features of class c of table t, for one row: features().size() numbers.
   const double* features_of(int t, size_t c) const {

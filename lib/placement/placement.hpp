@@ -46,8 +46,10 @@
 //     siblings dense         the same with v = u = 1 and id = 0: 2 (c - 1)/c w per child, for c equal children. The
 //     gradients of
 //                   the dense parameters move like this.
-//   store: a slower store reads v(D) granules(w + s) before the forward pass and moves (2 u - v(D)) granules(w + s) in
-//     the update: an update reaches every copy, also where this iteration did not fetch the row.
+//   store: a slower store packs R rows into a block of B bytes, the least multiple of its granule that they fill to
+//     three quarters (base/packing.hpp). Neighbours are used alike, so a row's share of the blocks that are touched is
+//     g(a) = (1 - (1 - v(a))^R) / R. It reads g(D) B before the forward pass and moves (2 g(root) - g(D)) B in the
+//     update: an update reaches every copy, also where this iteration did not fetch the row.
 //   memory: (w + s) / slots at the site, for each domain.
 //   work: hash = lookups and received ids; gather = lookups pooled and rows read to be sent; pack = bytes sent and
 //     received; update = u (w + s) per copy, all of (w + s) where the reduction is dense.

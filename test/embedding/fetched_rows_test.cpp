@@ -12,6 +12,7 @@
 #include <random>
 
 #include "base/error.hpp"
+#include "base/packing.hpp"
 #include "embedding/file_rows.hpp"
 #include "embedding/pinned_rows.hpp"
 
@@ -191,11 +192,15 @@ TEST_CASE("BatchesReadAndWriteEachBlockOnce") {
 
 TEST_CASE("RowsFillBlocksToThreeQuartersAtLeast") {
   for (int64_t row = 4; row < 40000; row += 4) {
-    const int64_t block = disk_block_bytes(row);
-    REQUIRE(block % 4096 == 0);
-    REQUIRE(block / row * row * 4 >= block * 3);
+    const BlockPacking packing = pack_blocks(row, 4096);
+    REQUIRE(packing.block_bytes % 4096 == 0);
+    REQUIRE(packing.rows * row * 4 >= packing.block_bytes * 3);
+    REQUIRE(packing.rows * row <= packing.block_bytes);
   }
-  CHECK(disk_block_bytes(260) == 4096);
+  CHECK(pack_blocks(260, 4096).rows == 15);
+  CHECK(pack_blocks(260, 4096).block_bytes == 4096);
+  CHECK(pack_blocks(2052, 4096).rows == 3);
+  CHECK(pack_blocks(260, 1).block_bytes == 260);
   CHECK(disk_file_bytes(16, 260) == 2 * 4096);
 }
 

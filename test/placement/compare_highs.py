@@ -191,9 +191,14 @@ class Costs:
                 self.add(("memory", slot, store), stored / len(slots))
                 if not (slot.level == s.depth and store == 0):
                     granule = s.domains[kind]["stores"][store]["granule"]
-                    moved = math.ceil(stored / granule) * granule / len(slots)
-                    self.add(("read", slot, store), v[copy] * moved)
-                    self.add(("write", slot, store), (2 * u - v[copy]) * moved)
+                    block = math.ceil(stored / granule) * granule
+                    while block // stored * stored < 0.75 * block:
+                        block += granule
+                    largest = max(x["granule"] for domain in s.domains for x in domain["stores"])
+                    rows = block // stored if granule == largest else 1
+                    read, changed = ((1 - (1 - q) ** rows) / rows * block / len(slots) for q in (v[copy], u))
+                    self.add(("read", slot, store), read)
+                    self.add(("write", slot, store), 2 * changed - read)
             for r in copy.ranks:
                 self.add(("gather", r), table["lookups"] * r.batch * p * table["row_bytes"])
                 if level < s.depth:
