@@ -4,12 +4,13 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <memory>
 #include <random>
 
 #include "base/error.hpp"
 #include "base/timer.hpp"
 #include "comm/collectives.hpp"
-#include "exchange/scratch.hpp"
+#include "exchange/row_list.hpp"
 #include "model/dlrm.hpp"
 #include "model/model_size.hpp"
 
@@ -17,26 +18,31 @@ namespace sparrow {
 
 namespace {
 
-constexpr int kRepeats = 5;
-
-/// Median seconds of `action` over repeats, after one to warm up.
-template <class Action>
-double median_seconds(Action&& action) {
-  action();
-  std::vector<double> seconds;
-  for (int i = 0; i < kRepeats; ++i) {
-    const Timer timer;
-    action();
-    seconds.push_back(timer.seconds());
-  }
-  std::nth_element(seconds.begin(), seconds.begin() + kRepeats / 2, seconds.end());
-  return seconds[kRepeats / 2];
-}
-
 /// The slowest rank's seconds.
 double slowest(Comm& comm, double seconds) {
   const std::vector<double> all = all_gather(comm, seconds);
   return *std::max_element(all.begin(), all.end());
+}
+
+/// Seconds of `action` when all ranks do it at once and again and again, as in training: where ranks share processors,
+/// memory or links, each has its part of them. Of several rounds the median, of the ranks the slowest.
+template <class Action>
+double sustained_seconds(Comm& comm, Action&& action) {
+  constexpr double kRound = 0.03;  // many turns of the system's scheduler, which are some milliseconds
+  constexpr int kRounds = 3;
+  action();  // memory is touched, connections are made
+  const Timer once;
+  action();
+  const int repeats = static_cast<int>(std::clamp(kRound / slowest(comm, once.seconds()), 2.0, 10000.0));
+  std::vector<double> rounds;
+  for (int round = 0; round < kRounds; ++round) {
+    barrier(comm);
+    const Timer timer;
+    for (int i = 0; i < repeats; ++i) action();
+    rounds.push_back(slowest(comm, timer.seconds()) / repeats);
+  }
+  std::nth_element(rounds.begin(), rounds.begin() + kRounds / 2, rounds.end());
+  return rounds[kRounds / 2];
 }
 
 /// Seconds of an all-to-all in which every rank sends `bytes` to each of the ranks for which `with` is true.
@@ -54,23 +60,21 @@ double exchange_seconds(const RankContext& context, const std::vector<char>& wit
   const auto stream = context.backend.make_stream();
   context.backend.zero(*stream, send.data(), total);
   const AllToAll exchange{Phase::control, send.data(), sizes, offsets, recv.data(), sizes, offsets};
-  return median_seconds([&] {
-    barrier(context.comm);
+  return sustained_seconds(context.comm, [&] {
     comm.wait(comm.post(stream.get(), exchange));
     context.backend.synchronize(*stream);
   });
 }
 
-/// A link as latency and bandwidth: small and large exchanges among `with`. ports: how many ranks share the link.
+/// A link as latency and bandwidth, from small and large exchanges among `with`. sharing_ranks share the link.
 struct Link {
   double bytes_per_s, latency_s;
 };
 Link measure_link(const RankContext& context, const std::vector<char>& with, double sharing_ranks) {
   constexpr int64_t kSmall = 8, kLarge = 1 << 18;
   const auto peers = static_cast<double>(std::count(with.begin(), with.end(), 1));
-  const double barrier_seconds = slowest(context.comm, exchange_seconds(context, std::vector<char>(with.size(), 0), 0));
-  const double small = slowest(context.comm, exchange_seconds(context, with, kSmall)) - barrier_seconds;
-  const double large = slowest(context.comm, exchange_seconds(context, with, kLarge)) - barrier_seconds;
+  const double small = exchange_seconds(context, with, kSmall);
+  const double large = exchange_seconds(context, with, kLarge);
   constexpr double kLeastSeconds = 1e-7;  // below the clock's noise
   const double seconds = std::max(kLeastSeconds, large - small);
   return {static_cast<double>(kLarge - kSmall) * peers * sharing_ranks / seconds, std::max(kLeastSeconds, small)};
@@ -84,91 +88,119 @@ int64_t available_memory() {
   fail("/proc/meminfo names no MemAvailable");
 }
 
-/// Rates of one rank's work on rows, on a table too large for the caches.
-void measure_rows(const RankContext& context, const CalibrationOptions& options, MachineRates& rates) {
-  Backend &backend = context.backend, &host = context.host;
-  const int64_t dim = options.model.embedding_dim;
-  const int64_t state_dim = sparrow::state_dim(options.sparse_optimizer, dim);
-  constexpr int64_t kTableBytes = int64_t{64} << 20;
-  const int64_t slots = std::max<int64_t>(1024, kTableBytes / (4 * dim));
-  const int64_t lookups = std::max<int64_t>(1024, options.local_batch * options.tables);
-  const int64_t n = std::min(lookups, slots / 2);
-  const auto stream = backend.make_stream();
-  Array<float> values(backend, Memory::device, slots * dim), state(backend, Memory::device, slots * state_dim);
-  Array<float> rows(backend, Memory::device, lookups * dim);
-  backend.zero(*stream, values.data(), slots * dim * 4);
-  backend.zero(*stream, state.data(), slots * state_dim * 4);
-  backend.zero(*stream, rows.data(), lookups * dim * 4);
-  Mirrored<int64_t> slots_to_read(backend);
-  int64_t* slot_of = slots_to_read.reserve(n);
-  Array<int64_t> keys(host, Memory::host, lookups), distinct(host, Memory::host, lookups);
-  Array<int32_t> row_of_key(host, Memory::host, lookups), offsets(host, Memory::host, lookups + 1),
-      items(host, Memory::host, lookups);
-  std::mt19937_64 random(1);
-  const int64_t stride = slots / n;
-  for (int64_t i = 0; i < n; ++i)
-    slot_of[i] = i * stride + static_cast<int64_t>(random() % static_cast<uint64_t>(stride));
-  std::shuffle(slot_of, slot_of + n, random);
-  slots_to_read.upload(*stream, n);
-  for (int64_t i = 0; i < lookups; ++i) {  // about as skewed as Criteo's ids
-    const double u = static_cast<double>(random() >> 11) / 9007199254740992.0;
-    keys[i] = static_cast<int64_t>(std::pow(static_cast<double>(slots), u)) - 1;
-  }
-  const RowStore store{values.data(), state.data(), slots, dim, state_dim};
-  const auto synchronised = [&](auto&& action) {
-    return slowest(context.comm, median_seconds([&] {
-                     action();
-                     backend.synchronize(*stream);
-                   }));
-  };
+/// What one rank has to do with the rows of a batch: a table too large for the caches, ids about as skewed as Criteo's,
+/// and their distinct rows.
+class RowWork {
+ public:
+  RowWork(const RankContext& context, const CalibrationOptions& options);
+  void measure(MachineRates& rates);
+  void measure_model(MachineRates& rates);
 
-  std::vector<int64_t> distinct_segments(2);
-  const int64_t segments[] = {0, lookups};
-  const auto host_stream = host.make_stream();
-  const double hash = synchronised([&] {
-    host.distinct(*host_stream, keys.data(), segments, distinct.data(), distinct_segments.data(), row_of_key.data());
-    host.group(*host_stream, row_of_key.data(), lookups, distinct_segments[1], offsets.data(), items.data());
-  });
-  rates.hash_ids_per_s = static_cast<double>(lookups) / hash;
-  const auto bytes = static_cast<double>(n * dim * 4);
-  const Matrix block = Matrix::f32(rows.data(), n, dim);
-  rates.gather_bytes_per_s =
-      bytes / synchronised([&] { backend.gather_rows(*stream, store, slots_to_read.device(), n, block); });
-  Array<const float*> addresses(backend, Memory::device, n);
-  Array<float> packed(backend, Memory::device, n * dim);
-  backend.address_rows(*stream, rows.data(), nullptr, n, dim, addresses.data());
-  rates.pack_bytes_per_s =
-      bytes / synchronised([&] {
-        backend.pack_rows(*stream, addresses.data(), nullptr, n, Matrix::f32(packed.data(), n, dim));
-      });
-  const OptimizerStep step{options.sparse_optimizer, 0.0f, 1e-8f};
-  const auto stored = static_cast<double>(n * (dim + state_dim) * 4);
-  rates.update_bytes_per_s =
-      stored / synchronised([&] { backend.update_rows(*stream, step, store, slots_to_read.device(), block, n); });
+ private:
+  void route();
+
+  const RankContext& context_;
+  Backend& backend_;
+  const CalibrationOptions& options_;
+  std::unique_ptr<Stream> stream_;
+  int64_t dim_, lookups_;
+  Array<float> values_, state_;
+  RowStore store_;
+  std::vector<int64_t> keys_;
+  RowListMaker maker_;
+  RowList list_;
+  StageCounts counts_;
+  Mirrored<int64_t> slots_;           ///< of the distinct rows
+  Mirrored<const float*> addresses_;  ///< likewise
+};
+
+RowWork::RowWork(const RankContext& context, const CalibrationOptions& options)
+    : context_(context),
+      backend_(context.backend),
+      options_(options),
+      stream_(backend_.make_stream()),
+      dim_(options.model.embedding_dim),
+      lookups_(std::max<int64_t>(64, options.local_batch) * options.tables),
+      maker_(context.host, 4, 1),
+      list_(backend_),
+      counts_(context.comm.size()),
+      slots_(backend_),
+      addresses_(backend_) {
+  constexpr int64_t kTableBytes = int64_t{64} << 20;
+  const int64_t rows = std::max<int64_t>(1024, kTableBytes / (4 * dim_));
+  const int64_t state = state_dim(options.sparse_optimizer, dim_);
+  values_ = Array<float>(backend_, Memory::device, rows * dim_);
+  state_ = Array<float>(backend_, Memory::device, rows * state);
+  store_ = {values_.data(), state_.data(), rows, dim_, state};
+  backend_.zero(*stream_, values_.data(), values_.size() * 4);
+  backend_.zero(*stream_, state_.data(), state_.size() * 4);
+  std::mt19937_64 random(1);
+  keys_.resize(static_cast<size_t>(lookups_));
+  for (int64_t& key : keys_) {
+    const double u = static_cast<double>(random() >> 11) / 9007199254740992.0;
+    key = static_cast<int64_t>(std::pow(static_cast<double>(rows), u)) - 1;
+  }
+  route();
+  list_.upload(*stream_);
+  int64_t* slots = slots_.reserve(list_.count);
+  const float** addresses = addresses_.reserve(list_.count);
+  for (int64_t i = 0; i < list_.count; ++i) {
+    slots[i] = list_.keys.data()[i];
+    addresses[i] = store_.values + slots[i] * dim_;
+  }
+  slots_.upload(*stream_, list_.count);
+  addresses_.upload(*stream_, list_.count);
 }
 
-void measure_model(const RankContext& context, const CalibrationOptions& options, MachineRates& rates) {
-  Backend& backend = context.backend;
-  const int64_t b = std::max<int64_t>(1, options.local_batch), dim = options.model.embedding_dim;
-  const auto stream = backend.make_stream();
-  Dlrm model(backend, *stream, options.model, options.tables, options.precision, b, 1);
-  Array<float> dense(backend, Memory::device, b * 13), labels(backend, Memory::device, b),
-      row(backend, Memory::device, dim);
-  Array<const float*> rows(backend, Memory::device, 1);
-  Array<int32_t> row_of_lookup(backend, Memory::device, b * options.tables);
-  Array<double> loss(backend, Memory::pinned, 1);
-  backend.zero(*stream, dense.data(), dense.size() * 4);
-  backend.zero(*stream, labels.data(), labels.size() * 4);
-  backend.zero(*stream, row.data(), dim * 4);
-  backend.address_rows(*stream, row.data(), nullptr, 1, dim, rows.data());
-  backend.zero(*stream, row_of_lookup.data(), row_of_lookup.size() * 4);
-  const Bags bags{b, options.tables, nullptr, row_of_lookup.data()};
-  const double seconds = slowest(context.comm, median_seconds([&] {
-                                   model.forward(*stream, dense.data(), bags, rows.data());
-                                   model.backward(*stream, labels.data(), 1.0f, loss.data());
-                                   backend.synchronize(*stream);
-                                 }));
-  rates.flops_per_s = model_size(options.model, options.tables).flops_per_sample * static_cast<double>(b) / seconds;
+/// The distinct rows of the ids, by the rank they are asked of.
+void RowWork::route() {
+  const int64_t segments[] = {0, lookups_};
+  maker_.distinct(keys_.data(), segments, list_);
+  const std::span<int32_t> destinations = maker_.destinations(list_.count);
+  const int ranks = context_.comm.size();
+  for (size_t i = 0; i < destinations.size(); ++i) destinations[i] = static_cast<int32_t>(i) % ranks;
+  maker_.arrange(list_, &counts_);
+}
+
+void RowWork::measure(MachineRates& rates) {
+  const int64_t n = list_.count;
+  const auto sustained = [&](auto&& action) {
+    return sustained_seconds(context_.comm, [&] {
+      action();
+      backend_.synchronize(*stream_);
+    });
+  };
+  rates.hash_ids_per_s = static_cast<double>(lookups_) / sustained([&] { route(); });
+  Array<float> block(backend_, Memory::device, n * dim_);
+  backend_.zero(*stream_, block.data(), n * dim_ * 4);
+  const Matrix rows = Matrix::f32(block.data(), n, dim_);
+  const auto bytes = static_cast<double>(n * dim_ * 4);
+  rates.gather_bytes_per_s =
+      bytes / sustained([&] { backend_.gather_rows(*stream_, store_, slots_.device(), n, rows); });
+  rates.pack_bytes_per_s =
+      bytes / sustained([&] { backend_.pack_rows(*stream_, addresses_.device(), nullptr, n, rows); });
+  const OptimizerStep step{options_.sparse_optimizer, 0.0f, 1e-8f};
+  rates.update_bytes_per_s = static_cast<double>(n * (dim_ + store_.state_dim) * 4) /
+                             sustained([&] { backend_.update_rows(*stream_, step, store_, slots_.device(), rows, n); });
+}
+
+/// The model's arithmetic, with the pooling of its bags and the sums of their gradients per distinct row.
+void RowWork::measure_model(MachineRates& rates) {
+  const int64_t b = lookups_ / options_.tables;
+  Dlrm model(backend_, *stream_, options_.model, options_.tables, options_.precision, b, 1);
+  Array<float> dense(backend_, Memory::device, b * 13), labels(backend_, Memory::device, b),
+      gradients(backend_, Memory::device, list_.count * dim_);
+  Array<double> loss(backend_, Memory::pinned, 1);
+  backend_.zero(*stream_, dense.data(), dense.size() * 4);
+  backend_.zero(*stream_, labels.data(), labels.size() * 4);
+  const Bags bags{b, options_.tables, nullptr, list_.row_of_member.device()};
+  const double seconds = sustained_seconds(context_.comm, [&] {
+    model.forward(*stream_, dense.data(), bags, addresses_.device());
+    const Matrix bag_gradients = model.backward(*stream_, labels.data(), 1.0f, loss.data());
+    backend_.sum_rows(*stream_, list_.groups, bag_gradients, Matrix::f32(gradients.data(), list_.count, dim_));
+    backend_.synchronize(*stream_);
+  });
+  rates.flops_per_s = model_size(options_.model, options_.tables).flops_per_sample * static_cast<double>(b) / seconds;
 }
 
 }  // namespace
@@ -204,8 +236,9 @@ MachineRates calibrate(const RankContext& context, const std::vector<int>& node_
   };
   rates.rank_bytes_per_s = least(rates.rank_bytes_per_s);
   rates.network_bytes_per_s = least(rates.network_bytes_per_s);
-  measure_rows(context, options, rates);
-  measure_model(context, options, rates);
+  RowWork work(context, options);
+  work.measure(rates);
+  work.measure_model(rates);
   constexpr double kUsable = 0.8;  // the rest is left to the system and its page cache
   rates.memory_bytes = static_cast<int64_t>(least(kUsable * static_cast<double>(available_memory()) / local));
   return rates;
