@@ -24,14 +24,17 @@ struct CopyOption {
   std::vector<std::vector<int>> rings;  ///< by domain of the level: ranks, in slot order
   std::vector<CopyStore> stores;        ///< by domain of the level; empty: device memory everywhere
 
+  bool operator==(const CopyOption&) const = default;
   CopyStore store(int domain) const { return stores.empty() ? CopyStore::device : stores[static_cast<size_t>(domain)]; }
   bool any_fetched() const;
 };
 
-/// Positions from `first` to the next interval's take options[option].
+/// Positions from `first` to the next interval's take options[option], under one of the table's rules.
 struct CopyInterval {
   int64_t first = 0;
   int option = 0;
+  int rule = 0;
+  bool operator==(const CopyInterval&) const = default;
 };
 
 /// How the rows of a table that are not at the rank itself reach its samples.
@@ -43,16 +46,37 @@ enum class CopyTransport : uint8_t {
   partial_sums,  ///< likewise from every holder, zeros where it has none: the reduce-scatter of row-wise sharding
 };
 
+/// Which slot of a ring has a row, and how the row travels.
+struct CopyRule {
+  CopyTransport transport = CopyTransport::staged;
+  int64_t offset = 0;
+  int64_t holder_slot = -1;  ///< >= 0: all rows are held by that slot
+  bool operator==(const CopyRule&) const = default;
+};
+
 struct CopyTable {
   CopyTransport transport = CopyTransport::staged;
   int64_t offset = 0;
   int64_t holder_slot = -1;             ///< >= 0: the whole table is held by that slot
   std::vector<CopyInterval> intervals;  ///< ascending, the first at position 0
+  /// Rules 1, 2, ...; rule 0 is the table's own, above. A plan has more than one only while rows move to another plan.
+  std::vector<CopyRule> more_rules = {};
+
+  CopyRule rule(int i) const {
+    return i == 0 ? CopyRule{transport, offset, holder_slot} : more_rules[static_cast<size_t>(i) - 1];
+  }
+  int rules() const { return 1 + static_cast<int>(more_rules.size()); }
 };
 
 struct CopyPlan {
   std::vector<CopyOption> options;
   std::vector<CopyTable> tables;
+  std::vector<int> coming = {};  ///< options that no row may have yet, but some will while rows move
+
+  /// By option: whether some row has it, or will (`coming`).
+  std::vector<char> options_in_use() const;
+  /// Whether some table, under any of its rules, travels like this.
+  bool any_transport(CopyTransport transport) const;
 
   /// Every row at one level on the hierarchy's own rings; offsets spread so that the tables' hottest rows (position 0)
   /// take turns.

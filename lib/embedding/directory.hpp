@@ -2,8 +2,14 @@
 // the slot of the rows this rank holds itself. Arithmetic on a short list of intervals; memory does not grow with the
 // tables.
 //
-// Slots number the rows held here: first those in device memory, 0 .. device_slots() - 1, then those of the slower
-// store, whose own numbers begin at device_slots().
+// Slots number the places for rows here: first those in device memory, 0 .. device_slots() - 1, then those of the
+// slower store, whose own numbers begin at device_slots(). Within an interval, the rows held here have consecutive
+// slots in order of position.
+//
+// When rows change holders (follow), a row that stays keeps its slot, a row that leaves frees it, and a row that comes
+// gets a free one: an interval is cut where its rows do not fit into one run of free slots. So no list of single rows
+// is ever kept, and a plan's cuts mend when the rows of one option move in order. Example, slots 0 .. 5: rank 0 of 2
+// holds positions 0 2 4 6 8 10; 0 2 4 leave, and positions 1 3 come: they get slots 0 1, slot 2 is free.
 //
 // Paths. A row with copy level l has one copy in each domain of level l. A rank that wants it asks, stage by stage from
 // the leaves up, a **proxy** in the domain of that stage, which asks on behalf of all its ranks, until the domain that
@@ -17,19 +23,31 @@
 // and domain, the holder among its copies that adds for that domain.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "embedding/copy_plan.hpp"
+#include "embedding/free_slots.hpp"
 
 namespace sparrow {
+
+/// Places for rows in a rank's stores.
+struct SlotRoom {
+  int64_t device = 0, fetched = 0;
+};
 
 class Directory {
  public:
   /// Throws Error if the plan does not cover the tables or names ranks outside a domain. Keeps references to tables and
   /// hierarchy.
-  Directory(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan, int rank);
+  /// room: at least so many slots, for rows that come later.
+  Directory(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan, int rank, SlotRoom room = {});
+
+  /// From here on rows are where `plan`, of the same tables and hierarchy, says. The number of slots stays. Throws
+  /// Error, and changes nothing, when a store has no room. Moves no data: see exchange/migration.hpp.
+  void follow(const CopyPlan& plan);
 
   const Tables& tables() const { return tables_; }
   const Hierarchy& hierarchy() const { return hierarchy_; }
@@ -39,6 +57,9 @@ class Directory {
   /// Number of the row's option in the plan, and its level.
   int option(int64_t key) const { return intervals_[interval_of(key)].option; }
   int level(int64_t key) const { return intervals_[interval_of(key)].level; }
+  CopyTransport transport(int64_t key) const { return intervals_[interval_of(key)].rule.transport; }
+  /// Whether a copy at this rank is in its slower store.
+  bool fetched(int64_t key) const { return intervals_[interval_of(key)].fetched; }
 
   /// The rank that holds the copy used by ranks of this rank's domain at the row's copy level.
   int holder(int64_t key) const { return holder(intervals_[interval_of(key)], key); }
@@ -60,14 +81,17 @@ class Directory {
   int64_t device_slots() const { return device_slots_; }
   int64_t fetched_slots() const { return slots_ - device_slots_; }
 
-  /// Keys held here in slots [first, first + keys.size()).
+  /// Rows held here.
+  SlotRoom held() const;
+
+  /// Keys held here in slots [first, first + keys.size()); -1 for a free slot.
   void keys_of_slots(int64_t first, std::span<int64_t> keys) const;
 
   /// Runs of slots of one option: [first, first + count).
   struct SlotRun {
     int64_t first = 0, count = 0;
   };
-  std::vector<SlotRun> slots_of_option(int option) const;
+  std::vector<SlotRun> slots_of_option(int option) const;  ///< in the order of the keys, which all ranks share
 
  private:
   /// Places of one ring, as this rank sees it.
@@ -79,7 +103,7 @@ class Directory {
   struct Interval {
     int64_t first_key, end_key;
     int table, option, level;
-    bool staged;
+    CopyRule rule;
     bool fetched;             ///< this rank's rows of it
     int64_t shift;            ///< position + offset = key + shift
     int ring;                 ///< of this rank's domain
@@ -89,9 +113,20 @@ class Directory {
   size_t interval_of(int64_t key) const;
   int holder(const Interval& interval, int64_t key) const;
   int make_ring(const CopyOption& option, int64_t holder_slot);
+  const Ring& ring_of(const Interval& interval) const { return rings_[static_cast<size_t>(interval.ring)]; }
   int64_t places_before(const Ring& ring, int64_t place) const;
-  void add_interval(int table, const CopyInterval& from, int64_t end);
-  void number_slots();
+  int64_t key_of_place(const Interval& interval, int64_t mine) const;
+  // How intervals get their slots (directory_slots.cpp):
+  void check(const CopyPlan& plan) const;
+  Interval make_interval(const CopyPlan& plan, int table, const CopyInterval& from, int64_t end);
+  std::vector<Interval> make_intervals(const CopyPlan& plan);
+  void assign(std::vector<Interval> intervals);
+  std::vector<Interval> with_kept_slots(const std::vector<Interval>& intervals) const;
+  std::array<FreeSlots, 2> free_slots(const std::vector<Interval>& pieces) const;
+  void place(Interval piece, FreeSlots& free, std::vector<Interval>& result) const;
+  bool stays(const Interval& before, const Interval& after) const;
+  void append(const Interval& piece, std::vector<Interval>& result) const;
+  Interval part(const Interval& whole, int64_t first_key, int64_t end_key) const;
 
   const Tables& tables_;
   const Hierarchy& hierarchy_;

@@ -31,18 +31,20 @@ void Store::write(Stream& stream, int64_t first, int64_t n, const float* values,
 
 void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const IdOfPosition& id_of) {
   constexpr int64_t kChunk = 1 << 16;
-  const int64_t most = std::min(kChunk, directory_.slots());
+  const SlotRoom held = directory_.held();  // at first, the lowest slots of each store
+  const int64_t most = std::min(kChunk, std::max(held.device, held.fetched));
   std::vector<float> values(fetched_ ? static_cast<size_t>(most * rows_.dim) : 0);
   const std::vector<float> state(static_cast<size_t>(most * rows_.state_dim), initial_state);
   const Array<float> made(backend_, Memory::device, static_cast<int64_t>(values.size()));
-  for (int64_t first = 0; first < rows_.slots; first += kChunk) {
-    const int64_t n = std::min(kChunk, rows_.slots - first);
+  for (int64_t first = 0; first < held.device; first += kChunk) {
+    const int64_t n = std::min(kChunk, held.device - first);
     make_initial(stream, seed, id_of, first, n, rows_.values + first * rows_.dim);
     backend_.copy(stream, rows_.state + first * rows_.state_dim, state.data(), n * rows_.state_dim * 4);
     backend_.synchronize(stream);
   }
-  for (int64_t first = rows_.slots; first < directory_.slots(); first += kChunk) {
-    const int64_t n = std::min(kChunk, directory_.slots() - first);
+  const int64_t fetched_end = rows_.slots + held.fetched;
+  for (int64_t first = rows_.slots; first < fetched_end; first += kChunk) {
+    const int64_t n = std::min(kChunk, fetched_end - first);
     make_initial(stream, seed, id_of, first, n, made.data());
     backend_.copy(stream, values.data(), made.data(), n * rows_.dim * 4);
     backend_.synchronize(stream);

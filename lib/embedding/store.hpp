@@ -29,7 +29,7 @@ class Store {
   /// Maps positions of table t to row ids: ids[i] = id of position[i].
   using IdOfPosition = std::function<int64_t(int table, int64_t position)>;
 
-  /// Initial values of every row held, state filled with initial_state.
+  /// Initial values of every row held, state filled with initial_state. Before any row has moved.
   void initialise(Stream& stream, uint64_t seed, float initial_state, const IdOfPosition& id_of);
 
   int64_t bytes() const { return values_.size() * 4 + state_.size() * 4; }  ///< of device memory

@@ -45,9 +45,7 @@ CopySync::CopySync(const RankContext& context, const Directory& directory, const
       recv_(context.backend, Memory::device) {
   const auto& options = directory.plan().options;
   sparse_option_.assign(options.size(), 0);
-  std::vector<char> used(options.size(), 0);
-  for (const CopyTable& table : directory.plan().tables)
-    for (const CopyInterval& interval : table.intervals) used[static_cast<size_t>(interval.option)] = 1;
+  const std::vector<char> used = directory.plan().options_in_use();
   for (size_t o = 0; o < options.size(); ++o) {
     if (!used[o] || options[o].level == 0) continue;
     const auto same_size = [&](const std::vector<int>& ring) { return ring.size() == options[o].rings[0].size(); };
@@ -89,15 +87,18 @@ void CopySync::make_dense(const RankContext& context, int option) {
   }
   Dense dense(backend_);
   dense.option = option;
-  dense.runs = directory_.slots_of_option(option);
-  for (const auto& run : dense.runs) dense.rows += run.count;
+  for (const auto& [first, count] : directory_.slots_of_option(option)) {
+    dense.runs.push_back({first, count, dense.rows});
+    dense.rows += count;
+  }
   dense.group = std::move(group);
   dense.all_reduce =
       std::make_unique<StagedAllReduce>(backend_, *dense.group, Hierarchy(domain_of), dense.rows * dim_, wire_);
   dense.gradients = Array<float>(backend_, Memory::device, dense.rows * dim_);
   int64_t* slots = dense.slots.reserve(dense.rows);
   for (const auto& run : dense.runs)
-    for (int64_t i = 0; i < run.count; ++i) *slots++ = run.first + i;
+    for (int64_t i = 0; i < run.count; ++i) slots[run.block + i] = run.first + i;
+  std::sort(dense.runs.begin(), dense.runs.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   const auto stream = backend_.make_stream();
   dense.slots.upload(*stream, dense.rows);
   backend_.synchronize(*stream);
@@ -316,12 +317,10 @@ void CopySync::reduce_dense(Stream& stream, Dense& dense, Route& route) {
 }
 
 int64_t CopySync::Dense::block_row(int64_t slot) const {
-  int64_t before = 0;
-  for (const auto& run : runs) {
-    if (slot < run.first + run.count) return before + slot - run.first;
-    before += run.count;
-  }
-  fail("slot {} is not among the rows of a dense option", slot);
+  auto run = std::upper_bound(runs.begin(), runs.end(), slot, [](int64_t s, const Run& r) { return s < r.first; });
+  if (run == runs.begin() || slot >= (--run)->first + run->count)
+    fail("slot {} is not among the rows of a dense option", slot);
+  return run->block + slot - run->first;
 }
 
 }  // namespace sparrow

@@ -70,8 +70,13 @@ class CopySync {
 
  private:
   struct Dense {
+    /// Slots first .. first + count - 1 are the block's rows from `block` on. The block is in the order of the keys,
+    /// which all ranks share; slots need not be.
+    struct Run {
+      int64_t first, count, block;
+    };
     int option;
-    std::vector<Directory::SlotRun> runs;
+    std::vector<Run> runs;  ///< by slot
     int64_t rows = 0;
     std::unique_ptr<Comm> group;
     std::unique_ptr<StagedAllReduce> all_reduce;

@@ -20,20 +20,32 @@ bool is_pooled(CopyTransport transport) {
 
 EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
                                      const RowStore& store, DType wire)
-    : backend_(context.backend),
+    : context_(context),
+      backend_(context.backend),
       host_(context.host),
       host_stream_(context.host.make_stream()),
       directory_(directory),
+      comms_(comms),
+      store_(store),
+      wire_(wire),
       router_(context.host, directory, comms),
       rows_(context.backend, comms, store, wire),
-      copies_(context, directory, comms, wire),
+      retired_(static_cast<size_t>(comms.count())),
       part_offsets_(context.host, Memory::host),
       part_items_(context.host, Memory::host) {
-  const auto& tables = directory.plan().tables;
-  const bool any = std::any_of(tables.begin(), tables.end(), [](const CopyTable& t) { return is_pooled(t.transport); });
-  partial_sums_ = std::any_of(tables.begin(), tables.end(),
-                              [](const CopyTable& t) { return t.transport == CopyTransport::partial_sums; });
-  if (any && comms.count() > 0) pooled_ = std::make_unique<BagExchange>(context, directory, comms, store, wire);
+  replan();
+}
+
+void EmbeddingExchange::replan() {
+  for (size_t stage = 0; stage < retired_.size() && copies_; ++stage)
+    retired_[stage] = retired_[stage] + copies_->stage_traffic(static_cast<int>(stage));
+  copies_.reset();  // first: the blocks of the old plan and the new one need not exist together
+  copies_ = std::make_unique<CopySync>(context_, directory_, comms_, wire_);
+  partial_sums_ = directory_.plan().any_transport(CopyTransport::partial_sums);
+  const bool any = partial_sums_ || directory_.plan().any_transport(CopyTransport::pooled);
+  pooled_.reset();
+  if (any && comms_.count() > 0) pooled_ = std::make_unique<BagExchange>(context_, directory_, comms_, store_, wire_);
+  updates_.clear();
 }
 
 /// Divides the lookups: rows with one copy of a pooled table are pooled at their holder, all others come as rows.
@@ -45,15 +57,18 @@ void EmbeddingExchange::split(const Batch& batch) {
   lookups_.clear();
   bag_is_partial_.assign(static_cast<size_t>(bags), 0);
   for (int t = 0; t < batch.tables; ++t) {
-    const CopyTransport transport = directory_.plan().tables[static_cast<size_t>(t)].transport;
+    const CopyTable& copies = directory_.plan().tables[static_cast<size_t>(t)];
+    bool partial = false;
+    for (int rule = 0; rule < copies.rules(); ++rule)
+      partial = partial || copies.rule(rule).transport == CopyTransport::partial_sums;
     for (int64_t bag = t * batch.samples; bag < (t + 1) * batch.samples; ++bag) {
       const auto b = static_cast<size_t>(bag);
       const int64_t first = batch.offsets.empty() ? bag : batch.offsets[b];
       const int64_t last = batch.offsets.empty() ? bag + 1 : batch.offsets[b + 1];
-      bag_is_partial_[b] = transport == CopyTransport::partial_sums;
+      bag_is_partial_[b] = partial;
       for (int64_t l = first; l < last; ++l) {
         const int64_t position = batch.positions[static_cast<size_t>(l)], key = tables.first_key(t) + position;
-        if (is_pooled(transport) && directory_.level(key) == 0)
+        if (is_pooled(directory_.transport(key)) && directory_.level(key) == 0)
           lookups_.push_back({static_cast<int32_t>(bag), key});
         else
           row_positions_.push_back(position);
@@ -79,7 +94,7 @@ void EmbeddingExchange::build(Stream& stream, const Batch& batch, BatchRoute& ro
     pooled_->build(stream, lookups_, batch.offsets.empty() && !partial_sums_, bag_is_partial_, route.pooled);
     merge_bags(stream, route);
   }
-  if (training) copies_.build(stream, route.rows, route.copies);
+  if (training) copies_->build(stream, route.rows, route.copies);
 }
 
 void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {
@@ -125,8 +140,8 @@ void EmbeddingExchange::return_gradients(Stream& stream, BatchRoute& route, cons
 }
 
 void EmbeddingExchange::reduce_copies(Stream& stream, BatchRoute& route) {
-  copies_.reduce(stream, route.rows, route.copies);
-  updates_.insert(updates_.end(), copies_.updates().begin(), copies_.updates().end());
+  copies_->reduce(stream, route.rows, route.copies);
+  updates_.insert(updates_.end(), copies_->updates().begin(), copies_->updates().end());
 }
 
 }  // namespace sparrow

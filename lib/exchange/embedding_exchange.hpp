@@ -38,6 +38,10 @@ class EmbeddingExchange {
   EmbeddingExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
                     const RowStore& store, DType wire);
 
+  /// Collective: the directory follows a plan with other options or transports. (Where rows move from one to another,
+  /// nothing needs to be done.) Between batches; all routes are to be built anew.
+  void replan();
+
   /// Collective. Finds the rows of this rank's part of a batch; training: gradients will be returned too.
   void build(Stream& stream, const Batch& batch, BatchRoute& route, bool training);
   /// Collective. Afterwards route.bags and route.addresses() say where every row (or pooled part) is.
@@ -50,20 +54,27 @@ class EmbeddingExchange {
   std::span<const RowUpdate> updates() const { return updates_; }
 
   /// Bytes of a stage that its communicator does not count.
-  Traffic stage_traffic(int stage) const { return copies_.stage_traffic(stage); }
+  Traffic stage_traffic(int stage) const {
+    return retired_[static_cast<size_t>(stage)] + copies_->stage_traffic(stage);
+  }
 
  private:
   void split(const Batch& batch);
   void merge_bags(Stream& stream, BatchRoute& route);
 
+  RankContext context_;
   Backend& backend_;
   Backend& host_;
   std::unique_ptr<Stream> host_stream_;
   const Directory& directory_;
+  const StageComms& comms_;
+  RowStore store_;
+  DType wire_;
   Router router_;
   RowExchange rows_;
-  CopySync copies_;
+  std::unique_ptr<CopySync> copies_;
   std::unique_ptr<BagExchange> pooled_;  ///< only if some table is pooled
+  std::vector<Traffic> retired_;         ///< by stage: of copies_ under earlier plans
   std::vector<RowUpdate> updates_;
   // The part of a batch that is not pooled, and the part that is:
   std::vector<int64_t> row_offsets_, row_positions_;

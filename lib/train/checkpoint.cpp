@@ -289,14 +289,16 @@ void load_rows(Trainer& trainer, const Store::IdOfPosition& id_of_position, cons
   std::vector<int64_t> keys;
   std::vector<float> values, state;
   for (int64_t first = 0; first < store.slots; first += kChunkRows) {
-    const int64_t n = std::min(kChunkRows, store.slots - first);
+    int64_t n = std::min(kChunkRows, store.slots - first);
     keys.resize(static_cast<size_t>(n));
     values.assign(static_cast<size_t>(n * store.dim), 0);
     state.assign(static_cast<size_t>(n * store.state_dim), 0);
     trainer.directory().keys_of_slots(first, keys);
     bool with_state = false;
+    while (n > 0 && keys[static_cast<size_t>(n) - 1] < 0) --n;  // free slots
     for (int64_t i = 0; i < n; ++i) {
       const int64_t key = keys[static_cast<size_t>(i)];
+      if (key < 0) continue;
       const int table = tables.table_of(key);
       const RowData row = find(table, id_of_position(table, key - tables.first_key(table)));
       std::copy_n(row.values, store.dim, values.data() + i * store.dim);

@@ -30,7 +30,7 @@ Trainer::Trainer(const RankContext& context, const Tables& tables, const Hierarc
       options_(options),
       stream_(backend_.make_stream()),
       comms_(context.comm, context.device_comm, hierarchy),
-      directory_(tables, hierarchy, plan, context.comm.rank()),
+      directory_(tables, hierarchy, plan, context.comm.rank(), options.room),
       store_(backend_, directory_, state_dim(options.optimizer.sparse.kind, tables.dim())),
       exchange_(context_, directory_, comms_, store_.rows(), options.wire),
       route_(backend_, comms_, context.comm.size()),
@@ -68,6 +68,39 @@ void Trainer::count_traffic() {
   }
 }
 
+void Trainer::migrate_to(const CopyPlan& plan, int64_t copies_per_move) {
+  const int slices = Migration::slices_that_fit(context_.comm, directory_, plan);
+  continue_migration(plan, {copies_per_move, slices, 0});
+}
+
+void Trainer::continue_migration(const CopyPlan& plan, const MigrationState& state) {
+  SPARROW_CHECK(!migration_, "rows are on their way to another plan already");
+  migration_ = std::make_unique<Migration>(context_, directory_, store_, plan, state);
+  exchange_.replan();
+  if (migration_->finished()) migration_.reset();
+}
+
+/// The next rows of a move under way.
+void Trainer::move_rows() {
+  if (!migration_) return;
+  migration_->move(*stream_);
+  if (!migration_->finished()) return;
+  migrated_ = migrated();
+  migration_.reset();
+  exchange_.replan();
+}
+
+MigrationTotals Trainer::migrated() const {
+  MigrationTotals all = migrated_;
+  if (!migration_) return all;
+  const MigrationTotals& more = migration_->totals();
+  all.positions += more.positions;
+  all.sent_rows += more.sent_rows;
+  all.sent_bytes += more.sent_bytes;
+  all.seconds += more.seconds;
+  return all;
+}
+
 const float* Trainer::forward(const Batch& batch, bool training) {
   SPARROW_CHECK(batch.samples <= options_.max_samples, "a part of {} samples, planned for {}", batch.samples,
                 options_.max_samples);
@@ -87,6 +120,7 @@ const float* Trainer::forward(const Batch& batch, bool training) {
 
 double Trainer::step(const Batch& batch) {
   SPARROW_CHECK(batch.global_samples > 0);
+  move_rows();
   for (int stage = 0; stage < comms_.count(); ++stage)
     traffic_before_[static_cast<size_t>(stage)] = stage_traffic(stage);
   forward(batch, true);

@@ -20,6 +20,7 @@
 #include "embedding/directory.hpp"
 #include "embedding/store.hpp"
 #include "exchange/embedding_exchange.hpp"
+#include "exchange/migration.hpp"
 #include "exchange/staged_all_reduce.hpp"
 #include "kernels/backend.hpp"
 #include "model/dlrm.hpp"
@@ -34,6 +35,7 @@ struct TrainerOptions {
   DType wire = DType::f32;
   uint64_t seed = 1;
   int64_t max_samples = 0;  ///< most samples of this rank in one batch
+  SlotRoom room;            ///< for rows, at least; more than the plan needs if rows are to move to another plan
 };
 
 /// Learning rate factor of a step (from 0): linear warm-up, then 1, then polynomial decay of power 2, then held
@@ -49,6 +51,19 @@ class Trainer {
   /// Collective. Trains on one global batch, of which `batch` is this rank's part. Returns the sum of its samples'
   /// losses, before the update.
   double step(const Batch& batch);
+
+  /// Collective, between steps: rows move to `plan`, some before every step from the next one on, until all have. No
+  /// move may be under way. Throws Error, on all ranks alike, if a rank has no room on the way. Training does not
+  /// change. Tests force any schedule of plans with it.
+  void migrate_to(const CopyPlan& plan, int64_t copies_per_move);
+  /// The same for a run that is continued in the middle of a move: before its checkpoint is loaded.
+  void continue_migration(const CopyPlan& plan, const MigrationState& state);
+  /// Collective, between steps: the next rows of a move under way. step() begins with it.
+  void move_rows();
+  /// The move under way; null if none is.
+  const Migration* migration() const { return migration_.get(); }
+  /// Of all moves that are over, and the one under way.
+  MigrationTotals migrated() const;
 
   /// Collective. Logits of this rank's part, valid until the next call; adds the losses to loss_sum.
   std::span<const float> predict(const Batch& batch, double& loss_sum);
@@ -83,6 +98,8 @@ class Trainer {
   Directory directory_;
   Store store_;
   EmbeddingExchange exchange_;
+  std::unique_ptr<Migration> migration_;
+  MigrationTotals migrated_;  ///< by moves that are over
   BatchRoute route_;
   Dlrm model_;
   StagedAllReduce reduce_dense_;

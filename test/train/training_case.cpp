@@ -53,6 +53,7 @@ void for_each_held_row(Trainer& trainer, const Store::IdOfPosition& id_of, Visit
   std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
   directory.keys_of_slots(0, keys);
   for (size_t slot = 0; slot < keys.size(); ++slot) {
+    if (keys[slot] < 0) continue;
     const int table = directory.tables().table_of(keys[slot]);
     visit(static_cast<int64_t>(slot), static_cast<size_t>(table),
           id_of(table, keys[slot] - directory.tables().first_key(table)));
@@ -106,6 +107,7 @@ RankTrainer::RankTrainer(const TrainingCase& problem, Comm& comm)
   options.precision = problem.precision;
   options.wire = problem.wire;
   options.seed = problem.seed;
+  options.room = problem.room;
   options.max_samples = part_of_batch(problem.global_batch, comm.rank(), comm.size(), problem.shares).size();
   const CopyPlan plan = problem.plan.value_or(CopyPlan::uniform(tables_, hierarchy_, 0));
   trainer_ =

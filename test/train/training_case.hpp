@@ -26,6 +26,7 @@ struct TrainingCase {
   std::optional<Hierarchy> hierarchy;  ///< none: flat
   std::optional<CopyPlan> plan;        ///< for that hierarchy; none: every row on one rank
   DType wire = DType::f32;
+  SlotRoom room;  ///< of each rank, for rows that move
   uint64_t seed = 11;
 };
 

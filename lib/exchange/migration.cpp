@@ -1,0 +1,205 @@
+#include "exchange/migration.hpp"
+
+#include <algorithm>
+
+#include "comm/collectives.hpp"
+
+namespace sparrow {
+
+Migration::Migration(const RankContext& context, Directory& directory, Store& store, CopyPlan to,
+                     const MigrationState& state)
+    : context_(context),
+      backend_(context.backend),
+      directory_(directory),
+      store_(store),
+      to_(std::move(to)),
+      change_(directory.tables(), directory.hierarchy(), directory.plan(), to_, state.slices),
+      state_(state),
+      value_addresses_(context.backend),
+      state_addresses_(context.backend),
+      send_values_(context.backend, Memory::device),
+      send_state_(context.backend, Memory::device),
+      recv_values_(context.backend, Memory::device),
+      recv_state_(context.backend, Memory::device) {
+  SPARROW_CHECK(state.copies_per_move > 0 && state.done >= 0 && state.done <= change_.positions(),
+                "{} of {} positions moved, {} copies at a time", state.done, change_.positions(),
+                state.copies_per_move);
+  directory_.follow(finished() ? to_ : change_.plan(state_.done));
+}
+
+int Migration::slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to) {
+  constexpr int kMostSlices = 1024;
+  const SlotRoom room{directory.device_slots(), directory.fetched_slots()};
+  std::string lack;
+  for (int slices = 1; slices <= kMostSlices; slices *= 4) {
+    const PlanChange change(directory.tables(), directory.hierarchy(), directory.plan(), to, slices);
+    const SlotRoom most = change.most_held(comm.rank());
+    const bool fits = most.device <= room.device && most.fetched <= room.fetched;
+    lack = fits ? ""
+                : fmt::format("{} rows in device memory and {} in the slower store, there is room for {} and {}",
+                              most.device, most.fetched, room.device, room.fetched);
+    if (sum(comm, int64_t{fits ? 0 : 1}) == 0) return slices;
+  }
+  const std::vector<std::string> lacks = all_gather(comm, lack);
+  for (size_t rank = 0; rank < lacks.size(); ++rank)
+    if (!lacks[rank].empty())
+      fail("rows cannot move to the new plan: on the way rank {} would hold {}", rank, lacks[rank]);
+  return 0;
+}
+
+void Migration::Part::sum() {
+  rows.clear();
+  offsets.clear();
+  total = 0;
+  for (const auto& list : by_rank) {
+    offsets.push_back(total);
+    rows.push_back(static_cast<int64_t>(list.size()));
+    total += rows.back();
+  }
+}
+
+void Migration::move(Stream& stream) {
+  SPARROW_CHECK(!finished());
+  const Timer timer;
+  const int64_t end = change_.end_of_step(state_.done, state_.copies_per_move);
+  list(state_.done, end);
+  pack(stream);
+  totals_.positions += end - state_.done;
+  state_.done = end;
+  directory_.follow(finished() ? to_ : change_.plan(end));
+  exchange(stream);
+  unpack(stream);
+  totals_.seconds += timer.seconds();
+}
+
+/// What this rank sends, as slots that the rows have now, and what it gets, as keys.
+void Migration::list(int64_t begin, int64_t end) {
+  const int me = directory_.rank();
+  for (Part* part : {&sent_, &received_}) {
+    part->by_rank.resize(static_cast<size_t>(context_.comm.size()));
+    for (auto& keys : part->by_rank) keys.clear();
+  }
+  change_.visit(begin, end, [&](const PlanChange::CopyMove& copy) {
+    if (copy.source == me) sent_.by_rank[static_cast<size_t>(copy.destination)].push_back(directory_.slot(copy.key));
+    if (copy.destination == me) received_.by_rank[static_cast<size_t>(copy.source)].push_back(copy.key);
+  });
+  sent_.sum();
+  received_.sum();
+}
+
+FetchedBatch& Migration::fetched_batch() {
+  if (!fetched_) fetched_ = store_.fetched()->make_batch();
+  return *fetched_;
+}
+
+void Migration::pack(Stream& stream) {
+  const RowStore& rows = store_.rows();
+  std::vector<int64_t> fetched;  // of the slower store, ascending
+  for (const auto& slots : sent_.by_rank)
+    for (const int64_t slot : slots)
+      if (slot >= rows.slots) fetched.push_back(slot - rows.slots);
+  std::sort(fetched.begin(), fetched.end());
+  fetched.erase(std::unique(fetched.begin(), fetched.end()), fetched.end());
+  RowStore loaded{};
+  if (!fetched.empty()) {
+    fetched_batch().start(fetched);
+    fetched_batch().load();
+    loaded = fetched_batch().rows();
+  }
+  const float** values = value_addresses_.reserve(sent_.total);
+  const float** state = state_addresses_.reserve(sent_.total);
+  int64_t n = 0;
+  for (const auto& slots : sent_.by_rank)
+    for (const int64_t slot : slots) {
+      const bool here = slot < rows.slots;
+      const RowStore& from = here ? rows : loaded;
+      int64_t place = slot;
+      if (!here)
+        place = fetched_batch().place_of(std::lower_bound(fetched.begin(), fetched.end(), slot - rows.slots) -
+                                         fetched.begin());
+      values[n] = from.values + place * rows.dim;
+      state[n++] = from.state + place * rows.state_dim;
+    }
+  value_addresses_.upload(stream, n);
+  state_addresses_.upload(stream, n);
+  backend_.pack_rows(stream, value_addresses_.device(), nullptr, n,
+                     Matrix::f32(send_values_.reserve(n * rows.dim), n, rows.dim));
+  if (rows.state_dim > 0)
+    backend_.pack_rows(stream, state_addresses_.device(), nullptr, n,
+                       Matrix::f32(send_state_.reserve(n * rows.state_dim), n, rows.state_dim));
+  backend_.synchronize(stream);  // addresses and fetched rows are free for others
+  if (!fetched.empty()) fetched_batch().finish(false);
+}
+
+void Migration::exchange(Stream& stream) {
+  const RowStore& rows = store_.rows();
+  Comm& comm = context_.device_comm;
+  const auto send = [&](Scratch<float>& from, Scratch<float>& to, int64_t width) {
+    if (width == 0) return;
+    float* recv = to.reserve(received_.total * width);
+    comm.wait(transfer_.post(&stream, comm, Phase::control, from.data(), sent_.rows, sent_.offsets, recv,
+                             received_.rows, received_.offsets, width * 4, true));
+  };
+  send(send_values_, recv_values_, rows.dim);
+  send(send_state_, recv_state_, rows.state_dim);
+  const int64_t sent = sent_.total - sent_.rows[static_cast<size_t>(comm.rank())];
+  totals_.sent_rows += sent;
+  totals_.sent_bytes += sent * 4 * (rows.dim + rows.state_dim);
+}
+
+void Migration::unpack(Stream& stream) {
+  const RowStore& rows = store_.rows();
+  std::vector<std::pair<int64_t, int64_t>> device, fetched;  // (slot of the store, place among the received)
+  int64_t place = 0;
+  for (const auto& keys : received_.by_rank)
+    for (const int64_t key : keys) {
+      const int64_t slot = directory_.slot(key);
+      if (slot < rows.slots)
+        device.emplace_back(slot, place++);
+      else
+        fetched.emplace_back(slot - rows.slots, place++);
+    }
+  std::sort(device.begin(), device.end());
+  std::sort(fetched.begin(), fetched.end());
+  write(stream, rows, device);
+  backend_.synchronize(stream);
+  if (fetched.empty()) return;
+  std::vector<int64_t> slots;
+  for (const auto& [slot, from] : fetched) slots.push_back(slot);
+  FetchedBatch& batch = fetched_batch();
+  batch.start(slots);
+  batch.load();
+  for (size_t i = 0; i < fetched.size(); ++i) fetched[i].first = batch.place_of(static_cast<int64_t>(i));
+  std::sort(fetched.begin(), fetched.end());
+  write(stream, batch.rows(), fetched);
+  backend_.synchronize(stream);
+  batch.finish(true);
+}
+
+/// Received rows to their slots of a store, run by run of neighbouring slots.
+void Migration::write(Stream& stream, const RowStore& rows,
+                      const std::vector<std::pair<int64_t, int64_t>>& slot_and_place) {
+  const auto n = static_cast<int64_t>(slot_and_place.size());
+  const float** values = value_addresses_.reserve(n);
+  const float** state = state_addresses_.reserve(n);
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t place = slot_and_place[static_cast<size_t>(i)].second;
+    values[i] = recv_values_.data() + place * rows.dim;
+    state[i] = recv_state_.data() + place * rows.state_dim;
+  }
+  value_addresses_.upload(stream, n);
+  state_addresses_.upload(stream, n);
+  for (int64_t i = 0; i < n;) {
+    const int64_t slot = slot_and_place[static_cast<size_t>(i)].first;
+    int64_t run = 1;
+    while (i + run < n && slot_and_place[static_cast<size_t>(i + run)].first == slot + run) ++run;
+    backend_.pack_rows(stream, value_addresses_.device() + i, nullptr, run,
+                       Matrix::f32(rows.values + slot * rows.dim, run, rows.dim));
+    if (rows.state_dim > 0)
+      backend_.pack_rows(stream, state_addresses_.device() + i, nullptr, run,
+                         Matrix::f32(rows.state + slot * rows.state_dim, run, rows.state_dim));
+    i += run;
+  }
+}
+
+}  // namespace sparrow

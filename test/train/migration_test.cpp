@@ -1,0 +1,232 @@
+// Rows move between plans in the middle of training, and nothing about the training changes.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <limits>
+#include <mutex>
+
+#include "comm/thread_comm.hpp"
+#include "test/support/hierarchies.hpp"
+#include "training_case.hpp"
+
+using namespace sparrow;
+using namespace sparrow::test;
+
+namespace {
+
+// As in trainer_test.cpp: sums in another order.
+constexpr double kSameLoss = 1e-6, kSameParameters = 1e-5, kSameLossOver20Steps = 1e-5;
+
+/// States of all ranks as one. Counts values that differ between copies of a row.
+class MergedState {
+ public:
+  explicit MergedState(const TrainingCase& problem) : problem_(problem), all_(unset()) {}
+
+  void add(RankTrainer& trainer, int rank) {
+    ModelState mine = unset();
+    trainer.read_state(mine);
+    const std::lock_guard lock(mutex_);
+    if (rank == 0) {
+      all_.dense = mine.dense;
+      all_.dense_state = mine.dense_state;
+    }
+    merge(all_.values, mine.values);
+    merge(all_.state, mine.state);
+  }
+  const ModelState& state() const { return all_; }
+  int64_t differences() const { return differences_; }
+
+ private:
+  ModelState unset() const {
+    ModelState state = empty_state(problem_);
+    for (auto* tensors : {&state.values, &state.state})
+      for (auto& tensor : *tensors) std::fill(tensor.begin(), tensor.end(), std::numeric_limits<float>::quiet_NaN());
+    return state;
+  }
+  void merge(std::vector<std::vector<float>>& all, const std::vector<std::vector<float>>& part) {
+    for (size_t t = 0; t < all.size(); ++t)
+      for (size_t i = 0; i < all[t].size(); ++i) {
+        if (std::isnan(part[t][i])) continue;
+        if (!std::isnan(all[t][i]) && all[t][i] != part[t][i]) ++differences_;
+        all[t][i] = part[t][i];
+      }
+  }
+  const TrainingCase& problem_;
+  ModelState all_;
+  int64_t differences_ = 0;
+  std::mutex mutex_;
+};
+
+SlotRoom room_for_all(const TrainingCase& problem) {
+  return {Tables(problem.rows, problem.model.embedding_dim).total_rows(), 0};
+}
+
+/// Plans to go to, one after the other, and how many copies move at a time.
+struct Schedule {
+  std::vector<CopyPlan> plans;
+  std::vector<int64_t> copies_per_move;
+};
+
+Schedule random_schedule(const TrainingCase& problem, const Hierarchy& hierarchy, size_t length, std::mt19937& random) {
+  const Tables tables(problem.rows, problem.model.embedding_dim);
+  const int64_t sizes[] = {1, 9, 60, 400, 100000};
+  Schedule schedule;
+  for (size_t i = 0; i < length; ++i) {
+    schedule.plans.push_back(random_plan(tables, hierarchy, hierarchy.depth(), random));
+    schedule.copies_per_move.push_back(sizes[random() % std::size(sizes)]);
+  }
+  return schedule;
+}
+
+/// Trains, going on to the next plan of the schedule as soon as rows are where the last one wants them.
+Trained train_with_schedule(const TrainingCase& problem, int ranks, int64_t steps, const ModelState* start,
+                            int64_t first, const Schedule& schedule) {
+  MergedState merged(problem);
+  Trained result;
+  run_ranks(
+      ranks,
+      [&](Comm& comm) {
+        RankTrainer trainer(problem, comm);
+        if (start) trainer.write_state(*start);
+        size_t next = 0;
+        for (int64_t k = first; k < first + steps; ++k) {
+          if (!trainer->migration() && next < schedule.plans.size()) {
+            trainer->migrate_to(schedule.plans[next], schedule.copies_per_move[next]);
+            ++next;
+          }
+          const double loss = trainer.step(k);
+          if (comm.rank() == 0) result.losses.push_back(loss);
+        }
+        merged.add(trainer, comm.rank());
+      },
+      60);
+  CHECK(merged.differences() == 0);
+  result.state = merged.state();
+  return result;
+}
+
+void one_step_in_the_middle_of_a_move(TrainingCase problem) {
+  std::mt19937 random(21);
+  const Trained before = train(problem, 1, 10);
+  const Trained expected = train(problem, 1, 1, &before.state, 10);
+  for (const auto& [name, hierarchy] : hierarchies()) {
+    const Tables tables(problem.rows, problem.model.embedding_dim);
+    for (int i = 0; i < 6; ++i) {
+      INFO(name << ", plan " << i);
+      problem.hierarchy = hierarchy;
+      problem.room = room_for_all(problem);
+      problem.plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
+      Schedule schedule = random_schedule(problem, hierarchy, 1, random);
+      schedule.copies_per_move[0] = 1 + static_cast<int64_t>(random() % 500);
+      const Trained found = train_with_schedule(problem, hierarchy.ranks(), 1, &before.state, 10, schedule);
+      CHECK(std::abs(found.losses[0] - expected.losses[0]) <= kSameLoss);
+      CHECK(relative_difference(found.state, expected.state) <= kSameParameters);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("OneStepOfSgdIsTheSameInTheMiddleOfAnyMove") {
+  one_step_in_the_middle_of_a_move(with_sgd({}, 0.1));
+}
+
+TEST_CASE("OneStepOfRowwiseAdagradWithBagsIsTheSameInTheMiddleOfAnyMove") {
+  TrainingCase problem = with_adagrad({}, OptimizerKind::rowwise_adagrad);
+  problem.longest_bag = 3;
+  one_step_in_the_middle_of_a_move(problem);
+}
+
+TEST_CASE("TwentyStepsHaveTheSameLossesUnderAnyScheduleOfPlans") {
+  std::mt19937 random(22);
+  TrainingCase problem = with_sgd({}, 0.01);
+  const std::vector<double> expected = train(problem, 1, 20).losses;
+  const Tables tables(problem.rows, problem.model.embedding_dim);
+  for (const auto& [name, hierarchy] : hierarchies())
+    for (int i = 0; i < 3; ++i) {
+      INFO(name << ", schedule " << i);
+      problem.hierarchy = hierarchy;
+      problem.room = room_for_all(problem);
+      problem.plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
+      const Schedule schedule = random_schedule(problem, hierarchy, 20, random);
+      const Trained found = train_with_schedule(problem, hierarchy.ranks(), 20, nullptr, 0, schedule);
+      for (size_t k = 0; k < expected.size(); ++k)
+        CHECK(std::abs(found.losses[k] - expected[k]) <= kSameLossOver20Steps);
+    }
+}
+
+TEST_CASE("AMoveChangesNoBitOfAnyRowOrItsOptimiserState") {
+  std::mt19937 random(23);
+  for (const OptimizerKind kind : {OptimizerKind::adagrad, OptimizerKind::rowwise_adagrad})
+    for (const auto& [name, hierarchy] : hierarchies()) {
+      INFO(name);
+      TrainingCase problem = with_adagrad({}, kind);
+      problem.hierarchy = hierarchy;
+      problem.room = room_for_all(problem);
+      const Tables tables(problem.rows, problem.model.embedding_dim);
+      problem.plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
+      const Schedule schedule = random_schedule(problem, hierarchy, 4, random);
+      std::vector<std::unique_ptr<MergedState>> states;
+      for (size_t i = 0; i <= 2 * schedule.plans.size(); ++i) states.push_back(std::make_unique<MergedState>(problem));
+      run_ranks(
+          hierarchy.ranks(),
+          [&](Comm& comm) {
+            RankTrainer trainer(problem, comm);
+            for (int64_t k = 0; k < 3; ++k) trainer.step(k);
+            states[0]->add(trainer, comm.rank());
+            for (size_t i = 0; i < schedule.plans.size(); ++i) {
+              trainer->migrate_to(schedule.plans[i], schedule.copies_per_move[i]);
+              trainer->move_rows();
+              states[2 * i + 1]->add(trainer, comm.rank());
+              while (trainer->migration()) trainer->move_rows();
+              states[2 * i + 2]->add(trainer, comm.rank());
+            }
+          },
+          60);
+      for (const auto& state : states) {
+        CHECK(state->differences() == 0);
+        CHECK(state->state() == states[0]->state());  // and no value is missing: NaN is unequal to itself
+      }
+    }
+}
+
+TEST_CASE("MovingRowsSendsWhatThePlansSay") {
+  const TrainingCase problem = [] {
+    TrainingCase of = with_adagrad({}, OptimizerKind::rowwise_adagrad);
+    of.room = room_for_all(of);
+    return of;
+  }();
+  const Tables tables(problem.rows, problem.model.embedding_dim);
+  const Hierarchy flat = Hierarchy::flat(3);
+  run_ranks(3, [&](Comm& comm) {
+    RankTrainer trainer(problem, comm);
+    const CopyPlan replicated = CopyPlan::uniform(tables, flat, 1);
+    trainer->migrate_to(replicated, 10);
+    while (trainer->migration()) {
+      const int64_t before = trainer->migrated().sent_rows;
+      trainer->move_rows();
+      CHECK(trainer->migrated().sent_rows - before <= 10);
+    }
+    // Every rank sends each row that it holds to the two others: 4 (dim + 1) bytes.
+    const int64_t held = Directory(tables, flat, CopyPlan::uniform(tables, flat, 0), comm.rank()).held().device;
+    CHECK(trainer->migrated().sent_rows == 2 * held);
+    CHECK(trainer->migrated().sent_bytes == 2 * held * 4 * (problem.model.embedding_dim + 1));
+    CHECK(trainer->migrated().positions == tables.total_rows());
+  });
+}
+
+TEST_CASE("ARankThatHasNoRoomOnTheWayIsNamed") {
+  TrainingCase problem = with_sgd({}, 0.1);
+  const Tables tables(problem.rows, problem.model.embedding_dim);
+  const Hierarchy flat = Hierarchy::flat(2);
+  run_ranks(2, [&](Comm& comm) {
+    RankTrainer trainer(problem, comm);  // room for its half of the rows
+    try {
+      trainer->migrate_to(CopyPlan::uniform(tables, flat, 1), 10);
+      FAIL("no error");
+    } catch (const Error& error) {
+      CHECK_THAT(error.what(), Catch::Contains("rank 0 would hold"));
+    }
+    CHECK(trainer->migration() == nullptr);
+    trainer.step(0);  // nothing has changed
+  });
+}
