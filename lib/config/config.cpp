@@ -112,6 +112,9 @@ void read_data(YamlMap map, DataOptions& options) {
   read_integer(map, "count_samples", options.count_samples, 0);
   read_integer(map, "skip_bad_lines", options.skip_bad_lines, 0);
   read_integer(map, "shuffle_window", options.shuffle_window, 0);
+  read_choice(map, "split", options.split, {"batches", "ranks"});
+  if (options.split == "ranks" && options.shuffle_window > 0)
+    map.at("split").fail("data.shuffle_window would mix the parts of the ranks; one of them");
   if (const auto node = map.find("bag_sizes")) {
     if (!node->items().empty()) check_one_per_table(*node);
     read_integers(*node, options.bag_sizes, 1, 1 << 20);

@@ -83,6 +83,7 @@ void write_data(Writer& out, const DataOptions& data) {
   out.key("count_samples", data.count_samples);
   out.key("skip_bad_lines", data.skip_bad_lines);
   out.key("shuffle_window", data.shuffle_window);
+  out.key("split", data.split);
   out.key("bag_sizes", list(data.bag_sizes));
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <tuple>
 
 #include "base/error.hpp"
 
@@ -39,6 +40,8 @@ void BatchReader::check() const {
   options_.shapes.check();
   if (options_.global_batch < 1) fail("train.global_batch: {} samples", options_.global_batch);
   if (options_.shuffle_window < 0) fail("data.shuffle_window: {} samples", options_.shuffle_window);
+  if (options_.split_data && options_.shuffle_window > 0)
+    fail("data.shuffle_window: windows would mix the parts that data.split gives to the ranks");
   SPARROW_CHECK(options_.ahead >= 1, "{} batches ahead", options_.ahead);
   SPARROW_CHECK(options_.epoch >= 0, "epoch {}", options_.epoch);
   SPARROW_CHECK(range_.first >= 0 && range_.first <= range_.last && range_.last <= data_.samples(),
@@ -98,6 +101,12 @@ void BatchReader::describe(BatchBuffer& buffer, int64_t k) const {
   batch.global_samples = std::min(options_.global_batch, range_.size() - first);
   const SampleRange part = part_of_batch(batch.global_samples, options_.rank, options_.ranks, options_.shares);
   batch.first_sample = first + part.first;
+  if (options_.split_data) {
+    const auto& [ranks, shares] = std::tie(options_.ranks, options_.shares);
+    const int64_t of_batch = part_of_batch(options_.global_batch, options_.rank, ranks, shares).size();
+    batch.first_sample =
+        part_of_data(range_.size(), options_.global_batch, options_.rank, ranks, shares).first + k * of_batch;
+  }
   batch.samples = part.size();
   batch.tables = tables();
   const size_t samples = static_cast<size_t>(part.size());

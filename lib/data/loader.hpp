@@ -27,7 +27,8 @@ struct LoaderOptions {
   int ranks = 1;
   std::vector<double> shares;  ///< one per rank (part_of_batch); empty: equal
   int64_t first_batch = 0;     ///< k to begin with (resume); at most the number of batches
-  int64_t shuffle_window = 0;  ///< samples; 0: the order of the files
+  bool split_data = false;     ///< a rank's samples are those of part_of_data(), not a part of each B samples
+  int64_t shuffle_window = 0;  ///< samples; 0: the order of the files. Not together with split_data
   uint64_t seed = 1;
   int64_t epoch = 0;
   int ahead = 4;  ///< batches read ahead of the one in use

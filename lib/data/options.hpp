@@ -30,6 +30,7 @@ struct DataOptions {
   int64_t count_samples = 200000;
   int64_t skip_bad_lines = 0;
   int64_t shuffle_window = 0;
+  std::string split = "batches";  ///< batches | ranks
   std::vector<int> bag_sizes;  ///< lookups per table; empty: as in the data
 };
 

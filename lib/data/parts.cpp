@@ -27,4 +27,10 @@ SampleRange part_of_batch(int64_t n, int rank, int ranks, std::span<const double
   return {border(before), border(before + shares[static_cast<size_t>(rank)])};
 }
 
+SampleRange part_of_data(int64_t n, int64_t batch, int rank, int ranks, std::span<const double> shares) {
+  const SampleRange whole = part_of_batch(batch, rank, ranks, shares);
+  const SampleRange last = part_of_batch(n % batch, rank, ranks, shares);
+  return {n / batch * whole.first + last.first, n / batch * whole.last + last.last};
+}
+
 }  // namespace sparrow

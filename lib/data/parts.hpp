@@ -21,4 +21,9 @@ struct SampleRange {
 /// 0..2, 2..7, 7..10. Throws Error if a share is negative or not finite, all are 0, or their number is not `ranks`.
 SampleRange part_of_batch(int64_t n, int rank, int ranks, std::span<const double> shares = {});
 
+/// The part of n samples that `rank` trains on where the data, not each batch, are divided among the ranks: contiguous,
+/// and as many samples as the rank's parts of the batches of `batch` samples have together.
+/// Example: n = 10, batch 4, 2 ranks: 0..5 and 5..10; its parts of batches 0, 1, 2 are 0 1, 2 3, 4 and 5 6, 7 8, 9.
+SampleRange part_of_data(int64_t n, int64_t batch, int rank, int ranks, std::span<const double> shares = {});
+
 }  // namespace sparrow

@@ -86,13 +86,15 @@ Dataset open_on_all_ranks(Comm& comm, const NodePlace& place, const std::vector<
 
 namespace {
 
+constexpr int64_t kCountedPieces = 16;
+
 /// Whether the counts in use are of a sample only.
 bool counts_sample(const DataOptions& options, SampleRange range) {
   return options.counts.empty() && options.count_samples < range.size();
 }
 
-/// Positions by falling access count, and the histograms of the counts: of the counts files, or of the first
-/// count_samples samples. Made by rank 0 unless an earlier run left them in `folder`.
+/// Positions by falling access count, and the histograms of the counts: of the counts files, or of
+/// count_samples samples all over them. Made by rank 0 unless an earlier run left them in `folder`.
 void prepare_positions(Comm& comm, const DataOptions& options, const Dataset& train, SampleRange range,
                        const TableShapes& shapes, const std::string& folder) {
   const bool there = fs::exists(folder);
@@ -103,8 +105,13 @@ void prepare_positions(Comm& comm, const DataOptions& options, const Dataset& tr
       counts = load_counts(options.counts, shapes.rows);
     } else {
       counts = zero_counts(shapes);
+      // Spread over the range: parts of the data may differ (days, or clients of a federated system).
       const int64_t samples = std::min(options.count_samples, range.size());
-      count_ids(train, {range.first, range.first + samples}, shapes, counts);
+      const int64_t pieces = std::min(samples, kCountedPieces);
+      for (int64_t i = 0; i < pieces; ++i) {
+        const int64_t first = range.first + range.size() * i / pieces;
+        count_ids(train, {first, first + samples * (i + 1) / pieces - samples * i / pieces}, shapes, counts);
+      }
       spdlog::info("counted the rows of {} samples", samples);
     }
     const std::string unfinished = folder + ".unfinished";

@@ -190,6 +190,7 @@ LoaderOptions TrainingRun::loader_options(int64_t epoch) const {
   options.ranks = comm_.size();
   options.shares = shares_;
   options.shuffle_window = options_.data.shuffle_window;
+  options.split_data = options_.data.split == "ranks";
   options.seed = options_.train.seed;
   options.epoch = epoch;
   return options;
@@ -294,6 +295,7 @@ void TrainingRun::evaluate() {
   Timer timer;
   LoaderOptions options = loader_options(0);
   options.shuffle_window = 0;
+  options.split_data = false;
   Loader loader(data_.eval_data(), data_.eval_range, data_.positions, options);
   std::vector<float> logits, labels;
   double loss_sum = 0;

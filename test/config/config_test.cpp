@@ -34,7 +34,7 @@ std::string list_of(int length, const std::string& value) {
 /// A configuration in which every key that can be is something else than its default.
 const char* const kEverythingElse = R"(
 data: {train: ["a*.tsv", 'b "c" \d'], eval: [e.tsv], generate: {out: "g h", samples: 10, shards: 3, seed: 4, scale: 0.1, gzip: true, like: kaggle},
-       counts: c, count_samples: 5, skip_bad_lines: 6, shuffle_window: 7,
+       counts: c, count_samples: 5, skip_bad_lines: 6, split: ranks,
        max_rows: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26],
        bag_sizes: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26]}
 model: {embedding_dim: 16, bottom: [], top: [3, 2, 1]}
@@ -106,7 +106,7 @@ TEST_CASE("EveryKeyIsRead") {
   CHECK(config.data.counts == "c");
   CHECK(config.data.count_samples == 5);
   CHECK(config.data.skip_bad_lines == 6);
-  CHECK(config.data.shuffle_window == 7);
+  CHECK(config.data.split == "ranks");
   CHECK(config.model.embedding_dim == 16);
   CHECK(config.model.bottom.empty());
   CHECK(config.model.top == std::vector<int64_t>{3, 2, 1});
@@ -203,6 +203,7 @@ TEST_CASE("ImpossibleValuesAreErrorsNamingLineAndKey") {
       {"data", "vocabulary", "hsah"},
       {"data", "skip_bad_lines", "-1"},
       {"data", "shuffle_window", "x"},
+      {"data", "split", "files"},
       {"data", "generate", "{samples: 5}"},
       {"data", "generate", "{out: a}"},
       {"data", "generate", "{out: a, samples: 0}"},

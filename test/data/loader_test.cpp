@@ -141,6 +141,29 @@ TEST_CASE_METHOD(Fixture, "Weighted parts are the same stream, and a share of 0 
   }
 }
 
+TEST_CASE_METHOD(Fixture, "Divided data give each rank a part of its own, every sample once", "[loader]") {
+  options.split_data = true;
+  for (const std::vector<double>& shares : {std::vector<double>{}, {1, 0, 2}}) {
+    options.ranks = 3;
+    options.shares = shares;
+    int64_t at = 0;
+    for (options.rank = 0; options.rank < options.ranks; ++options.rank) {
+      const SampleRange own =
+          part_of_data(range.size(), options.global_batch, options.rank, options.ranks, options.shares);
+      CHECK(own.first == at);
+      for (const Kept& batch : load(data, options)) {
+        const int64_t in_batch = std::min(options.global_batch, range.size() - batch.index * options.global_batch);
+        CHECK(batch.samples == part_of_batch(in_batch, options.rank, options.ranks, options.shares).size());
+        for (int64_t i = 0; i < batch.samples; ++i)
+          check_sample(batch, i, samples[static_cast<size_t>(range.first + at + i)]);
+        at += batch.samples;
+      }
+      CHECK(own.last == at);
+    }
+    CHECK(at == range.size());
+  }
+}
+
 TEST_CASE_METHOD(Fixture, "Positions by count and bags reach the batch", "[loader]") {
   options.shapes.bag_sizes.assign(kCriteoTables, 1);
   options.shapes.bag_sizes[0] = 4;
@@ -255,6 +278,7 @@ TEST_CASE_METHOD(Fixture, "Options that make no sense are Errors", "[loader]") {
   refused([](LoaderOptions& o) { o.shares = {1, 1}; });
   refused([](LoaderOptions& o) { o.ahead = 0; });
   refused([](LoaderOptions& o) { o.shuffle_window = -1; });
+  refused([](LoaderOptions& o) { o.split_data = true, o.shuffle_window = 10; });
   refused([](LoaderOptions& o) { o.first_batch = -1; });
   refused([](LoaderOptions& o) { o.shapes.rows[3] = 999; });
   CHECK_THROWS_AS(Loader(data, {0, 2501}, positions, options), Error);
