@@ -1,0 +1,150 @@
+// How far plans are from their bounds: random draws from topology files (and random trees) x skew x memory x bags x
+// pipeline x transport x wire. A plan is wrong when its gap is above 1 % (5 % with pooling) or a named strategy is
+// faster under the same model. usage: gap_sweep FOLDER COUNT SEED [SHOW]   prints the SHOW worst; exit code 1 when one
+// is wrong.
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+
+#include "base/error.hpp"
+#include "config/topology_file.hpp"
+#include "support.hpp"
+
+using namespace sparrow;
+using namespace sparrow::placement;
+
+namespace {
+
+struct Case {
+  std::string text;  // what was drawn
+  double gap = 0, ahead = 0, seconds = 0, planning = 0;
+  bool pooling = false;
+  bool wrong() const { return gap > (pooling ? 0.05 : 0.01) || ahead > 1e-9; }
+};
+
+template <class T>
+const T& draw(std::mt19937_64& random, const std::vector<T>& from) {
+  return from[random() % from.size()];
+}
+
+Workload draw_workload(std::mt19937_64& random, Case& result) {
+  const double exponent = draw(random, std::vector<double>{0, 0.4, 0.8, 1.05, 1.2, 1.4});
+  const double bag = draw(random, std::vector<double>{1, 1, 8, 80});
+  const int64_t dim = draw(random, std::vector<int64_t>{16, 128});
+  Workload w;
+  w.global_batch = draw(random, std::vector<int64_t>{4096, 65536});
+  w.overlapped = random() % 2 == 0;
+  w.dense_bytes = draw(random, std::vector<double>{0, 1e7});
+  w.flops_per_sample = draw(random, std::vector<double>{1e5, 1e7});
+  const bool bf16 = random() % 2 == 0;
+  for (int64_t rows : {40000000, 3000000, 400000, 50000, 50000, 2000, 100, 3}) {
+    Law law;
+    law.s1 = exponent;
+    const double lookups = rows >= 50000 ? bag : 1;
+    Table t = table(fmt::format("t{}", w.tables.size()), from_law(law, rows), lookups, 4 * dim);
+    if (bf16) t.wire_bytes /= 2;
+    w.tables.push_back(std::move(t));
+  }
+  result.pooling = bag > 1;
+  result.text += fmt::format(" zipf:{} bags {} dim {} batch {} {} {} dense {:g} flops {:g}", exponent, bag, dim,
+                             w.global_batch, w.overlapped ? "overlapped" : "sequential", bf16 ? "bf16" : "fp32",
+                             w.dense_bytes, w.flops_per_sample);
+  return w;
+}
+
+/// Gives ranks that hold device memory from "barely fits" to "all fits everywhere"; also less than one copy of all
+/// where slower stores take the rest.
+void draw_memory(std::mt19937_64& random, double needed, Topology& topology, Case& result) {
+  const Tree tree(topology);
+  double holding = 0, slow = 0;
+  for (Site site : tree.sites_in(0)) {
+    const double instances = static_cast<double>(tree.instances(site.domain));
+    if (tree.is_device(site))
+      holding += instances;
+    else
+      slow += instances * static_cast<double>(tree.store(site).capacity_bytes);
+  }
+  std::vector<double> fractions = {1.03 / holding, 1.5 / holding, std::sqrt(1 / holding), 0.5, 1.1};
+  if (slow > needed) fractions.push_back(0.3 / holding);
+  const double fraction = std::max(draw(random, fractions), slow > needed ? 0 : 1.03 / holding);
+  for (int r : tree.at_level(tree.depth()))
+    topology.domains[static_cast<size_t>(r)].stores[0].capacity_bytes = static_cast<int64_t>(fraction * needed) + 1;
+  result.text += fmt::format(" memory {:.3g} copies", fraction * holding);
+}
+
+Case draw_case(std::mt19937_64& random, const std::vector<Topology>& files) {
+  Case result;
+  const size_t which = random() % (files.size() + 3);
+  const uint64_t tree_seed = random();
+  result.text = which < files.size() ? files[which].name : fmt::format("random tree {}", tree_seed);
+  const Workload w = draw_workload(random, result);
+  Topology topology;
+  if (which < files.size()) {
+    topology = files[which];
+    draw_memory(random, bytes_needed(w), topology, result);
+  } else {
+    std::mt19937_64 own(tree_seed);
+    topology = random_topology(own, bytes_needed(w));
+  }
+  SolveOptions options;
+  options.combine = random() % 4 != 0;
+  if (!options.combine) result.text += " no-combine";
+  const auto begin = std::chrono::steady_clock::now();
+  const Solution solution = solve(topology, w, options);
+  result.planning = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  result.gap = solution.gap;
+  result.seconds = solution.cost.seconds;
+  for (const StrategyResult& other : solution.strategies)
+    if (other.cost.infeasible.empty() && other.cost.seconds > 0)
+      result.ahead = std::max(result.ahead, solution.cost.seconds / other.cost.seconds - 1);
+  return result;
+}
+
+void print(const Case& c) {
+  fmt::print("{} gap {:.3f} %  behind a strategy {:.2g}  T {:.4g} s  planned in {:.2f} s  {}\n",
+             c.wrong() ? "WRONG" : "ok   ", 100 * c.gap, c.ahead, c.seconds, c.planning, c.text);
+  std::fflush(stdout);
+}
+
+int sweep(const std::string& folder, long count, uint64_t seed, size_t show) {
+  std::vector<std::string> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) paths.push_back(entry.path().string());
+  std::sort(paths.begin(), paths.end());
+  std::vector<Topology> files;
+  for (const std::string& path : paths) files.push_back(load_topology(path));
+  std::mt19937_64 random(seed);
+  std::vector<Case> cases;
+  long wrong = 0, infeasible = 0;
+  for (long i = 0; i < count; ++i) {
+    try {
+      cases.push_back(draw_case(random, files));
+    } catch (const Error& error) {  // a random tree whose every slot is too small for the rounding to whole rows
+      ++infeasible;
+      fmt::print("no plan: {}\n", error.what());
+      continue;
+    }
+    if (cases.back().wrong()) ++wrong, print(cases.back());
+  }
+  std::stable_sort(cases.begin(), cases.end(), [](const Case& a, const Case& b) { return a.gap > b.gap; });
+  for (size_t i = 0; i < std::min(show, cases.size()); ++i) print(cases[i]);
+  fmt::print("{} plans, {} wrong, {} without a plan\n", cases.size(), wrong, infeasible);
+  return wrong > 0 || cases.empty() ? 1 : 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 4 && argc != 5) {
+    std::cerr << "usage: gap_sweep FOLDER COUNT SEED [SHOW]\n";
+    return 2;
+  }
+  try {
+    return sweep(argv[1], std::strtol(argv[2], nullptr, 10), std::strtoull(argv[3], nullptr, 10),
+                 argc == 5 ? std::strtoull(argv[4], nullptr, 10) : 5);
+  } catch (const Error& error) {
+    std::cerr << error.what() << '\n';
+    return 1;
+  }
+}
