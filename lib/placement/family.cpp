@@ -89,14 +89,17 @@ BlockProgram FamilyProgram::program() const {
   for (size_t i = 0; i < active_.size(); ++i) {
     const CouplingRow& row = rows[active_[i]];
     p.b.push_back(row.is_time() ? -row_constant(active_[i]) / unit_ : 1);
-    if (row.is_time()) p.links.push_back({static_cast<int>(i), row.step, -1});
+    if (!row.is_time()) continue;
+    for (int tau : form_.taus_of(row)) p.links.push_back({static_cast<int>(i), tau, -1});
   }
-  const int path = form_.path_step();
-  p.objective.assign(static_cast<size_t>(form_.steps()), path < 0 ? 1 : 0);
-  if (path >= 0) {  // critical path <= T, as one more row
-    p.objective[static_cast<size_t>(path)] = 1;
-    for (int step = 0; step < form_.steps(); ++step) p.links.push_back({p.rows, step, step == path ? -1.0 : 1.0});
-    p.b.push_back(-form_.fixed_seconds() / unit_);
+  p.objective.assign(static_cast<size_t>(form_.taus()), form_.parts() == 0 ? 1 : 0);
+  for (int part = 0; part < form_.parts(); ++part) {  // its steps take no longer than it, as one more row
+    const int total = form_.part_tau(part);
+    p.objective[static_cast<size_t>(total)] = 1;
+    for (int step = 0; step < form_.part_tau(0); ++step)
+      if (form_.part_of(step) == part) p.links.push_back({p.rows, step, 1});
+    p.links.push_back({p.rows, total, -1});
+    p.b.push_back(0);
     ++p.rows;
   }
   p.class_start.push_back(0);
@@ -115,7 +118,7 @@ BlockProgram FamilyProgram::program() const {
         for (size_t i = 0; i < f(); ++i) load += m[k * f() + i] * sums[i];
         p.columns.push_back(load / (rows[k].is_time() ? unit_ : rows[k].capacity));
       }
-      if (path >= 0) p.columns.push_back(0);
+      p.columns.insert(p.columns.end(), static_cast<size_t>(form_.parts()), 0.0);
     }
     p.class_start.push_back(p.class_start.back() + static_cast<int>(g.variants.size()));
   }
@@ -172,12 +175,13 @@ double FamilyProgram::greedy_seconds() {
 }
 
 Prices FamilyProgram::prices_of(const BlockSolution& solution) const {
-  Prices price(form_.rows().size() + (form_.path_step() >= 0 ? 1 : 0), 0);
+  const auto parts = static_cast<size_t>(form_.parts());
+  Prices price(form_.rows().size() + parts, 0);
   for (size_t i = 0; i < active_.size(); ++i) {
     const CouplingRow& row = form_.rows()[active_[i]];
     price[active_[i]] = row.is_time() ? solution.price[i] : solution.price[i] * unit_ / row.capacity;
   }
-  if (form_.path_step() >= 0) price.back() = solution.price.back();
+  for (size_t part = 0; part < parts; ++part) price[form_.rows().size() + part] = solution.price[active_.size() + part];
   return form_.feasible(price);
 }
 
@@ -190,7 +194,9 @@ bool FamilyProgram::wake_rows(const Prices& price, const std::vector<double>& x,
   active_.clear();
   for (size_t k = 0; k < load.size(); ++k) {
     const CouplingRow& row = form_.rows()[k];
-    const double full = row.is_time() ? tau[static_cast<size_t>(row.step)] * unit_ : row.capacity;
+    double full = row.is_time() ? 0 : row.capacity;
+    if (row.is_time())
+      for (int of : form_.taus_of(row)) full += tau[static_cast<size_t>(of)] * unit_;
     const double used = load[k] + (row.is_time() ? row_constant(k) : 0);
     violated = violated || (!was[k] && used > full + 1e-9 * (row.is_time() ? unit_ : row.capacity));
     if (used > 0.6 * full || price[k] > 1e-9 * (row.is_time() ? 1 : unit_ / row.capacity)) active_.push_back(k);
@@ -345,7 +351,8 @@ void FamilyProgram::report(const Prices& price, const std::vector<double>& x, Fa
     }
     by_resource[{row.resource, row.kind}] += row.is_time() ? price[k] * spent : price[k];
   }
-  if (form_.path_step() >= 0) result.book[0] = price.back();
+  for (int part = 0; part < form_.parts(); ++part)
+    result.book[number_of_part(part)] = price[form_.rows().size() + static_cast<size_t>(part)];
   for (const auto& [name, seconds] : by_resource)
     if (seconds > 0) result.prices.push_back({name.first, name.second, seconds});
 }
@@ -370,7 +377,7 @@ FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cuto
     BlockSolution solution = solve(p);
     Prices price = prices_of(solution);
     result.bound = std::max(result.bound, form_.bound(price));
-    result.relaxed_seconds = solution.objective * unit_ + (form_.path_step() >= 0 ? 0 : form_.fixed_seconds());
+    result.relaxed_seconds = solution.objective * unit_ + form_.fixed_seconds();
     result.feasible = solution.relative_gap < 1e-4;
     if (!result.feasible) {  // prices of memory then grow without bound: follow them, as far as they prove anything
       for (int i = 0; i < 12; ++i) {

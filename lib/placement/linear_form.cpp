@@ -9,14 +9,7 @@
 namespace sparrow::placement {
 namespace {
 
-constexpr int kCriticalPath = 0;       // number of the row of the critical path
-constexpr int kFirstMemory = 1 << 20;  // numbers of memory rows; those of time rows lie between
-
-/// What the pairs of a pooled option cost per unit of mass it takes: a line under (or, as a tangent, over) the concave
-/// number of pairs.
-struct Line {
-  double slope, intercept;
-};
+constexpr int kFirstMemory = 1 << 20;  // numbers of memory rows; those of time rows lie below
 
 double pairs_slope(double mass, double holders, double lookups) {
   return lookups * std::exp((lookups - 1) * std::log1p(-std::min(1.0 - 1e-12, mass / holders)));
@@ -52,7 +45,7 @@ void LinearForm::find_switches() {
               : transport == Transport::staged && !limits_.pay_staged && option.level < model_.tree().depth())
         continue;
       for (const Coefficient& c : coefficients(model_, option, transport, model_.shape(0)))
-        if (c.value > 0) moved[static_cast<size_t>(c.quantity)] += c.value;
+        if (c.value > 0 && model_.occurs(c.feature)) moved[static_cast<size_t>(c.quantity)] += c.value;
     }
   for (const auto& quantities : model_.time().switch_quantities)
     switch_on_.push_back(
@@ -81,24 +74,33 @@ void LinearForm::add_memory_row(Site site, double extra_bytes) {
 
 void LinearForm::make_rows(const std::vector<std::vector<double>>& extra_bytes) {
   const TimeModel& time = model_.time();
-  const bool overlapped = model_.workload().overlapped;
+  const bool overlapped = parts() > 0;
   std::vector<int> step_of(time.steps.size(), -1);
-  int number = kCriticalPath;
+  int number = 0;
   for (const TimeRow& row : time.rows) {
     ++number;
-    if (time.steps[static_cast<size_t>(row.step)].critical != overlapped) continue;
+    const Lane lane = time.steps[static_cast<size_t>(row.step)].lane;
+    if ((lane == Lane::sequential) == overlapped || lane == Lane::dense) continue;  // the dense lane is a shared row
     int& step = step_of[static_cast<size_t>(row.step)];
-    if (step < 0) step = steps_++;
+    if (step < 0) {
+      step = static_cast<int>(part_of_.size());
+      part_of_.push_back(lane == Lane::sequential ? -1 : lane == Lane::beside ? 0 : 1);
+    }
     add_time_row(row, step, number);
   }
-  fixed_seconds_ = time.compute_seconds;
-  if (overlapped) {
-    path_step_ = steps_++;
-    for (const TimeRow& row : time.totals) add_time_row(row, path_step_, ++number);
+  fixed_seconds_ = overlapped ? 0 : time.compute_seconds;
+  for (const SharedRow& shared : time.shared) {
+    ++number;
+    if (overlapped) add_time_row(shared.row, part_tau(static_cast<int>(shared.part)), number);
   }
   for (int d = 0; d < model_.tree().size(); ++d)
     for (size_t s = 0; s < model_.tree().domain(d).stores.size(); ++s)
       add_memory_row({d, static_cast<int>(s)}, extra_bytes[static_cast<size_t>(d)][s]);
+}
+
+std::vector<int> LinearForm::taus_of(const CouplingRow& row) const {
+  if (row.step < taus()) return {row.step};
+  return {part_tau(0), part_tau(1)};
 }
 
 Matrix& LinearForm::new_matrix(int option, Transport transport, const TableShape& shape, double factor, bool& made) {
@@ -205,32 +207,38 @@ void LinearForm::drop_dominated() {
   pooled_constants_ = std::move(constants);
 }
 
+/// The dual: prices of a part's rows, of the sum of its steps and of rows of the whole iteration sum to at most 1;
+/// those of a step to at most the price of the sum it is in.
 Prices LinearForm::feasible(Prices price) const {
-  std::vector<double> sum(static_cast<size_t>(steps_), 0), limit(static_cast<size_t>(steps_), 1);
+  const auto groups = static_cast<size_t>(taus()) + 1;
+  std::vector<double> sum(groups, 0), scale(groups, 1);
   for (size_t k = 0; k < rows_.size(); ++k)
     if (rows_[k].is_time()) sum[static_cast<size_t>(rows_[k].step)] += price[k];
-  if (path_step_ >= 0) {
-    const double total = sum[static_cast<size_t>(path_step_)] + price.back();
-    const double scale = total > 1 ? 1 / total : 1;
-    price.back() *= scale;
-    for (size_t k = 0; k < rows_.size(); ++k)
-      if (rows_[k].step == path_step_) price[k] *= scale;
-    std::fill(limit.begin(), limit.end(), price.back());
-    limit[static_cast<size_t>(path_step_)] = kInfinity;
+  const auto scaled = [](double total, double limit) { return total > limit ? limit / total : 1.0; };
+  scale.back() = scaled(sum.back(), 1);
+  const double left = 1 - std::min(1.0, sum.back());
+  for (int part = 0; part < parts(); ++part) {
+    double& of_steps = price[rows_.size() + static_cast<size_t>(part)];
+    const auto tau = static_cast<size_t>(part_tau(part));
+    scale[tau] = scaled(sum[tau] + of_steps, left);
+    of_steps *= scale[tau];
   }
-  for (size_t k = 0; k < rows_.size(); ++k) {
-    if (!rows_[k].is_time()) continue;
-    const auto step = static_cast<size_t>(rows_[k].step);
-    if (sum[step] > limit[step]) price[k] *= limit[step] / sum[step];
-  }
+  for (size_t step = 0; step < part_of_.size(); ++step)
+    scale[step] = scaled(sum[step], part_of_[step] < 0 ? 1 : price[rows_.size() + static_cast<size_t>(part_of_[step])]);
+  for (size_t k = 0; k < rows_.size(); ++k)
+    if (rows_[k].is_time()) price[k] *= scale[static_cast<size_t>(rows_[k].step)];
   return price;
 }
 
 Prices LinearForm::from_book(const PriceBook& book) const {
-  Prices price(rows_.size() + (path_step_ >= 0 ? 1 : 0), 0);
-  for (size_t k = 0; k < rows_.size(); ++k)
-    if (const auto at = book.find(rows_[k].number); at != book.end()) price[k] = at->second;
-  if (const auto at = book.find(kCriticalPath); path_step_ >= 0 && at != book.end()) price.back() = at->second;
+  Prices price(rows_.size() + static_cast<size_t>(parts()), 0);
+  const auto priced = [&](int number) {
+    const auto at = book.find(number);
+    return at == book.end() ? 0.0 : at->second;
+  };
+  for (size_t k = 0; k < rows_.size(); ++k) price[k] = priced(rows_[k].number);
+  for (int part = 0; part < parts(); ++part)
+    price[rows_.size() + static_cast<size_t>(part)] = priced(number_of_part(part));
   return feasible(price);
 }
 
@@ -267,7 +275,7 @@ double LinearForm::least_price(int t, bool pooled, const Prices& price, std::vec
 }
 
 double LinearForm::bound(const Prices& price) const {
-  double bound = path_step_ >= 0 ? price.back() * fixed_seconds_ : fixed_seconds_;
+  double bound = fixed_seconds_;
   for (size_t k = 0; k < rows_.size(); ++k)
     bound += price[k] * (rows_[k].is_time() ? rows_[k].constant : -rows_[k].capacity);
   for (int t = 0; t < model_.tables(); ++t) {

@@ -21,9 +21,14 @@ struct CouplingRow {
   std::vector<std::pair<int, double>> terms;  ///< (quantity, seconds per unit)
   double constant = 0;                        ///< seconds
   double capacity = 0;                        ///< bytes, of memory rows
-  int step = -1;                              ///< group of rows whose largest counts; -1: memory
+  int step = -1;  ///< group of rows whose largest counts: a variable of time, or all of the iteration; -1: memory
   bool is_time() const { return step >= 0; }
 };
+
+/// Number, in PriceBooks, of the sum of the steps of a part of the overlapped iteration.
+constexpr int number_of_part(int part) {
+  return -1 - part;
+}
 
 /// Seconds and bytes that one row of given features adds: coupling rows x features.
 using Matrix = std::vector<double>;
@@ -37,7 +42,7 @@ struct Variant {
 };
 
 /// Prices: seconds per second of each time row, seconds per byte of each memory row; when overlapped one more at the
-/// end, of the critical path.
+/// end for each part of the iteration: of the sum of its steps.
 using Prices = std::vector<double>;
 
 /// A line under the concave number of pooled pairs (a chord) or over it (a tangent), as a function of the mass that is
@@ -57,9 +62,15 @@ class LinearForm {
   const std::vector<CouplingRow>& rows() const { return rows_; }
   const std::vector<Variant>& variants(int t) const { return variants_[static_cast<size_t>(t)]; }
   size_t features() const { return static_cast<size_t>(model_.features().size()); }
-  int steps() const { return steps_; }
-  int path_step() const { return path_step_; }             ///< overlapped: the step whose rows are T's own; else -1
-  double fixed_seconds() const { return fixed_seconds_; }  ///< compute, in the sequential sum or the critical path
+  /// Variables of time. Sequential: T is their sum. Overlapped: T is the sum of the last two, the parts of the
+  /// iteration, and each of the others is a step of one of them.
+  int taus() const { return static_cast<int>(part_of_.size()) + parts(); }
+  int parts() const { return model_.workload().overlapped ? 2 : 0; }
+  int part_tau(int part) const { return static_cast<int>(part_of_.size()) + part; }
+  int part_of(int step) const { return part_of_[static_cast<size_t>(step)]; }  ///< -1: sequential, or no step
+  /// The variables whose sum a row must not exceed.
+  std::vector<int> taus_of(const CouplingRow& row) const;
+  double fixed_seconds() const { return fixed_seconds_; }  ///< compute, in the sequential sum
   /// Seconds that pooled tables add to each row whatever is chosen: tangents of the number of pairs do not pass through
   /// zero.
   const std::vector<double>& pooled_constants() const { return pooled_constants_; }
@@ -100,7 +111,7 @@ class LinearForm {
   std::vector<std::vector<Variant>> variants_;
   std::vector<double> pooled_constants_;
   std::vector<bool> switch_on_;  // messages or stores that some option of the family uses
-  int steps_ = 0, path_step_ = -1;
+  std::vector<int> part_of_;     // by step
   double fixed_seconds_ = 0;
   std::map<std::tuple<int, Transport, TableShape, double>, Matrix> matrices_;
 };

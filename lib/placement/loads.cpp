@@ -13,16 +13,27 @@ using Form = std::vector<std::pair<int, double>>;
 
 /// The kinds of flow that a request, its answer and its gradient take.
 struct ExchangeFlows {
-  Flow ids, rows, gradients, dirty_rows, dirty_gradients;
+  Flow ids, rows, gradients, dirty_rows, dirty_gradients, clean_rows, late_gradients;
 };
-constexpr ExchangeFlows kStaged{Flow::ids, Flow::rows, Flow::gradients, Flow::dirty_rows, Flow::dirty_gradients};
-constexpr ExchangeFlows kDirect{Flow::direct_ids, Flow::direct_rows, Flow::direct_gradients, Flow::dirty_direct_rows,
-                                Flow::dirty_direct_gradients};
+constexpr ExchangeFlows kStaged{
+    Flow::ids,        Flow::rows,          Flow::gradients, Flow::dirty_rows, Flow::dirty_gradients,
+    Flow::clean_rows, Flow::late_gradients};
+constexpr ExchangeFlows kDirect{Flow::direct_ids,
+                                Flow::direct_rows,
+                                Flow::direct_gradients,
+                                Flow::dirty_direct_rows,
+                                Flow::dirty_direct_gradients,
+                                Flow::clean_direct_rows,
+                                Flow::late_direct_gradients};
 
 class LoadBuilder {
  public:
-  LoadBuilder(const CostModel& model, const Option& option, const TableShape& shape)
-      : tree_(model.tree()), model_(model), option_(option), shape_(shape) {}
+  LoadBuilder(const CostModel& model, const Option& option, Transport transport, const TableShape& shape)
+      : tree_(model.tree()),
+        model_(model),
+        option_(option),
+        shape_(shape),
+        ahead_(option.level == 0 && transport != Transport::pooled) {}
 
   void staged_exchange();
   void direct_exchange();
@@ -35,26 +46,30 @@ class LoadBuilder {
 
  private:
   int u() const { return Features::v(0); }
-  int dirty(int a) const { return model_.features().dirty(a); }
+  // Rows with several copies, and bags pooled elsewhere, all wait for the update before.
+  int dirty(int a) const { return ahead_ ? model_.features().dirty(a) : Features::v(a); }
+  int clean(int a) const { return ahead_ ? model_.features().clean(a) : -1; }
   Site site_of(int copy_domain) const;
   double h(int copy_domain, int x) const { return holder_share(tree_, site_of(copy_domain), copy_domain, x); }
 
   void add(int quantity, int feature, double value) {
-    if (value != 0) result_.push_back({quantity, feature, value});
+    if (value != 0 && feature >= 0) result_.push_back({quantity, feature, value});
   }
-  /// One exchange of `form` rows of bytes each into (rows) and out of an instance of e: ids and gradients flow the
-  /// other way.
-  void add_exchange(const ExchangeFlows& flows, int stage, int e, Direction rows_direction, int feature,
-                    int dirty_feature, double amount, double id_amount);
+  /// `amount` of the rows that a touches, moved in stages into (rows) or out of an instance of e: ids and gradients
+  /// flow the other way.
+  void add_staged(int stage, int e, Direction rows_direction, int a, double amount);
   template <class Visit>
   void for_stages_below(Visit visit) const;
-  void direct(const ExchangeFlows& flows, const std::vector<Form>& asked, const std::vector<Form>& dirty_asked,
-              const std::vector<Form>& ids);
+  struct Asked {  // by rank type
+    std::vector<Form> rows, dirty, clean, ids;
+  };
+  void direct(const Asked& asked);
 
   const Tree& tree_;
   const CostModel& model_;
   const Option& option_;
   const TableShape& shape_;
+  const bool ahead_;  // whether rows that the batch before leaves alone move ahead
   std::vector<Coefficient> result_;
 };
 
@@ -65,15 +80,17 @@ Site LoadBuilder::site_of(int copy_domain) const {
   fail("placement: {} is no copy domain of level {}", tree_.path(copy_domain), option_.level);
 }
 
-void LoadBuilder::add_exchange(const ExchangeFlows& flows, int stage, int e, Direction rows_direction, int feature,
-                               int dirty_feature, double amount, double id_amount) {
+void LoadBuilder::add_staged(int stage, int e, Direction rows_direction, int a, double amount) {
   const Quantities& q = model_.quantities();
   const Direction back = rows_direction == Direction::in ? Direction::out : Direction::in;
-  add(q.flow(flows.rows, stage, e, rows_direction), feature, amount * shape_.wire_bytes);
-  add(q.flow(flows.dirty_rows, stage, e, rows_direction), dirty_feature, amount * shape_.wire_bytes);
-  add(q.flow(flows.gradients, stage, e, back), feature, amount * shape_.wire_bytes);
-  add(q.flow(flows.dirty_gradients, stage, e, back), dirty_feature, amount * shape_.wire_bytes);
-  add(q.flow(flows.ids, stage, e, back), feature, id_amount * shape_.id_bytes);
+  const double bytes = amount * shape_.wire_bytes;
+  add(q.flow(kStaged.rows, stage, e, rows_direction), Features::v(a), bytes);
+  add(q.flow(kStaged.dirty_rows, stage, e, rows_direction), dirty(a), bytes);
+  add(q.flow(kStaged.clean_rows, stage, e, rows_direction), clean(a), bytes);
+  add(q.flow(kStaged.gradients, stage, e, back), Features::v(a), bytes);
+  add(q.flow(kStaged.dirty_gradients, stage, e, back), dirty(a), bytes);
+  add(q.flow(kStaged.late_gradients, stage, e, back), clean(a), bytes);
+  add(q.flow(kStaged.ids, stage, e, back), Features::v(a), amount * shape_.id_bytes);
 }
 
 /// visit(copy domain D, stage j, child a at level j, e at or below a), for every stage below the copies.
@@ -94,33 +111,33 @@ void LoadBuilder::staged_exchange() {
     const double elsewhere = 1 - h(copy_domain, parent);  // the parent has no holder: its proxy is the source
     const double source = h(copy_domain, a) + elsewhere * tree_.sigma(a);
     const double into = (1 - source) * tree_.rho(e, a);
-    add_exchange(kStaged, stage, e, Direction::in, Features::v(a), dirty(a), into, into);
+    add_staged(stage, e, Direction::in, a, into);
     const double out = h(copy_domain, e) + elsewhere * tree_.sigma(a) * tree_.rho(e, a);
     for (int sibling : tree_.children(parent)) {
       const double instances = static_cast<double>(tree_.domain(sibling).count - (sibling == a ? 1 : 0));
-      add_exchange(kStaged, stage, e, Direction::out, Features::v(sibling), dirty(sibling), out * instances,
-                   out * instances);
+      add_staged(stage, e, Direction::out, sibling, out * instances);
     }
   });
 }
 
-/// Ranks and holders exchange directly; rank type r asks for asked[r] rows and names ids[r] of them.
-void LoadBuilder::direct(const ExchangeFlows& flows, const std::vector<Form>& asked,
-                         const std::vector<Form>& dirty_asked, const std::vector<Form>& ids) {
+/// Ranks and holders exchange directly.
+void LoadBuilder::direct(const Asked& asked) {
   const Quantities& q = model_.quantities();
   const auto flow = [&](Flow kind, int stage, int e, Direction direction, const std::vector<Form>& forms, int rank,
                         double amount) {
-    const double bytes = kind == flows.ids ? shape_.id_bytes : shape_.wire_bytes;
+    const double bytes = kind == kDirect.ids ? shape_.id_bytes : shape_.wire_bytes;
     for (const auto& [feature, value] : forms[static_cast<size_t>(rank)])
       add(q.flow(kind, stage, e, direction), feature, amount * value * bytes);
   };
   const auto both = [&](int stage, int e, Direction rows_in, int rank, double amount) {
     const Direction back = rows_in == Direction::in ? Direction::out : Direction::in;
-    flow(flows.rows, stage, e, rows_in, asked, rank, amount);
-    flow(flows.dirty_rows, stage, e, rows_in, dirty_asked, rank, amount);
-    flow(flows.gradients, stage, e, back, asked, rank, amount);
-    flow(flows.dirty_gradients, stage, e, back, dirty_asked, rank, amount);
-    flow(flows.ids, stage, e, back, ids, rank, amount);
+    flow(kDirect.rows, stage, e, rows_in, asked.rows, rank, amount);
+    flow(kDirect.dirty_rows, stage, e, rows_in, asked.dirty, rank, amount);
+    flow(kDirect.clean_rows, stage, e, rows_in, asked.clean, rank, amount);
+    flow(kDirect.gradients, stage, e, back, asked.rows, rank, amount);
+    flow(kDirect.dirty_gradients, stage, e, back, asked.dirty, rank, amount);
+    flow(kDirect.late_gradients, stage, e, back, asked.clean, rank, amount);
+    flow(kDirect.ids, stage, e, back, asked.ids, rank, amount);
   };
   for_stages_below([&](int copy_domain, int stage, int a, int e) {
     const int parent = tree_.domain(a).parent;
@@ -137,23 +154,26 @@ void LoadBuilder::direct(const ExchangeFlows& flows, const std::vector<Form>& as
 }
 
 void LoadBuilder::direct_exchange() {
-  std::vector<Form> asked(static_cast<size_t>(tree_.size())), dirty_asked = asked;
+  const std::vector<Form> nothing(static_cast<size_t>(tree_.size()));
+  Asked asked{nothing, nothing, nothing, nothing};
   for (int r : tree_.at_level(tree_.depth())) {
-    asked[static_cast<size_t>(r)] = {{Features::v(r), 1.0}};
-    dirty_asked[static_cast<size_t>(r)] = {{dirty(r), 1.0}};
+    asked.rows[static_cast<size_t>(r)] = asked.ids[static_cast<size_t>(r)] = {{Features::v(r), 1.0}};
+    asked.dirty[static_cast<size_t>(r)] = {{dirty(r), 1.0}};
+    asked.clean[static_cast<size_t>(r)] = {{clean(r), 1.0}};
   }
-  direct(kDirect, asked, dirty_asked, asked);
+  direct(asked);
 }
 
 void LoadBuilder::pooled_exchange(double factor) {
-  std::vector<Form> vectors(static_cast<size_t>(tree_.size())), ids = vectors;
+  const std::vector<Form> nothing(static_cast<size_t>(tree_.size()));
+  Asked asked{nothing, nothing, nothing, nothing};
   for (int r : tree_.at_level(tree_.depth())) {
     const int p = model_.features().p(tree_.domain(r).access_group);
-    vectors[static_cast<size_t>(r)] = {{p, factor * model_.batch_of(r)}};
-    ids[static_cast<size_t>(r)] = {{p, shape_.lookups * model_.batch_of(r)}};
+    asked.rows[static_cast<size_t>(r)] = {{p, factor * model_.batch_of(r)}};
+    asked.ids[static_cast<size_t>(r)] = {{p, shape_.lookups * model_.batch_of(r)}};
   }
-  // A pooled vector waits for all its rows, dirty ones included, so all of them are critical.
-  direct(kDirect, vectors, vectors, ids);
+  asked.dirty = asked.rows;  // a pooled vector waits for all its rows
+  direct(asked);
 }
 
 void LoadBuilder::reduction() {
@@ -173,21 +193,17 @@ void LoadBuilder::reduction() {
         const auto gradient = [&](int child) {
           return dense ? (model_.batch_of(child) > 0 ? Features::one() : -1) : Features::v(child);
         };
-        const auto dirty_of = [&](int child) { return dense ? gradient(child) : dirty(child); };
-        const auto put = [&](Flow kind, Direction direction, int feature, double amount) {
-          if (feature >= 0) add(q.flow(kind, stage, e, direction), feature, amount);
+        const auto put = [&](Flow kind, Flow dirty_kind, Direction direction, int feature, double amount) {
+          add(q.flow(kind, stage, e, direction), feature, amount);
+          add(q.flow(dirty_kind, stage, e, direction), feature, amount);
         };
         const int value = dense ? Features::one() : u();
-        put(Flow::up, Direction::out, gradient(a), (1 - sigma) * here);
-        put(Flow::dirty_up, Direction::out, dirty_of(a), (1 - sigma) * here);
-        put(Flow::down, Direction::in, value, (1 - sigma) * here);
-        put(Flow::dirty_down, Direction::in, dense ? value : dirty(a), (1 - sigma) * here);
+        put(Flow::up, Flow::dirty_up, Direction::out, gradient(a), (1 - sigma) * here);
+        put(Flow::down, Flow::dirty_down, Direction::in, value, (1 - sigma) * here);
         for (int sibling : tree_.children(parent)) {
           const double instances = static_cast<double>(tree_.domain(sibling).count - (sibling == a ? 1 : 0));
-          put(Flow::up, Direction::in, gradient(sibling), sigma * instances * here);
-          put(Flow::dirty_up, Direction::in, dirty_of(sibling), sigma * instances * here);
-          put(Flow::down, Direction::out, value, sigma * instances * here);
-          put(Flow::dirty_down, Direction::out, dense ? value : dirty(sibling), sigma * instances * here);
+          put(Flow::up, Flow::dirty_up, Direction::in, gradient(sibling), sigma * instances * here);
+          put(Flow::down, Flow::dirty_down, Direction::out, value, sigma * instances * here);
         }
       }
 }
@@ -215,19 +231,25 @@ void LoadBuilder::stores() {
 /// Rows that a holder reads to send them, or to pool them for others. A replicated row is read only where it is pooled
 /// into bags.
 void LoadBuilder::add_gather_for_others(Transport transport, int copy_domain, int rank, double share) {
-  const int quantity = model_.quantities().gather(rank);
+  const Quantities& q = model_.quantities();
+  const auto touched_by = [&](int a, double amount) {
+    add(q.gather(rank), Features::v(a), amount);
+    add(q.dirty_gather(rank), dirty(a), amount);
+    add(q.clean_gather(rank), clean(a), amount);
+  };
   if (transport == Transport::staged) {
-    if (option_.level < tree_.depth()) add(quantity, Features::v(copy_domain), share * shape_.row_bytes);
+    if (option_.level < tree_.depth()) touched_by(copy_domain, share * shape_.row_bytes);
     return;
   }
   for (int asking : tree_.at_level(tree_.depth())) {
     if (!tree_.inside(asking, copy_domain)) continue;
     const double ranks = static_cast<double>(tree_.instances_in(asking, copy_domain));
     if (transport == Transport::pooled)
-      add(quantity, model_.features().p(tree_.domain(asking).access_group),
-          share * ranks * shape_.lookups * model_.batch_of(asking) * shape_.row_bytes);
+      for (int quantity : {q.gather(rank), q.dirty_gather(rank)})
+        add(quantity, model_.features().p(tree_.domain(asking).access_group),
+            share * ranks * shape_.lookups * model_.batch_of(asking) * shape_.row_bytes);
     else if (option_.level < tree_.depth())
-      add(quantity, Features::v(asking), share * ranks * shape_.row_bytes);
+      touched_by(asking, share * ranks * shape_.row_bytes);
   }
 }
 
@@ -239,12 +261,13 @@ void LoadBuilder::work(Transport transport) {
       if (!tree_.inside(rank, copy_domain)) continue;
       const int p = model_.features().p(tree_.domain(rank).access_group);
       const double own_lookups = shape_.lookups * model_.batch_of(rank) * shape_.row_bytes;
-      if (transport != Transport::pooled) add(q.gather(rank), p, own_lookups);  // pooled into bags where they are used
+      if (transport != Transport::pooled) add(q.bags(rank), p, own_lookups);  // pooled into bags where they are used
       const double share = h(copy_domain, rank);
       if (share == 0) continue;
       add_gather_for_others(transport, copy_domain, rank, share);
       add(q.update(rank), dense ? Features::one() : u(), share * shape_.stored_bytes);
       add(q.dirty_update(rank), dense ? Features::one() : dirty(0), share * shape_.stored_bytes);
+      add(q.late_update(rank), clean(0), share * shape_.stored_bytes);
     }
 }
 
@@ -261,7 +284,7 @@ std::vector<Coefficient> coefficients(const CostModel& model, const Option& opti
                                       const TableShape& shape, double pooled_factor) {
   SPARROW_CHECK(option.level >= 0 && option.level <= model.tree().depth(), "level {}", option.level);
   SPARROW_CHECK(option.sites.size() == model.tree().at_level(option.level).size(), "{} sites", option.sites.size());
-  LoadBuilder builder(model, option, shape);
+  LoadBuilder builder(model, option, transport, shape);
   if (transport == Transport::staged) builder.staged_exchange();
   if (transport == Transport::direct) builder.direct_exchange();
   if (transport == Transport::pooled) builder.pooled_exchange(pooled_factor);

@@ -58,7 +58,7 @@ Quantities::Quantities(const Tree& tree) {
   for (int e = 0; e < tree.size(); ++e) {
     if (tree.is_rank(e)) {
       work_[static_cast<size_t>(e)] = size_;
-      size_ += 3;
+      size_ += kWork;
     }
     sites_[static_cast<size_t>(e)] = size_;
     size_ += 3 * static_cast<int>(tree.domain(e).stores.size());
@@ -79,6 +79,7 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
          tree_.access_groups());
 
   const auto f = static_cast<size_t>(features_.size());
+  occurs_.assign(f, false);
   const auto ranks = tree_.at_level(tree_.depth());
   for (const Table& table : workload.tables) {
     const size_t classes = table.access.classes();
@@ -92,6 +93,7 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
         of[features_.p(g)] = p;
         log_miss[static_cast<size_t>(g)] = std::log1p(-std::min(p, 1.0));
       }
+      double log_untouched = 0;  // by anyone
       for (int a = 0; a < tree_.size(); ++a) {
         double exponent = 0;  // log of the probability that a misses it
         for (int r : ranks)
@@ -99,12 +101,19 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
             exponent += static_cast<double>(tree_.instances_in(r, a)) * table.lookups * batch_of(r) *
                         log_miss[static_cast<size_t>(tree_.domain(r).access_group)];
         of[Features::v(a)] = -std::expm1(exponent);
+        if (a == 0) log_untouched = exponent;
       }
-      for (int a = 0; a < tree_.size(); ++a) of[features_.dirty(a)] = of[Features::v(0)] * of[Features::v(a)];
+      const double nowhere = std::exp(log_untouched);
+      for (int a = 0; a < tree_.size(); ++a) {
+        of[features_.dirty(a)] = of[Features::v(0)] * of[Features::v(a)];
+        of[features_.clean(a)] = nowhere * of[Features::v(a)];
+      }
       const auto in_block = static_cast<double>(pack_blocks(table.row_bytes + table.state_bytes, granule).rows);
       for (int a = 0; a < tree_.size() && features_.packed; ++a)
         of[features_.blocks(a)] = touched(of[Features::v(a)], in_block) / in_block;
     }
+    for (size_t i = 0; i < features.size(); ++i)
+      if (features[i] > 0) occurs_[i % f] = true;
     features_of_.push_back(std::move(features));
   }
 
@@ -115,6 +124,17 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
     const TableShape shape{0, 0, workload.dense_bytes, 0, 0};
     for (const Coefficient& c : coefficients(*this, replicated, Transport::staged, shape))
       if (c.feature == Features::one()) base_[static_cast<size_t>(c.quantity)] += c.value;
+    const auto at = [&](int quantity) -> double& { return base_[static_cast<size_t>(quantity)]; };
+    for (int stage = 1; stage <= tree_.depth(); ++stage)  // those of rows wait for other steps
+      for (int e = 0; e < tree_.size(); ++e)
+        for (Direction way : {Direction::in, Direction::out}) {
+          if (tree_.level(e) < stage) continue;
+          std::swap(at(quantities_.flow(Flow::dirty_up, stage, e, way)),
+                    at(quantities_.flow(Flow::dense_up, stage, e, way)));
+          std::swap(at(quantities_.flow(Flow::dirty_down, stage, e, way)),
+                    at(quantities_.flow(Flow::dense_down, stage, e, way)));
+        }
+    for (int r : ranks) at(quantities_.dense_update(r)) = workload.dense_bytes;
   }
 
   reserved_.assign(static_cast<size_t>(tree_.size()), 0);

@@ -1,8 +1,8 @@
 // The cost model as linear forms. For a pair (topology, workload) it knows
-//   features    of a class: 1, v(a) and u v(a) for every domain type a, and p of every access group: all that loads
-//   depend on; quantities  of an iteration: bytes of each flow (stage, domain, direction), work of each rank type,
-//   bytes moved and kept by each store; the coefficients with which one row of an option, of given features, adds to
-//   each quantity (loads.cpp); rows        that turn quantities into seconds of a resource in a step, and how steps
+//   features    of a class: 1, v(a), u v(a) and (1 - u) v(a) for every domain type a, and p of every access group: all
+//   that loads depend on; quantities  of an iteration: bytes of each flow (stage, domain, direction), work of each rank
+//   type, bytes moved and kept by each store; the coefficients with which one row of an option, of given features, adds
+//   to each quantity (loads.cpp); rows        that turn quantities into seconds of a resource in a step, and how steps
 //   combine to T (timing.cpp).
 // evaluate() sums features over rows and reads off T; the optimiser hands the same coefficients to a linear programme.
 #pragma once
@@ -16,8 +16,10 @@
 
 namespace sparrow::placement {
 
-/// What is exchanged. The dirty kinds are the parts that no prefetch hides: rows that this batch updates and the next
-/// one needs.
+/// What is exchanged. Of the overlapped iteration, by when it can move: dirty is what waits for the backward pass (rows
+/// that this batch updates and the next one needs, and all that is copied or pooled), clean and late is what moves
+/// beside it (rows of the next batch that this one leaves alone, gradients of the one before that this one does not
+/// need).
 enum class Flow : uint8_t {
   ids,
   rows,
@@ -32,9 +34,15 @@ enum class Flow : uint8_t {
   dirty_direct_rows,
   dirty_direct_gradients,
   dirty_up,
-  dirty_down,
+  dirty_down,  // of rows
+  clean_rows,
+  late_gradients,
+  clean_direct_rows,
+  late_direct_gradients,
+  dense_up,
+  dense_down,  // of the dense parameters
 };
-constexpr int kFlows = 14;
+constexpr int kFlows = 20;
 enum class Direction : uint8_t { in, out };
 
 /// Numbering of the quantities. All are per instance of their domain and per iteration.
@@ -47,9 +55,15 @@ class Quantities {
     return flow_[static_cast<size_t>(kind)][static_cast<size_t>(stage)][static_cast<size_t>(e)] +
            static_cast<int>(direction);
   }
-  int gather(int rank) const { return work_[static_cast<size_t>(rank)]; }      ///< bytes
-  int update(int rank) const { return work_[static_cast<size_t>(rank)] + 1; }  ///< bytes
-  int dirty_update(int rank) const { return work_[static_cast<size_t>(rank)] + 2; }
+  // Bytes of work.
+  int bags(int rank) const { return work(rank, 0); }    ///< rows pooled into the bags of its own samples
+  int gather(int rank) const { return work(rank, 1); }  ///< rows read to be sent, or pooled for others
+  int dirty_gather(int rank) const { return work(rank, 2); }
+  int clean_gather(int rank) const { return work(rank, 3); }
+  int update(int rank) const { return work(rank, 4); }  ///< rows and their optimiser state
+  int dirty_update(int rank) const { return work(rank, 5); }
+  int late_update(int rank) const { return work(rank, 6); }
+  int dense_update(int rank) const { return work(rank, 7); }                                ///< dense parameters
   int memory(Site s) const { return sites_[static_cast<size_t>(s.domain)] + 3 * s.store; }  ///< bytes kept
   int store_read(Site s) const {
     return sites_[static_cast<size_t>(s.domain)] + 3 * s.store + 1;
@@ -59,6 +73,9 @@ class Quantities {
   }  ///< bytes moved by the update
 
  private:
+  static constexpr int kWork = 8;
+  int work(int rank, int kind) const { return work_[static_cast<size_t>(rank)] + kind; }
+
   int size_ = 0;
   std::vector<std::vector<std::vector<int>>> flow_;
   std::vector<int> work_, sites_;
@@ -68,13 +85,14 @@ class Quantities {
 struct Features {
   int domains = 0, groups = 1;
   bool packed = false;  ///< some slower store moves blocks of several rows
-  int size() const { return 1 + (packed ? 3 : 2) * domains + groups; }
+  int size() const { return 1 + (packed ? 4 : 3) * domains + groups; }
   static constexpr int one() { return 0; }
-  static constexpr int v(int a) { return 1 + a; }     ///< touched by a in an iteration
-  int dirty(int a) const { return 1 + domains + a; }  ///< u v(a): touched by anyone now and by a in the next
-  int p(int group) const { return 1 + 2 * domains + group; }
+  static constexpr int v(int a) { return 1 + a; }         ///< touched by a in an iteration
+  int dirty(int a) const { return 1 + domains + a; }      ///< u v(a): touched by anyone now and by a in the next
+  int clean(int a) const { return 1 + 2 * domains + a; }  ///< (1 - u) v(a): by nobody now and by a in the next
+  int p(int group) const { return 1 + 3 * domains + group; }
   /// Blocks of the row's store that a touches in an iteration, per row of them; only if packed.
-  int blocks(int a) const { return 1 + 2 * domains + groups + a; }
+  int blocks(int a) const { return 1 + 3 * domains + groups + a; }
 };
 
 /// coefficient * feature is added to quantity by one row.
@@ -90,13 +108,17 @@ struct TableShape {
 };
 
 /// Numbers of the switches: messages of staged and direct exchanges and of reductions per stage, use of each slower
-/// store.
+/// store. Of the overlapped iteration: exchanges of clean rows, reductions of rows and of the dense parameters apart.
 struct Switches {
   int depth;
   int staged(int stage) const { return stage - 1; }
   int direct(int stage) const { return depth + stage - 1; }
   int reduce(int stage) const { return 2 * depth + stage - 1; }
-  int store(int index) const { return 3 * depth + index; }
+  int clean_staged(int stage) const { return 3 * depth + stage - 1; }
+  int clean_direct(int stage) const { return 4 * depth + stage - 1; }
+  int copies(int stage) const { return 5 * depth + stage - 1; }
+  int dense(int stage) const { return 6 * depth + stage - 1; }
+  int store(int index) const { return 7 * depth + index; }
 };
 
 /// A row of the time model: seconds of one resource within one step = sum of coefficient * quantity + the constants of
@@ -111,18 +133,31 @@ struct TimeRow {
   double constant = 0;
 };
 
+/// Where steps follow one another. The overlapped iteration has two parts: beside compute, then behind the backward
+/// pass; the dense lane runs beside `behind`.
+enum class Lane : uint8_t { sequential, beside, behind, dense };
+
 struct Step {
   Phase phase{};
   std::string name;
-  bool critical = false;  ///< belongs to the critical path of the overlapped iteration, else to the sequential sum
+  Lane lane = Lane::sequential;
+};
+
+/// A resource that limits a part of the overlapped iteration: seconds of it there; `whole`: of both parts together.
+enum class Part : uint8_t { beside, behind, whole };
+struct SharedRow {
+  Part part{};
+  TimeRow row;
 };
 
 struct TimeModel {
   std::vector<Step> steps;
   std::vector<TimeRow> rows;                        ///< of steps
-  std::vector<TimeRow> totals;                      ///< of resources over the whole iteration (overlapped); step = -1
+  std::vector<SharedRow> shared;                    ///< of the overlapped iteration
+  std::vector<TimeRow> totals;                      ///< of resources over the whole iteration, for reports; step = -1
   std::vector<std::vector<int>> switch_quantities;  ///< a switch is on when one of these is above 0
-  double compute_seconds = 0;  ///< of the slowest rank: added to the sequential sum and to the critical path
+  double compute_seconds = 0;                       ///< of the slowest rank
+  double dense_seconds = 0;                         ///< of the dense lane: no placement changes it
 };
 
 class CostModel {
@@ -144,6 +179,8 @@ class CostModel {
   const double* features_of(int t, size_t c) const {
     return features_of_[static_cast<size_t>(t)].data() + c * static_cast<size_t>(features_.size());
   }
+  /// Whether some class has it above 0.
+  bool occurs(int feature) const { return occurs_[static_cast<size_t>(feature)]; }
   /// Quantities of an empty placement: the all-reduce of the dense parameters.
   const std::vector<double>& base() const { return base_; }
   /// Capacity of a store for rows, after buffers, bytes per instance; < 0 when the buffers alone do not fit.
@@ -159,6 +196,7 @@ class CostModel {
   Features features_;
   TimeModel time_;
   std::vector<std::vector<double>> features_of_;
+  std::vector<bool> occurs_;
   std::vector<double> base_;
   std::vector<double> reserved_;  ///< by rank domain
 };

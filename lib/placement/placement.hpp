@@ -53,9 +53,9 @@
 //   memory: (w + s) / slots at the site, for each domain.
 //   work: hash = lookups and received ids; gather = lookups pooled and rows read to be sent; pack = bytes sent and
 //     received; update = u (w + s) per copy, all of (w + s) where the reduction is dense.
-//   dirty rows, those that this batch updates and the next one needs: u v(a) instead of v(a).
+//   dense parameters: an update of all of them on every rank.
 //
-// 4. Steps and time (timing.cpp)
+// 4. Steps and time (timing.cpp, overlapped.cpp)
 //
 // hash, ids (stages L..1), fetch, gather, rows (1..L), compute, pack, gradients (L..1), up (L..1), down (1..L), update,
 // write back; a direct exchange is one step of all its stages. A step takes the largest, over the resources it loads,
@@ -63,8 +63,15 @@
 //   bytes / bandwidth + messages * overhead + latency (once per step, when anything is sent).
 //
 //   sequential  T = sum of the steps
-//   overlapped  T = max(total of the busiest resource,
-//                       compute + gradients of dirty rows + reduction + update + dirty rows in)
+//   overlapped  T = max(compute, E, S) + max(D, R, S')
+//
+// Overlapped, batch k has two parts. Beside its forward and backward pass one communication lane per rank runs the
+// steps E: late gradients of k - 1 (of rows that k does not use) and their update, ids of k + 1, its clean rows (that k
+// does not use). Behind the backward pass it runs D: gradients of the dirty rows (that k + 1 uses as well), their
+// reduction and update, and the rows; beside D, the dense parameters are reduced and updated: R. S and S' are the most
+// that a processor, or in the second part a link, has to do there in all: lanes share them. A row is dirty with
+// probability u v(a) and clean with (1 - u) v(a); rows with several copies and pooled bags are all dirty. Slower stores
+// are read ahead and written back in the background: T is at least the time that one of them is busy.
 //
 // Maxima of expectations are at most the expected maximum: T is a lower estimate of the mean time.
 //

@@ -79,6 +79,63 @@ void report_stores(const CostModel& model, const std::vector<double>& quantities
     }
 }
 
+std::vector<StageCost> cost_of_steps(const TimeModel& time, const std::vector<double>& quantities,
+                                     const std::vector<bool>& on) {
+  std::vector<StageCost> steps;
+  for (const Step& step : time.steps) steps.push_back({step.phase, step.name, 0, 0, {}});
+  for (const TimeRow& row : time.rows) {
+    const Timed timed = seconds_of(row, quantities, on);
+    StageCost& step = steps[static_cast<size_t>(row.step)];
+    if (timed.seconds <= step.seconds) continue;
+    step.seconds = timed.seconds;
+    step.latency_seconds = timed.latency;
+    step.bottleneck = row.resource;
+  }
+  return steps;
+}
+
+/// The sequential iteration.
+void sum_steps(const TimeModel& time, const std::vector<StageCost>& steps, Cost& cost) {
+  cost.sequential_seconds = cost.compute_seconds = time.compute_seconds;
+  cost.seconds_by_phase[static_cast<size_t>(Phase::compute)] = time.compute_seconds;
+  double longest = time.compute_seconds;
+  cost.bottleneck = "compute";
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (time.steps[i].lane != Lane::sequential || steps[i].seconds == 0) continue;
+    cost.sequential_seconds += steps[i].seconds;
+    cost.seconds_by_phase[static_cast<size_t>(steps[i].phase)] += steps[i].seconds;
+    if (steps[i].seconds > longest) {
+      longest = steps[i].seconds;
+      cost.bottleneck = steps[i].bottleneck;
+    }
+    cost.stages.push_back(steps[i]);
+  }
+}
+
+/// The overlapped iteration; what limits it: the lane or the resource of the longer part.
+std::string overlap(const TimeModel& time, const std::vector<StageCost>& steps, const std::vector<double>& quantities,
+                    const std::vector<bool>& on, Cost& cost) {
+  double seconds[3] = {0, 0, 0};  // beside, behind, whole
+  std::string limit[3] = {"exchange beside compute", "exchange of dirty rows", ""};
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (time.steps[i].lane == Lane::beside) seconds[0] += steps[i].seconds;
+    if (time.steps[i].lane == Lane::behind) seconds[1] += steps[i].seconds;
+  }
+  cost.critical_path_seconds = time.compute_seconds + std::max(seconds[1], time.dense_seconds);
+  for (const SharedRow& shared : time.shared) {
+    const auto part = static_cast<size_t>(shared.part);
+    const double busy = seconds_of(shared.row, quantities, on).seconds;
+    if (busy <= seconds[part]) continue;
+    seconds[part] = busy;
+    limit[part] = shared.row.resource;
+  }
+  cost.beside_seconds = seconds[0];
+  cost.behind_seconds = seconds[1];
+  cost.overlapped_seconds = std::max(seconds[0] + seconds[1], seconds[2]);
+  if (seconds[2] > seconds[0] + seconds[1]) return limit[2];
+  return seconds[0] >= seconds[1] ? limit[0] : limit[1];
+}
+
 }  // namespace
 
 Cost cost_of(const CostModel& model, const std::vector<double>& quantities) {
@@ -89,50 +146,18 @@ Cost cost_of(const CostModel& model, const std::vector<double>& quantities) {
       if (quantities[static_cast<size_t>(quantity)] > 0) on[i] = true;
 
   Cost cost;
-  std::vector<StageCost> steps(time.steps.size());
-  for (const TimeRow& row : time.rows) {
-    const Timed timed = seconds_of(row, quantities, on);
-    StageCost& step = steps[static_cast<size_t>(row.step)];
-    if (timed.seconds <= step.seconds) continue;
-    step.seconds = timed.seconds;
-    step.latency_seconds = timed.latency;
-    step.bottleneck = row.resource;
-  }
-  cost.compute_seconds = time.compute_seconds;
-  cost.sequential_seconds = cost.critical_path_seconds = time.compute_seconds;
-  cost.seconds_by_phase[static_cast<size_t>(Phase::compute)] = time.compute_seconds;
-  double longest = time.compute_seconds;
-  std::string slowest = "compute";
-  for (size_t i = 0; i < steps.size(); ++i) {
-    steps[i].phase = time.steps[i].phase;
-    steps[i].name = time.steps[i].name;
-    if (time.steps[i].critical) {
-      cost.critical_path_seconds += steps[i].seconds;
-      continue;
-    }
-    cost.sequential_seconds += steps[i].seconds;
-    cost.seconds_by_phase[static_cast<size_t>(steps[i].phase)] += steps[i].seconds;
-    if (steps[i].seconds > longest) {
-      longest = steps[i].seconds;
-      slowest = steps[i].bottleneck;
-    }
-    if (steps[i].seconds > 0) cost.stages.push_back(steps[i]);
-  }
-  double busiest = 0;
-  std::string busiest_name = "critical path";
+  const std::vector<StageCost> steps = cost_of_steps(time, quantities, on);
+  sum_steps(time, steps, cost);
+  const std::string overlapped_bottleneck = overlap(time, steps, quantities, on, cost);
   for (const TimeRow& row : time.totals) {
     const Timed timed = seconds_of(row, quantities, on);
-    cost.resources.push_back({row.resource, (timed.seconds - timed.latency) * row.amount_per_second, timed.seconds});
-    if (std::isinf(row.amount_per_second)) cost.resources.back().amount = 0;
-    if (timed.seconds > busiest) {
-      busiest = timed.seconds;
-      if (busiest > cost.critical_path_seconds) busiest_name = row.resource;
-    }
+    const double amount =
+        std::isinf(row.amount_per_second) ? 0 : (timed.seconds - timed.latency) * row.amount_per_second;
+    cost.resources.push_back({row.resource, amount, timed.seconds});
   }
-  cost.overlapped_seconds = std::max(busiest, cost.critical_path_seconds);
   const bool overlapped = model.workload().overlapped;
   cost.seconds = overlapped ? cost.overlapped_seconds : cost.sequential_seconds;
-  cost.bottleneck = overlapped ? busiest_name : slowest;
+  if (overlapped) cost.bottleneck = overlapped_bottleneck;
   cost.samples_per_second =
       cost.seconds > 0 ? static_cast<double>(model.workload().global_batch) / cost.seconds : kInfinity;
   report_bytes(model, quantities, on, cost);

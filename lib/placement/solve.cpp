@@ -37,8 +37,6 @@ void check_fits(const CostModel& model) {
 bool has_latency(const CostModel& model) {
   for (const TimeRow& row : model.time().rows)
     if (!row.switch_seconds.empty()) return true;
-  for (const TimeRow& row : model.time().totals)
-    if (!row.switch_seconds.empty()) return true;
   return false;
 }
 
@@ -129,7 +127,8 @@ std::vector<FamilyLimits> Solver::families() const {
     for (const auto& slow : latency ? store_subsets(tree) : std::vector<std::vector<Site>>{slow_sites(tree)})
       for (int least = 0; least <= (latency ? tree.depth() : 0); ++least) {
         if (!level_fits(model_, least, slow)) continue;
-        const bool reductions_free = !latency || model_.workload().dense_bytes > 0;
+        // Sequential, rows are reduced together with the dense parameters, which pay the latency anyway.
+        const bool reductions_free = !latency || (model_.workload().dense_bytes > 0 && !model_.workload().overlapped);
         for (int most = reductions_free ? tree.depth() : least; most <= tree.depth(); ++most) {
           base.transport = transport;
           base.slow_sites = slow;

@@ -3,62 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/error.hpp"
-#include "placement/model.hpp"
+#include "placement/time_model_builder.hpp"
 
 namespace sparrow::placement {
-namespace {
-
-class TimeModelBuilder {
- public:
-  explicit TimeModelBuilder(const CostModel& model)
-      : model_(model), tree_(model.tree()), q_(model.quantities()), switches_{tree_.depth()} {}
-
-  TimeModel build();
-
- private:
-  struct Carried {  // a flow kind in one stage, and the switch of its messages
-    Flow kind;
-    int stage;
-    int switch_index;
-  };
-
-  void begin(Phase phase, std::string name, bool critical = false) {
-    time_.steps.push_back({phase, std::move(name), critical});
-  }
-  void ports(const std::vector<Carried>& flows);
-  TimeRow port_row(int e, const Port& port, Direction direction, const std::vector<Carried>& flows, bool total) const;
-  void exchange(Phase phase, Flow staged, Flow direct, bool outwards, bool critical);
-  void reduction(Flow up, Flow down, bool critical);
-  void hash();
-  void pack(Phase phase, bool gather, std::initializer_list<Flow> flows);
-  void update(bool critical);
-  void store_step(bool write);
-  void totals();
-  void set_switches();
-
-  double messages(const Carried& flow, int e) const {
-    const int a = tree_.ancestor(e, flow.stage), parent = tree_.domain(a).parent;
-    const auto peers = flow.switch_index >= tree_.depth() && flow.switch_index < 2 * tree_.depth()
-                           ? tree_.ranks_in(parent) - tree_.ranks_in(a)
-                           : tree_.peers(a);
-    return static_cast<double>(tree_.ranks_in(e)) * static_cast<double>(peers);
-  }
-  std::string stage_name(int stage) const {
-    const auto& types = tree_.at_level(stage);
-    return fmt::format("stage {} ({}{})", stage, tree_.domain(types[0]).name, types.size() > 1 ? ", ..." : "");
-  }
-  const std::vector<int>& ranks() const { return tree_.at_level(tree_.depth()); }
-  std::vector<Site> slow_sites() const;
-  void add_hash(int r, TimeRow& row) const;
-  void add_pack(int r, TimeRow& row, std::initializer_list<Flow> flows) const;
-
-  const CostModel& model_;
-  const Tree& tree_;
-  const Quantities& q_;
-  Switches switches_;
-  TimeModel time_;
-};
 
 std::vector<Site> TimeModelBuilder::slow_sites() const {
   std::vector<Site> result;
@@ -101,31 +48,33 @@ void TimeModelBuilder::ports(const std::vector<Carried>& flows) {
       }
 }
 
-void TimeModelBuilder::exchange(Phase phase, Flow staged, Flow direct, bool outwards, bool critical) {
+void TimeModelBuilder::exchange(const Exchange& of) {
   std::vector<Carried> all;
-  for (int stage = 1; stage <= tree_.depth(); ++stage) all.push_back({direct, stage, switches_.direct(stage)});
-  begin(phase, "direct", critical);
+  for (int stage = 1; stage <= tree_.depth(); ++stage)
+    all.push_back({of.direct, stage, of.clean ? switches_.clean_direct(stage) : switches_.direct(stage)});
+  begin(of.phase, "direct");
   ports(all);
   for (int i = 1; i <= tree_.depth(); ++i) {
-    const int stage = outwards ? i : tree_.depth() + 1 - i;
-    begin(phase, stage_name(stage), critical);
-    ports({{staged, stage, switches_.staged(stage)}});
+    const int stage = of.outwards ? i : tree_.depth() + 1 - i;
+    begin(of.phase, stage_name(stage));
+    ports({{of.staged, stage, of.clean ? switches_.clean_staged(stage) : switches_.staged(stage)}});
   }
 }
 
-void TimeModelBuilder::reduction(Flow up, Flow down, bool critical) {
+void TimeModelBuilder::reduction(Flow up, Flow down, SwitchOf switch_of) {
   for (int stage = tree_.depth(); stage >= 1; --stage) {
-    begin(Phase::reduction, "up " + stage_name(stage), critical);
-    ports({{up, stage, switches_.reduce(stage)}});
+    begin(Phase::reduction, "up " + stage_name(stage));
+    ports({{up, stage, (switches_.*switch_of)(stage)}});
   }
   for (int stage = 1; stage <= tree_.depth(); ++stage) {
-    begin(Phase::reduction, "down " + stage_name(stage), critical);
-    ports({{down, stage, switches_.reduce(stage)}});
+    begin(Phase::reduction, "down " + stage_name(stage));
+    ports({{down, stage, (switches_.*switch_of)(stage)}});
   }
 }
 
 void TimeModelBuilder::add_hash(int r, TimeRow& row) const {
   const double per_id = 1 / tree_.domain(r).work.hash_ids_per_s;
+  if (per_id == 0) return;
   row.constant += model_.lookups_per_sample() * model_.batch_of(r) * per_id;
   const double id_bytes = static_cast<double>(model_.workload().id_bytes);
   if (id_bytes == 0) return;
@@ -135,58 +84,51 @@ void TimeModelBuilder::add_hash(int r, TimeRow& row) const {
 }
 
 void TimeModelBuilder::add_pack(int r, TimeRow& row, std::initializer_list<Flow> flows) const {
-  for (int stage = 1; stage <= tree_.depth(); ++stage)
+  const double per_byte = 1 / tree_.domain(r).work.pack_bytes_per_s;
+  for (int stage = 1; stage <= tree_.depth() && per_byte > 0; ++stage)
     for (Flow kind : flows)
       for (Direction direction : {Direction::in, Direction::out})
-        row.terms.emplace_back(q_.flow(kind, stage, r, direction), 1 / tree_.domain(r).work.pack_bytes_per_s);
+        row.terms.emplace_back(q_.flow(kind, stage, r, direction), per_byte);
+}
+
+void TimeModelBuilder::add_work(int r, TimeRow& row, double per_second, std::initializer_list<WorkOf> work) const {
+  if (std::isinf(per_second)) return;
+  for (WorkOf of : work) row.terms.emplace_back((q_.*of)(r), 1 / per_second);
+}
+
+TimeRow TimeModelBuilder::work_row(int r, const char* name, double per_second) const {
+  return {static_cast<int>(time_.steps.size()) - 1, tree_.path(r) + " " + name, "work", per_second, {}, {}, 0};
 }
 
 void TimeModelBuilder::hash() {
   begin(Phase::ids, "hash");
   for (int r : ranks()) {
-    if (std::isinf(tree_.domain(r).work.hash_ids_per_s)) continue;
-    TimeRow row{static_cast<int>(time_.steps.size()) - 1,
-                tree_.path(r) + " hash",
-                "work",
-                tree_.domain(r).work.hash_ids_per_s,
-                {},
-                {},
-                0};
+    TimeRow row = work_row(r, "hash", tree_.domain(r).work.hash_ids_per_s);
     add_hash(r, row);
-    time_.rows.push_back(std::move(row));
+    if (row.constant > 0 || !row.terms.empty()) time_.rows.push_back(std::move(row));
   }
 }
 
-void TimeModelBuilder::pack(Phase phase, bool gather, std::initializer_list<Flow> flows) {
-  begin(phase, gather ? "gather" : "pack");
+void TimeModelBuilder::pack(Phase phase, std::string name, std::initializer_list<Flow> flows,
+                            std::initializer_list<WorkOf> gathered) {
+  const bool gathers = gathered.size() > 0;
+  begin(phase, std::move(name));
   for (int r : ranks()) {
     const WorkRates& work = tree_.domain(r).work;
-    TimeRow row{static_cast<int>(time_.steps.size()) - 1,
-                tree_.path(r) + (gather ? " gather" : " pack"),
-                "work",
-                gather ? work.gather_bytes_per_s : work.pack_bytes_per_s,
-                {},
-                {},
-                0};
-    if (gather && !std::isinf(work.gather_bytes_per_s))
-      row.terms.emplace_back(q_.gather(r), 1 / work.gather_bytes_per_s);
-    if (!std::isinf(work.pack_bytes_per_s)) add_pack(r, row, flows);
+    TimeRow row = work_row(r, gathers ? "gather" : "pack", gathers ? work.gather_bytes_per_s : work.pack_bytes_per_s);
+    add_work(r, row, work.gather_bytes_per_s, gathered);
+    add_pack(r, row, flows);
     if (!row.terms.empty()) time_.rows.push_back(std::move(row));
   }
 }
 
-void TimeModelBuilder::update(bool critical) {
-  begin(Phase::update, "update", critical);
+void TimeModelBuilder::update(std::initializer_list<WorkOf> updated) {
+  begin(Phase::update, "update");
   for (int r : ranks()) {
     const double rate = tree_.domain(r).work.update_bytes_per_s;
-    if (std::isinf(rate)) continue;
-    time_.rows.push_back({static_cast<int>(time_.steps.size()) - 1,
-                          tree_.path(r) + " update",
-                          "work",
-                          rate,
-                          {{critical ? q_.dirty_update(r) : q_.update(r), 1 / rate}},
-                          {},
-                          0});
+    TimeRow row = work_row(r, "update", rate);
+    add_work(r, row, rate, updated);
+    if (!row.terms.empty()) time_.rows.push_back(std::move(row));
   }
 }
 
@@ -221,13 +163,10 @@ void TimeModelBuilder::totals() {
     const Domain& domain = tree_.domain(r);
     TimeRow row{-1, tree_.path(r) + " compute", "work", domain.flops_per_s, {}, {}, 0};
     row.constant = model_.workload().flops_per_sample * model_.batch_of(r) / domain.flops_per_s;
-    if (!std::isinf(domain.work.hash_ids_per_s)) add_hash(r, row);
-    if (!std::isinf(domain.work.gather_bytes_per_s))
-      row.terms.emplace_back(q_.gather(r), 1 / domain.work.gather_bytes_per_s);
-    if (!std::isinf(domain.work.pack_bytes_per_s))
-      add_pack(r, row, {Flow::rows, Flow::direct_rows, Flow::gradients, Flow::direct_gradients, Flow::up, Flow::down});
-    if (!std::isinf(domain.work.update_bytes_per_s))
-      row.terms.emplace_back(q_.update(r), 1 / domain.work.update_bytes_per_s);
+    add_hash(r, row);
+    add_work(r, row, domain.work.gather_bytes_per_s, {&Quantities::bags, &Quantities::gather});
+    add_pack(r, row, {Flow::rows, Flow::direct_rows, Flow::gradients, Flow::direct_gradients, Flow::up, Flow::down});
+    add_work(r, row, domain.work.update_bytes_per_s, {&Quantities::update, &Quantities::dense_update});
     time_.totals.push_back(std::move(row));
   }
   for (Site site : slow_sites()) {
@@ -257,37 +196,41 @@ void TimeModelBuilder::set_switches() {
         add(switches_.direct(stage), Flow::direct_ids);
         add(switches_.reduce(stage), Flow::up);
         add(switches_.reduce(stage), Flow::down);
+        add(switches_.clean_staged(stage), Flow::clean_rows);
+        add(switches_.clean_direct(stage), Flow::clean_direct_rows);
+        add(switches_.copies(stage), Flow::dirty_up);
+        add(switches_.copies(stage), Flow::dirty_down);
+        add(switches_.dense(stage), Flow::dense_up);
+        add(switches_.dense(stage), Flow::dense_down);
       }
   for (size_t i = 0; i < sites.size(); ++i)
     time_.switch_quantities[static_cast<size_t>(switches_.store(static_cast<int>(i)))].push_back(q_.memory(sites[i]));
 }
 
-TimeModel TimeModelBuilder::build() {
+void TimeModelBuilder::sequential() {
+  lane_ = Lane::sequential;
   hash();
-  exchange(Phase::ids, Flow::ids, Flow::direct_ids, false, false);
+  exchange({Phase::ids, Flow::ids, Flow::direct_ids, false});
   store_step(false);
-  pack(Phase::forward, true, {Flow::rows, Flow::direct_rows});
-  exchange(Phase::forward, Flow::rows, Flow::direct_rows, true, false);
-  pack(Phase::backward, false, {Flow::gradients, Flow::direct_gradients, Flow::up, Flow::down});
-  exchange(Phase::backward, Flow::gradients, Flow::direct_gradients, false, false);
-  reduction(Flow::up, Flow::down, false);
-  update(false);
+  pack(Phase::forward, "gather", {Flow::rows, Flow::direct_rows}, {&Quantities::bags, &Quantities::gather});
+  exchange({Phase::forward, Flow::rows, Flow::direct_rows, true});
+  pack(Phase::backward, "pack", {Flow::gradients, Flow::direct_gradients, Flow::up, Flow::down});
+  exchange({Phase::backward, Flow::gradients, Flow::direct_gradients, false});
+  reduction(Flow::up, Flow::down, &Switches::reduce);
+  update({&Quantities::update, &Quantities::dense_update});
   store_step(true);
+}
 
-  exchange(Phase::backward, Flow::dirty_gradients, Flow::dirty_direct_gradients, false, true);
-  reduction(Flow::dirty_up, Flow::dirty_down, true);
-  update(true);
-  exchange(Phase::forward, Flow::dirty_rows, Flow::dirty_direct_rows, true, true);
-
-  totals();
-  set_switches();
+TimeModel TimeModelBuilder::build() {
   for (int r : ranks())
     time_.compute_seconds = std::max(
         time_.compute_seconds, model_.workload().flops_per_sample * model_.batch_of(r) / tree_.domain(r).flops_per_s);
+  set_switches();
+  sequential();
+  overlapped();
+  totals();
   return std::move(time_);
 }
-
-}  // namespace
 
 TimeModel make_time_model(const CostModel& model) {
   return TimeModelBuilder(model).build();

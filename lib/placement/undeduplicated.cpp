@@ -60,8 +60,7 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
   const std::vector<double> cold_rows = cold_rows_of(model, split);
   std::vector<int64_t> slices = slices_of(model, cold_rows, split.finer);
   if (strategy == Strategy::row_wise) slices.assign(slices.size(), 1);
-  double cold_bytes = 0, ids = 0, vectors = 0, gathered = 0, updated = 0,
-         dirty = 0;  // ids, ...: per sample
+  double cold_bytes = 0, updated = 0, ids = 0, vectors = 0, gathered = 0;  // ids, ...: per sample
   for (int t = 0; t < model.tables(); ++t) {
     const TableShape shape = model.shape(t);
     std::vector<double> hot(static_cast<size_t>(model.features().size()), 0);
@@ -75,7 +74,6 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
       }
       cold_mass += rows * use_of(model, t, c) / shape.lookups;
       updated += rows * features[Features::v(0)] * shape.stored_bytes;
-      dirty += rows * features[model.features().dirty(0)] * shape.stored_bytes;
     }
     // Every slice has ids and optimiser state of its own.
     const auto copies = static_cast<double>(slices[static_cast<size_t>(t)]);
@@ -101,9 +99,11 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
     id_bytes[i] = model.batch_of(r) * ids;
     vector_bytes[i] = strategy == Strategy::row_wise ? 0 : model.batch_of(r) * vectors;
     quantities[static_cast<size_t>(q.memory({r, 0}))] += share[i] * cold_bytes;
-    quantities[static_cast<size_t>(q.gather(r))] += share[i] * model.batch_of(0) * gathered;
-    quantities[static_cast<size_t>(q.update(r))] += share[i] * updated;
-    quantities[static_cast<size_t>(q.dirty_update(r))] += share[i] * dirty;
+    // Pooled vectors wait for all their rows: nothing moves ahead but ids.
+    for (int quantity : {q.gather(r), q.dirty_gather(r)})
+      quantities[static_cast<size_t>(quantity)] += share[i] * model.batch_of(0) * gathered;
+    for (int quantity : {q.update(r), q.dirty_update(r)})
+      quantities[static_cast<size_t>(quantity)] += share[i] * updated;
   }
   add_direct(model, share, id_bytes, vector_bytes, quantities);
   if (strategy == Strategy::row_wise) add_partial_sums(model, vectors, quantities);

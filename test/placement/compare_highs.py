@@ -122,8 +122,9 @@ class Costs:
         self.add((prefix + "rows", stage, e, here), amount * w)
         self.add((prefix + "gradients", stage, e, back), amount * w)
         self.add((prefix + "ids", stage, e, back), amount * identity)
-        self.add(("dirty " + prefix + "rows", stage, e, here), dirty_amount * w)
-        self.add(("dirty " + prefix + "gradients", stage, e, back), dirty_amount * w)
+        for when, part in (("dirty ", dirty_amount), ("clean ", amount - dirty_amount)):
+            self.add((when + prefix + "rows", stage, e, here), part * w)
+            self.add((when + prefix + "gradients", stage, e, back), part * w)
 
     def row(self, table, p, option):
         s, level, dense, sites = self.s, option[0], option[1], option[2]
@@ -131,6 +132,7 @@ class Costs:
         draws = table["lookups"]
         v = {x: -math.expm1(draws * x.batch * math.log1p(-p)) if p < 1 else float(x.batch > 0) for x in s.vertices}
         u = v[s.vertices[0]]
+        dirty = u if level == 0 else 1.0  # of a row with one copy, what the batch before updates; several copies always wait
         share = {}
         for copy in (x for x in s.vertices if x.level == level):
             for x in s.vertices:
@@ -146,21 +148,21 @@ class Costs:
                 if self.direct:
                     foreign = share[a.parent] - share[a]
                     own = sum(v[r] for r in e.ranks) * foreign
-                    self.exchange("direct ", a.level, e, True, own, table, u * own)
+                    self.exchange("direct ", a.level, e, True, own, table, dirty * own)
                     asked = share[e] * sum(v[r] for b in siblings for r in b.ranks)
-                    self.exchange("direct ", a.level, e, False, asked, table, u * asked)
+                    self.exchange("direct ", a.level, e, False, asked, table, dirty * asked)
                 else:
                     source = share[a] + (1 - share[a.parent]) * a.sigma
                     into = v[a] * (1 - source) * s.rho(e, a)
-                    self.exchange("", a.level, e, True, into, table, u * into)
+                    self.exchange("", a.level, e, True, into, table, dirty * into)
                     leave = (share[e] + (1 - share[a.parent]) * a.sigma * s.rho(e, a)) * sum(v[b] for b in siblings)
-                    self.exchange("", a.level, e, False, leave, table, u * leave)
+                    self.exchange("", a.level, e, False, leave, table, dirty * leave)
         size = table["wire_bytes"] + (0 if dense else self.i["id_bytes"])
         self.reduce(level, dense, size, v, u, lambda x: share[x])
         self.stores_and_work(table, p, option, v, u, share)
         return self.out
 
-    def reduce(self, level, dense, size, v, u, share_of):
+    def reduce(self, level, dense, size, v, u, share_of, names=("", "row ")):
         s = self.s
         touched = (lambda x: float(x.batch > 0)) if dense else (lambda x: v[x])
         anywhere = 1.0 if dense else u
@@ -173,13 +175,11 @@ class Costs:
                     continue
                 top = s.up(e, min(e.level, level))
                 z = s.rho(top, a) * (share_of(e) if e.level > level else 1.0) * size
-                for name, factor in (("", 1.0), ("dirty ", 1.0 if dense else u)):
-                    self.add((name + "up", a.level, e, "out"), touched(a) * factor * (1 - a.sigma) * z)
-                    self.add((name + "up", a.level, e, "in"), a.sigma * sum(touched(b) * factor for b in siblings) * z)
-                down = lambda x, name: anywhere if not name or dense else u * v[x]
-                for name in ("", "dirty "):
-                    self.add((name + "down", a.level, e, "in"), (1 - a.sigma) * down(a, name) * z)
-                    self.add((name + "down", a.level, e, "out"), a.sigma * sum(down(b, name) for b in siblings) * z)
+                for name in names:
+                    self.add((name + "up", a.level, e, "out"), touched(a) * (1 - a.sigma) * z)
+                    self.add((name + "up", a.level, e, "in"), a.sigma * sum(touched(b) for b in siblings) * z)
+                    self.add((name + "down", a.level, e, "in"), (1 - a.sigma) * anywhere * z)
+                    self.add((name + "down", a.level, e, "out"), a.sigma * len(siblings) * anywhere * z)
 
     def stores_and_work(self, table, p, option, v, u, share):
         s, level, dense, sites = self.s, option[0], option[1], option[2]
@@ -200,12 +200,15 @@ class Costs:
                     self.add(("read", slot, store), read)
                     self.add(("write", slot, store), 2 * changed - read)
             for r in copy.ranks:
-                self.add(("gather", r), table["lookups"] * r.batch * p * table["row_bytes"])
+                self.add(("bags", r), table["lookups"] * r.batch * p * table["row_bytes"])
+                dirty = u if level == 0 else 1.0
                 if level < s.depth:
-                    asked = sum(v[q] for q in copy.ranks) if self.direct else v[copy]
-                    self.add(("gather", r), share[r] * asked * table["row_bytes"])
-                self.add(("update", r), share[r] * stored * (1.0 if dense else u))
-                self.add(("dirty update", r), share[r] * stored * (1.0 if dense else u * u))
+                    asked = share[r] * (sum(v[q] for q in copy.ranks) if self.direct else v[copy]) * table["row_bytes"]
+                    self.add(("dirty gather", r), dirty * asked)
+                    self.add(("clean gather", r), (1 - dirty) * asked)
+                updated = share[r] * stored * (1.0 if dense else u)
+                self.add(("dirty update", r), dirty * updated)
+                self.add(("clean update", r), (1 - dirty) * updated)
 
 
 def time_rows(system, instance, direct, use):
@@ -220,7 +223,7 @@ def time_rows(system, instance, direct, use):
         peers = len(a.parent.children) - 1 if staged else len(a.parent.ranks) - len(a.ranks)
         return len(e.ranks) * peers
 
-    def ports(group, flow, stages, staged, reduce=False):
+    def ports(group, flow, stages, staged, kind):
         for e in system.vertices[1:]:
             for port in d[e.kind]["ports"]:
                 carried = [j for j in stages if j <= e.level]
@@ -229,94 +232,107 @@ def time_rows(system, instance, direct, use):
                 for way in ("in", "out"):
                     constant, on = 0.0, False
                     for j in carried:
-                        if use("reduce" if reduce else "exchange", j):
+                        if use(kind, j):
                             constant += port["overhead"] * messages(e, j, staged)
                             on = on or j == carried[-1]
                     constant += port["latency"] if on else 0.0
                     rows.append((group, constant, {(flow, j, e, way): 1 / port[way] for j in carried}))
 
-    def work(group, name, keys):
-        for r in system.ranks:
-            rate = d[r.kind][name]
-            if rate:
-                rows.append((group, 0.0, {key(r): factor / rate for key, factor in keys}))
-
     stages = range(1, system.depth + 1)
 
-    def exchange(tag, flow, dirty):
+    def exchange(tag, flow, when="", kind="exchange"):
         if direct:
-            ports((tag, "direct"), dirty + "direct " + flow, list(stages), False)
+            ports((tag, "direct"), when + "direct " + flow, list(stages), False, kind)
         else:
             for j in stages:
-                ports((tag, j), dirty + flow, [j], True)
+                ports((tag, j), when + flow, [j], True, kind)
+
+    def reduction(tag, name, kind):
+        for j in stages:
+            ports((tag + " up", j), name + "up", [j], True, kind)
+            ports((tag + " down", j), name + "down", [j], True, kind)
 
     def packed(flows):
-        return [((lambda r, f=f, j=j, way=way: (f, j, r, way)), 1.0) for f in flows for j in stages for way in ("in", "out")]
+        return [("pack", (f, j, way)) for f in flows for j in stages for way in ("in", "out")]
 
-    lookups = sum(t["lookups"] for t in instance["tables"])
-    hash_keys = [((lambda r, j=j: (prefix + "ids", j, r, "in")), 1 / instance["id_bytes"]) for j in stages]
-    if not instance["overlapped"]:
-        for r in system.ranks:
-            if d[r.kind]["hash"]:
-                rows.append(("hash", lookups * r.batch / d[r.kind]["hash"], {key(r): f / d[r.kind]["hash"] for key, f in hash_keys}))
-        exchange("ids", "ids", "")
+    def worked(*names):
+        return [(name.split()[-1] if name != "bags" else "gather", name) for name in names]
+
+    def work(group, items, constant=lambda r: 0.0):
+        """One row per rank: items are (rate, key without the rank)."""
         for r in system.ranks:
             terms = {}
-            if d[r.kind]["gather"]:
-                terms[("gather", r)] = 1 / d[r.kind]["gather"]
-            if d[r.kind]["pack"]:
-                for key, f in packed([prefix + "rows"]):
-                    terms[key(r)] = f / d[r.kind]["pack"]
-            rows.append(("gather", 0.0, terms))
-        exchange("forward", "rows", "")
-        work("pack", "pack", packed([prefix + "gradients", "up", "down"]))
-        exchange("backward", "gradients", "")
-        for j in stages:
-            ports(("up", j), "up", [j], True, True)
-            ports(("down", j), "down", [j], True, True)
-        work("update", "update", [((lambda r: ("update", r)), 1.0)])
+            for rate, key in items:
+                if d[r.kind][rate]:
+                    key = (key, r) if isinstance(key, str) else (key[0], key[1], r, key[2])
+                    terms[key] = terms.get(key, 0.0) + 1 / d[r.kind][rate]
+            rows.append((group, constant(r), terms))
+
+    lookups = sum(t["lookups"] for t in instance["tables"])
+
+    def hashed(group, items=(), constant=lambda r: 0.0):
+        work(group, list(items), lambda r: constant(r) + (lookups * r.batch / d[r.kind]["hash"] if d[r.kind]["hash"] else 0.0))
+        received = rows[-len(system.ranks):]
+        for r, (_, _, terms) in zip(system.ranks, received):
+            for j in stages:
+                if d[r.kind]["hash"]:
+                    terms[(prefix + "ids", j, r, "in")] = 1 / d[r.kind]["hash"] / instance["id_bytes"]
+
+    rows_all = ["dirty " + prefix + "rows", "clean " + prefix + "rows"]
+    gradients_all = ["dirty " + prefix + "gradients", "clean " + prefix + "gradients"]
+    if not instance["overlapped"]:
+        hashed("hash")
+        exchange("ids", "ids")
+        work("gather", worked("bags", "dirty gather", "clean gather") + packed(rows_all))
+        exchange("forward", "rows")
+        work("pack", packed(gradients_all + ["up", "down"]))
+        exchange("backward", "gradients")
+        reduction("copies", "", "reduce")
+        work("update", worked("dirty update", "clean update", "dense update"))
     else:
-        exchange("backward", "gradients", "dirty ")
-        for j in stages:
-            ports(("up", j), "dirty up", [j], True, True)
-            ports(("down", j), "dirty down", [j], True, True)
-        work("update", "update", [((lambda r: ("dirty update", r)), 1.0)])
-        exchange("forward", "rows", "dirty ")
-        for e in system.vertices[1:]:
+        # Beside compute: what the batch before does not touch.
+        work("A pack", packed(["clean " + prefix + "gradients"]))
+        exchange("A late gradients", "gradients", "clean ", "clean")
+        work("A update", worked("clean update"))
+        hashed("A hash")
+        exchange("A ids", "ids")
+        work("A gather", worked("clean gather") + packed(["clean " + prefix + "rows"]))
+        exchange("A clean rows", "rows", "clean ", "clean")
+        hashed("share A", worked("bags", "clean gather", "clean update") +
+               packed(["clean " + prefix + "gradients", "clean " + prefix + "rows"]), lambda r: flops[r])
+        # Behind the backward pass: the others, and the dense parameters.
+        dirty_flows = ["dirty " + prefix + "gradients", "row up", "row down"]
+        work("B pack", packed(dirty_flows))
+        exchange("B gradients", "gradients", "dirty ")
+        reduction("B copies", "row ", "copies")
+        work("B update", worked("dirty update"))
+        work("B gather", worked("dirty gather") + packed(["dirty " + prefix + "rows"]))
+        exchange("B rows", "rows", "dirty ")
+        work("C pack", packed(["dense up", "dense down"]))
+        reduction("C dense", "dense ", "dense")
+        work("C update", worked("dense update"))
+        work("share B", worked("dirty gather", "dirty update", "dense update") +
+             packed(dirty_flows + ["dirty " + prefix + "rows", "dense up", "dense down"]))
+        for e in system.vertices[1:] if instance["dense_bytes"] else []:
             for port in d[e.kind]["ports"]:
                 for way in ("in", "out"):
                     terms, constant = {}, 0.0
                     for j in range(1, e.level + 1):
-                        for f in ("ids", "rows", "gradients"):
-                            terms[(prefix + f, j, e, way)] = 1 / port[way]
-                            if use("exchange", j):
-                                constant += port["overhead"] * messages(e, j, not direct)
-                        for f in ("up", "down"):
+                        for f, kind, staged in (("dirty " + prefix + "rows", "exchange", not direct),
+                                                ("dirty " + prefix + "gradients", "exchange", not direct),
+                                                ("row up", "copies", True), ("row down", "copies", True),
+                                                ("dense up", "dense", True), ("dense down", "dense", True)):
                             terms[(f, j, e, way)] = 1 / port[way]
-                            if use("reduce", j):
-                                constant += port["overhead"] * messages(e, j, True)
-                    rows.append(("total", constant, terms))
-        for r in system.ranks:
-            rate, terms, constant = d[r.kind], {}, flops[r]
-            if rate["hash"]:
-                constant += lookups * r.batch / rate["hash"]
-                for key, f in hash_keys:
-                    terms[key(r)] = f / rate["hash"]
-            if rate["gather"]:
-                terms[("gather", r)] = 1 / rate["gather"]
-            if rate["pack"]:
-                for key, f in packed([prefix + "rows", prefix + "gradients", "up", "down"]):
-                    terms[key(r)] = terms.get(key(r), 0.0) + f / rate["pack"]
-            if rate["update"]:
-                terms[("update", r)] = 1 / rate["update"]
-            rows.append(("total", constant, terms))
+                            if use(kind, j):
+                                constant += port["overhead"] * messages(e, j, staged)
+                    rows.append(("share B", constant, terms))
     for x in system.vertices:
         for n, store in enumerate(d[x.kind]["stores"]):
             if x.level == system.depth and n == 0:
                 continue
             latency = store["latency"] if use("store", (x.kind, n)) else 0.0
             if instance["overlapped"]:
-                rows.append(("total", 0.0, {("read", x, n): 1 / store["rate"], ("write", x, n): 1 / store["rate"]}))
+                rows.append(("share A + B", 0.0, {("read", x, n): 1 / store["rate"], ("write", x, n): 1 / store["rate"]}))
             else:
                 rows.append(("fetch", latency, {("read", x, n): 1 / store["rate"]}))
                 rows.append(("write back", latency, {("write", x, n): 1 / store["rate"]}))
@@ -338,7 +354,8 @@ def solve_one(instance, system, direct, options, columns, base, use):
         for o in options:
             index[(t, c, o)] = len(index)
     tau = {g: len(index) + i for i, g in enumerate(groups)}
-    n = len(index) + len(groups) + (1 if instance["overlapped"] else 0)
+    part = {"A": len(index) + len(groups), "B": len(index) + len(groups) + 1}  # of the overlapped iteration
+    n = len(index) + len(groups) + (2 if instance["overlapped"] else 0)
     scale_time = 1e-3
     by_key = {}
     for (t, c, o), j in index.items():
@@ -363,11 +380,15 @@ def solve_one(instance, system, direct, options, columns, base, use):
         add_row(entries, -constant / scale_time)
     cost = np.zeros(n)
     if instance["overlapped"]:
-        total = n - 1
-        cost[total] = 1.0
-        add_row([(tau[g], 1.0) for g in groups if g != "total"] + [(total, -1.0)], -compute / scale_time)
-        if "total" in tau:
-            add_row([(tau["total"], 1.0), (total, -1.0)], 0.0)
+        lane = lambda g: g if isinstance(g, str) else g[0]
+        for which in "AB":
+            cost[part[which]] = 1.0
+            add_row([(tau[g], 1.0) for g in groups if lane(g).startswith(which + " ")] + [(part[which], -1.0)], 0.0)
+            if "share " + which in tau:
+                add_row([(tau["share " + which], 1.0), (part[which], -1.0)], 0.0)
+        add_row([(tau[g], 1.0) for g in groups if lane(g).startswith("C ")] + [(part["B"], -1.0)], 0.0)
+        if "share A + B" in tau:
+            add_row([(tau["share A + B"], 1.0), (part["A"], -1.0), (part["B"], -1.0)], 0.0)
         fixed = 0.0
     else:
         for g in groups:
@@ -404,12 +425,16 @@ def optimum(instance):
         base = {}
         if instance["dense_bytes"]:
             costs.out = {}
-            costs.reduce(system.depth, True, instance["dense_bytes"], None, None, lambda e: 1.0)
+            costs.reduce(system.depth, True, instance["dense_bytes"], None, None, lambda e: 1.0, ("", "dense "))
+            for r in system.ranks:
+                costs.out[("dense update", r)] = instance["dense_bytes"]
             base = costs.out
         slow = sorted({site for _, _, sites in options for site in sites.values() if not (site[0] in rank_kinds and site[1] == 0)})
         lowest = range(system.depth + 1)
         for least in lowest:
-            for most in ([system.depth] if instance["dense_bytes"] else range(least, system.depth + 1)):
+            # Sequential, the dense parameters pay the latency of a reduction anyway.
+            paid = instance["dense_bytes"] and not instance["overlapped"]
+            for most in [system.depth] if paid else range(least, system.depth + 1):
                 for chosen in itertools.chain.from_iterable(itertools.combinations(slow, k) for k in range(len(slow) + 1)):
                     allowed = [o for o, (level, _, sites) in enumerate(options) if least <= level <= most and all(
                         site in chosen or site not in slow for site in sites.values())]
@@ -418,10 +443,11 @@ def optimum(instance):
                     def use(what, which, least=least, most=most, chosen=chosen):
                         if what == "store":
                             return which in chosen
-                        if what == "exchange":  # a stage with one child moves nothing
-                            return which > least and any(len(v.children) > 1 for v in system.vertices if v.level == which - 1)
-                        return (instance["dense_bytes"] > 0 or which <= most) and any(
-                            len(v.children) > 1 for v in system.vertices if v.level == which - 1)
+                        if not any(len(v.children) > 1 for v in system.vertices if v.level == which - 1):
+                            return False  # a stage with one child moves nothing
+                        dense = instance["dense_bytes"] > 0
+                        return {"exchange": which > least, "clean": least == 0, "copies": which <= most, "dense": dense,
+                                "reduce": dense or which <= most}[what]
                     best = min(best, solve_one(instance, system, direct, allowed, columns, base, use))
     return best
 

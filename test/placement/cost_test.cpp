@@ -231,6 +231,73 @@ TEST_CASE("Flat: a held row moves 2 q w (1 - 1/N) per rank, a replicated one 2 w
   CHECK(a.sequential_seconds == Approx((2 * 64 + 8) * q * others / 1e9));
 }
 
+TEST_CASE("Overlapped: clean rows move beside compute, dirty ones behind it, beside the dense parameters") {
+  // 4 ranks of batch 16, 1e9 bytes/s each way, 1 us of latency per exchange; rows of 64 bytes, ids of 8.
+  Topology topology = flat(4, 1 << 20);
+  topology.domains[1].ports[0].latency_s = 1e-6;
+  topology.domains[1].flops_per_s = 1e9;
+  topology.domains[1].work.update_bytes_per_s = 1e8;
+  Workload w = workload({table("t", from_law(parse_law("zipf:1"), 1000))}, 64);
+  w.flops_per_sample = 100;
+  double q = 0, u_q = 0, u = 0, u_u = 0;  // sums over rows of q, u q, u, u^2
+  for (size_t c = 0; c < w.tables[0].access.classes(); ++c) {
+    const double p = w.tables[0].access.p[0][c], rows = static_cast<double>(w.tables[0].access.rows[c]);
+    q += rows * touched(p, 16);
+    u += rows * touched(p, 64);
+    u_q += rows * touched(p, 64) * touched(p, 16);
+    u_u += rows * touched(p, 64) * touched(p, 64);
+  }
+  const double port = 0.75 / 1e9, latency = 1e-6, compute = 16 * 100 / 1e9, stored = 68.0 / 4 / 1e8;
+  const auto cost_of_option = [&](const Option& option, double dense_bytes) {
+    w.dense_bytes = dense_bytes;
+    const CostModel model(topology, w);
+    Placement placement{{option}, {{Transport::staged, {}}}};
+    for (size_t c = 0; c < w.tables[0].access.classes(); ++c)
+      placement.tables[0].shares.push_back(
+          {static_cast<int32_t>(c), 0, static_cast<double>(w.tables[0].access.rows[c])});
+    return evaluate(model, placement);
+  };
+  const Option held{0, Reduction::sparse, {{1, 0}}}, replicated{1, Reduction::dense, {{1, 0}}};
+
+  Cost cost = cost_of_option(held, 0);
+  const double beside = 2 * (q - u_q) * 64 * port + q * 8 * port + 3 * latency + (u - u_u) * stored;
+  const double behind = 2 * u_q * 64 * port + 2 * latency + u_u * stored;
+  REQUIRE(beside > compute);
+  CHECK(cost.beside_seconds == Approx(beside).epsilon(1e-12));
+  CHECK(cost.behind_seconds == Approx(behind).epsilon(1e-12));
+  CHECK(cost.overlapped_seconds == Approx(beside + behind).epsilon(1e-12));
+  CHECK(cost.critical_path_seconds == Approx(compute + behind).epsilon(1e-12));
+  // Nothing is lost or done twice: sequential is the same work, compute besides, two exchanges fewer.
+  CHECK(cost.sequential_seconds == Approx(beside + behind - 2 * latency + compute).epsilon(1e-12));
+
+  // The all-reduce of many dense parameters is longer than the dirty rows; links carry both.
+  cost = cost_of_option(held, 1e6);
+  const double lane = 2 * 1e6 * port + 2 * latency + 1e6 / 1e8;
+  CHECK(cost.critical_path_seconds == Approx(compute + lane).epsilon(1e-12));
+  CHECK(cost.behind_seconds == Approx(std::max(lane, (2 * 1e6 + 2 * u_q * 64) * port)).epsilon(1e-12));
+
+  // Rows with several copies always wait, and have nothing to exchange beside compute.
+  cost = cost_of_option(replicated, 0);
+  CHECK(cost.beside_seconds == Approx(compute).epsilon(1e-12));
+  CHECK(cost.behind_seconds == Approx(2 * 1000 * 64 * port + 2 * latency + 1000 * 68 / 1e8).epsilon(1e-12));
+}
+
+TEST_CASE("Overlapped: of pooled bags only ids run ahead") {
+  const Topology topology = two_level(2, 2, 1 << 20);
+  Workload w = workload({table("t", from_law(parse_law("zipf:1"), 400), 5)}, 32);
+  const CostModel model(topology, w);
+  const auto quantities = expected(model, {{0, Reduction::sparse, {{2, 0}}}}, {Transport::pooled});
+  const auto flow = [&](Flow kind) {
+    return quantities[static_cast<size_t>(model.quantities().flow(kind, 1, 1, Direction::in))];
+  };
+  CHECK(flow(Flow::direct_rows) > 0);
+  CHECK(flow(Flow::direct_ids) > 0);
+  CHECK(flow(Flow::dirty_direct_rows) == flow(Flow::direct_rows));
+  CHECK(flow(Flow::dirty_direct_gradients) == flow(Flow::direct_gradients));
+  CHECK(flow(Flow::clean_direct_rows) == 0);
+  CHECK(flow(Flow::late_direct_gradients) == 0);
+}
+
 TEST_CASE("The floor is below any plan and equals the formula for equal ranks") {
   const Topology topology = flat(4, 1 << 20);
   const Workload w = workload({table("t", from_law(parse_law("zipf:0.8"), 500))}, 64);

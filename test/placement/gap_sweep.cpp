@@ -1,7 +1,7 @@
 // How far plans are from their bounds: random draws from topology files (and random trees) x skew x memory x bags x
 // pipeline x transport x wire. A plan is wrong when its gap is above 1 % (5 % with pooling) or a named strategy is
-// faster under the same model. usage: gap_sweep FOLDER COUNT SEED [SHOW]   prints the SHOW worst; exit code 1 when one
-// is wrong.
+// faster under the same model. usage: gap_sweep FOLDER COUNT SEED BAGS SHOW   bags of 1, or also of 8 and 80 (BAGS:
+// the largest); prints the SHOW worst; exit code 1 when one is wrong.
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -29,9 +29,9 @@ const T& draw(std::mt19937_64& random, const std::vector<T>& from) {
   return from[random() % from.size()];
 }
 
-Workload draw_workload(std::mt19937_64& random, Case& result) {
+Workload draw_workload(std::mt19937_64& random, double most_lookups, Case& result) {
   const double exponent = draw(random, std::vector<double>{0, 0.4, 0.8, 1.05, 1.2, 1.4});
-  const double bag = draw(random, std::vector<double>{1, 1, 8, 80});
+  const double bag = std::min(most_lookups, draw(random, std::vector<double>{1, 1, 8, 80}));
   const int64_t dim = draw(random, std::vector<int64_t>{16, 128});
   Workload w;
   w.global_batch = draw(random, std::vector<int64_t>{4096, 65536});
@@ -74,12 +74,12 @@ void draw_memory(std::mt19937_64& random, double needed, Topology& topology, Cas
   result.text += fmt::format(" memory {:.3g} copies", fraction * holding);
 }
 
-Case draw_case(std::mt19937_64& random, const std::vector<Topology>& files) {
+Case draw_case(std::mt19937_64& random, const std::vector<Topology>& files, double most_lookups) {
   Case result;
   const size_t which = random() % (files.size() + 3);
   const uint64_t tree_seed = random();
   result.text = which < files.size() ? files[which].name : fmt::format("random tree {}", tree_seed);
-  const Workload w = draw_workload(random, result);
+  const Workload w = draw_workload(random, most_lookups, result);
   Topology topology;
   if (which < files.size()) {
     topology = files[which];
@@ -108,7 +108,7 @@ void print(const Case& c) {
   std::fflush(stdout);
 }
 
-int sweep(const std::string& folder, long count, uint64_t seed, size_t show) {
+int sweep(const std::string& folder, long count, uint64_t seed, double most_lookups, size_t show) {
   std::vector<std::string> paths;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) paths.push_back(entry.path().string());
   std::sort(paths.begin(), paths.end());
@@ -119,7 +119,7 @@ int sweep(const std::string& folder, long count, uint64_t seed, size_t show) {
   long wrong = 0, infeasible = 0;
   for (long i = 0; i < count; ++i) {
     try {
-      cases.push_back(draw_case(random, files));
+      cases.push_back(draw_case(random, files, most_lookups));
     } catch (const Error& error) {  // a random tree whose every slot is too small for the rounding to whole rows
       ++infeasible;
       fmt::print("no plan: {}\n", error.what());
@@ -136,13 +136,13 @@ int sweep(const std::string& folder, long count, uint64_t seed, size_t show) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4 && argc != 5) {
-    std::cerr << "usage: gap_sweep FOLDER COUNT SEED [SHOW]\n";
+  if (argc != 6) {
+    std::cerr << "usage: gap_sweep FOLDER COUNT SEED BAGS SHOW\n";
     return 2;
   }
   try {
     return sweep(argv[1], std::strtol(argv[2], nullptr, 10), std::strtoull(argv[3], nullptr, 10),
-                 argc == 5 ? std::strtoull(argv[4], nullptr, 10) : 5);
+                 std::strtod(argv[4], nullptr), std::strtoull(argv[5], nullptr, 10));
   } catch (const Error& error) {
     std::cerr << error.what() << '\n';
     return 1;
