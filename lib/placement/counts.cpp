@@ -10,7 +10,7 @@
 namespace sparrow::placement {
 namespace {
 
-constexpr int64_t kSmall = 1 << 16;
+constexpr size_t kSmall = size_t{1} << 16, kWays = 4;
 
 /// Bins by falling count, equal counts added up, empty ones dropped.
 std::vector<CountBin> tidy(std::span<const CountBin> bins) {
@@ -124,14 +124,16 @@ void validate(const TableDistribution& distribution, const std::string& what) {
 }
 
 void CountHistogram::add(std::span<const int64_t> counts) {
-  if (small_.empty()) small_.assign(static_cast<size_t>(kSmall), 0);
+  // Neighbouring rows often have the same count: numbers of their own, so that one need not wait for the other.
+  if (small_.empty()) small_.assign(static_cast<size_t>(kWays * kSmall), 0);
   for (size_t i = 0; i < counts.size(); ++i) {
-    const int64_t count = counts[i];
-    if (count < 0) fail("counts: row {} was used {} times", rows_ + static_cast<int64_t>(i), count);
-    if (count < kSmall)
-      ++small_[static_cast<size_t>(count)];
-    else
-      large_.push_back(count);
+    const auto count = static_cast<uint64_t>(counts[i]);  // negative ones are large
+    if (count < kSmall) {
+      ++small_[(i % kWays) * kSmall + count];
+      continue;
+    }
+    if (counts[i] < 0) fail("counts: row {} was used {} times", rows_ + static_cast<int64_t>(i), counts[i]);
+    large_.push_back(counts[i]);
   }
   rows_ += static_cast<int64_t>(counts.size());
 }
@@ -139,8 +141,8 @@ void CountHistogram::add(std::span<const int64_t> counts) {
 std::vector<CountBin> CountHistogram::bins() const {
   std::vector<CountBin> all;
   for (int64_t count : large_) all.push_back({count, 1});
-  for (size_t count = 0; count < small_.size(); ++count)
-    if (small_[count] > 0) all.push_back({static_cast<int64_t>(count), small_[count]});
+  for (size_t i = 0; i < small_.size(); ++i)
+    if (small_[i] > 0) all.push_back({static_cast<int64_t>(i % kSmall), small_[i]});
   return tidy(all);
 }
 

@@ -46,7 +46,7 @@ class CountHistogram {
   int64_t rows() const { return rows_; }
 
  private:
-  std::vector<int64_t> small_;  ///< rows by count, for counts below 2^16
+  std::vector<int64_t> small_;  ///< rows by count, for counts below 2^16, in several parts
   std::vector<int64_t> large_;  ///< the other counts, one per row (few: each needs 2^16 lookups)
   int64_t rows_ = 0;
 };
