@@ -159,7 +159,7 @@ void pick_strategy(const std::string& name, PlanAnswer& result) {
   for (const auto& other : result.solution.strategies) {
     if (other.strategy != *strategy) continue;
     if (!other.cost.infeasible.empty()) fail("strategy {}: {}", name, other.cost.infeasible);
-    if (!other.plan) fail("strategy {}: it has no plan here", name);
+    SPARROW_CHECK(other.plan.has_value(), "strategy {} fits and has no plan", name);
     result.plan = *other.plan;
     result.cost = other.cost;
   }

@@ -34,7 +34,8 @@ StrategyResult from_placement(const CostModel& model, Strategy strategy, const P
   StrategyResult result{strategy, evaluate(model, placement), std::nullopt};
   Plan plan = to_plan(model, placement, strategy_name(strategy));
   if (result.cost.infeasible.empty() && !fits(model, plan))
-    result.cost.infeasible = "there is no room to round to whole rows on every slot";
+    result.cost.infeasible = "no room to round to whole rows on every slot: " +
+                             too_small(model, model.tree().sites_in(0), stored_bytes(model));
   if (result.cost.infeasible.empty()) result.plan = std::move(plan);
   return result;
 }

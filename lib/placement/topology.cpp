@@ -87,13 +87,14 @@ void validate(const Topology& topology) {
   const int depth = *std::max_element(level.begin(), level.end());
   if (depth == 0) fail("topology {}: {}: zero ranks: the root has no children", topology.name, domains[0].name);
   double batch = 0;
-  double instances_limit = 1e12;
+  constexpr double kMostInstances = 1 << 24;  // what an instance has left is counted for each
   std::vector<double> instances(domains.size(), 1);
   for (size_t d = 0; d < domains.size(); ++d) {
     const int id = static_cast<int>(d);
     if (d > 0) instances[d] = instances[static_cast<size_t>(domains[d].parent)] * static_cast<double>(domains[d].count);
-    if (instances[d] > instances_limit)
-      fail("topology {}: {}: more than 1e12 of them", topology.name, path_of(topology, id));
+    if (instances[d] > kMostInstances)
+      fail("topology {}: {}.count: {:.0f} of them in all, at most {:.0f} can be planned for", topology.name,
+           path_of(topology, id), instances[d], kMostInstances);
     for (size_t i = 0; i < domains[d].ports.size(); ++i) {
       const Port& port = domains[d].ports[i];
       if (port.first_stage > std::max(level[d], 1) || port.last_stage > level[d] ||

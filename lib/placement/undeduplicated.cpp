@@ -250,7 +250,8 @@ StrategyResult with_plan(const CostModel& model, Strategy strategy, Split split)
                                 [](const Table& t) { return t.lookups > 1; });
   if (strategy == Strategy::row_wise || !bags) fair.plan = row_plan(model, strategy, split);
   if (!fair.plan)
-    fair.cost.infeasible = "tables, or slices of their columns, cannot be packed into the device memories";
+    fair.cost.infeasible = "whole tables, or slices of their columns, cannot be packed: " +
+                           too_small(model, device_sites(model), stored_bytes(model));
   return fair;
 }
 
