@@ -85,6 +85,10 @@ struct StoreCost {
 struct SentBytes {
   double ids = 0, rows = 0, gradients = 0, allreduce = 0;
   double total() const { return ids + rows + gradients + allreduce; }
+  void add(const SentBytes& other, double weight) {
+    ids += weight * other.ids, rows += weight * other.rows, gradients += weight * other.gradients;
+    allreduce += weight * other.allreduce;
+  }
 };
 
 struct Cost {
@@ -101,6 +105,8 @@ struct Cost {
   std::vector<ResourceCost> resources;
   std::vector<StoreCost> stores;
   SentBytes sent_mean, sent_max;
+  std::vector<SentBytes>
+      sent_by_stage;              ///< mean over all ranks, of stage 1 .. depth: among the children of the root first
   double messages_mean = 0;       ///< sent by one rank
   double distinct_rows_mean = 0;  ///< sum of q, mean over ranks
   double distinct_rows_max = 0;

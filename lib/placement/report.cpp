@@ -29,17 +29,19 @@ void report_bytes(const CostModel& model, const std::vector<double>& quantities,
   const Quantities& q = model.quantities();
   const Switches switches{tree.depth()};
   const double ranks = static_cast<double>(tree.ranks());
+  cost.sent_by_stage.assign(static_cast<size_t>(tree.depth()), {});
   for (int r : tree.at_level(tree.depth())) {
+    const double weight = static_cast<double>(tree.instances(r)) / ranks;
     SentBytes sent;
     double messages = 0;
     for (int stage = 1; stage <= tree.depth(); ++stage) {
       const auto out = [&](Flow kind) {
         return quantities[static_cast<size_t>(q.flow(kind, stage, r, Direction::out))];
       };
-      sent.ids += out(Flow::ids) + out(Flow::direct_ids);
-      sent.rows += out(Flow::rows) + out(Flow::direct_rows);
-      sent.gradients += out(Flow::gradients) + out(Flow::direct_gradients);
-      sent.allreduce += out(Flow::up) + out(Flow::down);
+      const SentBytes of_stage{out(Flow::ids) + out(Flow::direct_ids), out(Flow::rows) + out(Flow::direct_rows),
+                               out(Flow::gradients) + out(Flow::direct_gradients), out(Flow::up) + out(Flow::down)};
+      sent.add(of_stage, 1);
+      cost.sent_by_stage[static_cast<size_t>(stage) - 1].add(of_stage, weight);
       const int a = tree.ancestor(r, stage);
       const double peers = static_cast<double>(tree.peers(a));
       const double others = static_cast<double>(tree.ranks_in(tree.domain(a).parent) - tree.ranks_in(a));
@@ -47,11 +49,7 @@ void report_bytes(const CostModel& model, const std::vector<double>& quantities,
       messages += 3 * peers * is_on(switches.staged(stage)) + 3 * others * is_on(switches.direct(stage)) +
                   2 * peers * is_on(switches.reduce(stage));
     }
-    const double weight = static_cast<double>(tree.instances(r)) / ranks;
-    cost.sent_mean.ids += weight * sent.ids;
-    cost.sent_mean.rows += weight * sent.rows;
-    cost.sent_mean.gradients += weight * sent.gradients;
-    cost.sent_mean.allreduce += weight * sent.allreduce;
+    cost.sent_mean.add(sent, weight);
     cost.messages_mean += weight * messages;
     if (sent.total() > cost.sent_max.total()) cost.sent_max = sent;
 

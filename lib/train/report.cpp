@@ -125,6 +125,7 @@ json predicted(const Prediction& of) {
   json seconds = json::object();  // an object also when nothing is predicted
   for (const auto& [phase, value] : of.seconds_by_phase) seconds[phase] = value;
   return {{"bytes_per_iteration", bytes},
+          {"bytes_by_level", of.level_bytes},
           {"distinct_rows_per_iteration", of.distinct_rows_per_iteration},
           {"seconds_per_iteration", of.seconds_per_iteration},
           {"seconds_by_phase", seconds},

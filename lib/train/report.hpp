@@ -53,6 +53,7 @@ struct Prediction {
   double floor_bytes = 0;  ///< all ranks together
   double distinct_rows_per_iteration = 0;
   std::array<double, kPhases> mean_bytes{}, max_bytes{};
+  std::vector<double> level_bytes;  ///< mean over ranks, by the level of the tree at which ways part: 0 crosses nodes
   /// Under the names of the ledger's parts; fetch: reading slower stores.
   std::vector<std::pair<std::string, double>> seconds_by_phase;
 };

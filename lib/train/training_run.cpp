@@ -231,6 +231,11 @@ Prediction TrainingRun::prediction() const {
     predicted.mean_bytes[static_cast<size_t>(phase)] = mean;
     predicted.max_bytes[static_cast<size_t>(phase)] = max;
   };
+  predicted.level_bytes.resize(static_cast<size_t>(system_.hierarchy.depth()));
+  for (size_t stage = 0; stage < cost.sent_by_stage.size(); ++stage) {
+    const auto level = static_cast<size_t>(system_.hierarchy_level[stage]);
+    if (level < predicted.level_bytes.size()) predicted.level_bytes[level] += cost.sent_by_stage[stage].total();
+  }
   put(Phase::ids, cost.sent_mean.ids, cost.sent_max.ids);
   put(Phase::rows, cost.sent_mean.rows, cost.sent_max.rows);
   put(Phase::gradients, cost.sent_mean.gradients, cost.sent_max.gradients);
