@@ -1,6 +1,7 @@
 #include "embedding/store.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "base/error.hpp"
@@ -27,6 +28,30 @@ void Store::write(Stream& stream, int64_t first, int64_t n, const float* values,
   if (here < n)
     fetched_->write(first + here - rows_.slots, n - here, values + here * rows_.dim,
                     state ? state + here * rows_.state_dim : nullptr);
+}
+
+void Store::read(Stream& stream, int64_t first, int64_t n, float* values, float* state) {
+  SPARROW_CHECK(first >= 0 && n >= 0 && first + n <= directory_.slots(), "slots {} to {} of {}", first, first + n,
+                directory_.slots());
+  const auto copy = [&](const RowStore& from, int64_t slot, int64_t row, int64_t count) {
+    backend_.copy(stream, values + row * from.dim, from.values + slot * from.dim, count * from.dim * 4);
+    if (state)
+      backend_.copy(stream, state + row * from.state_dim, from.state + slot * from.state_dim,
+                    count * from.state_dim * 4);
+  };
+  const int64_t here = std::clamp<int64_t>(rows_.slots - first, 0, n);
+  if (here > 0) copy(rows_, first, 0, here);
+  if (here < n) {
+    std::vector<int64_t> slots(static_cast<size_t>(n - here));
+    std::iota(slots.begin(), slots.end(), first + here - rows_.slots);
+    const auto batch = fetched_->make_batch();
+    batch->start(slots);
+    batch->load();
+    copy(batch->rows(), batch->place_of(0), here, n - here);  // neighbours are neighbours there too
+    backend_.synchronize(stream);
+    batch->finish(false);
+  }
+  backend_.synchronize(stream);
 }
 
 void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const IdOfPosition& id_of) {

@@ -25,6 +25,8 @@ class Store {
   /// Writes the rows in slots first .. first + n - 1, from host memory: values (n, dim), and state (n, state_dim) or
   /// null to keep what is there. Between steps. Waits.
   void write(Stream& stream, int64_t first, int64_t n, const float* values, const float* state);
+  /// The same the other way; state may be null. Memory for n rows is needed besides.
+  void read(Stream& stream, int64_t first, int64_t n, float* values, float* state);
 
   /// Maps positions of table t to row ids: ids[i] = id of position[i].
   using IdOfPosition = std::function<int64_t(int table, int64_t position)>;

@@ -13,9 +13,7 @@ BagRoute::BagRoute(Backend& backend, int ranks)
       vectors(backend, Memory::device),
       part_offsets(backend),
       slots(backend),
-      rows(backend),
-      update_slots(backend),
-      gradients(backend, Memory::device) {}
+      rows(backend) {}
 
 BagExchange::BagExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
                          const RowStore& store, DType wire)
@@ -32,6 +30,7 @@ BagExchange::BagExchange(const RankContext& context, const Directory& directory,
       row_keys_(context.host, Memory::host),
       part_of_lookup_(context.host, Memory::host),
       sums_(backend_, Memory::device),
+      packed_(backend_, Memory::device),
       addresses_(backend_, Memory::device),
       send_(backend_, Memory::device),
       recv_(backend_, Memory::device) {
@@ -106,19 +105,7 @@ void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, bool si
   }
   offsets[route.parts.requested_total] = static_cast<int32_t>(sum);
   SPARROW_CHECK(sum == route.lookups, "ranks announced {} lookups and sent {}", sum, route.lookups);
-  int32_t* slots = route.slots.reserve(route.lookups);
-  int64_t* row_keys = row_keys_.reserve(route.lookups);
-  for (size_t i = 0; i < keys.size(); ++i) {
-    row_keys[i] = keys[i];
-    slots[i] = static_cast<int32_t>(directory_.slot(keys[i]));
-  }
-  route.slots_by_part = {route.parts.requested_total, route.part_offsets.device(), route.slots.device()};
-
-  const int64_t segments[] = {0, route.lookups};
-  row_maker_.distinct(row_keys, segments, route.rows);
-  row_maker_.arrange(route.rows, nullptr);
-  int64_t* update_slots = route.update_slots.reserve(route.rows.count);
-  for (int64_t i = 0; i < route.rows.count; ++i) update_slots[i] = directory_.slot(route.rows.keys.data()[i]);
+  find_rows(route, keys);
   int32_t* part_of_lookup = part_of_lookup_.reserve(route.lookups);
   for (int64_t part = 0; part < route.parts.requested_total; ++part)
     std::fill(part_of_lookup + offsets[part], part_of_lookup + offsets[part + 1], static_cast<int32_t>(part));
@@ -128,15 +115,53 @@ void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, bool si
   route.bag_of_part.upload(stream, route.parts.asked_total);
   route.part_offsets.upload(stream, route.parts.requested_total + 1);
   route.slots.upload(stream, route.lookups);
-  route.update_slots.upload(stream, route.rows.count);
   route.rows.upload(stream);
 }
 
-void BagExchange::fetch(Stream& stream, BagRoute& route) {
+/// The distinct rows of the lookups that came in, and where each lookup finds its row.
+void BagExchange::find_rows(BagRoute& route, std::span<const int64_t> keys) {
+  const bool in_device = directory_.fetched_slots() == 0;
+  int32_t* slots = route.slots.reserve(route.lookups);
+  int64_t* row_keys = row_keys_.reserve(route.lookups);
+  std::copy(keys.begin(), keys.end(), row_keys);
+  for (size_t i = 0; i < keys.size() && in_device; ++i) slots[i] = static_cast<int32_t>(directory_.slot(keys[i]));
+
+  const int64_t segments[] = {0, route.lookups};
+  const std::span<const int64_t> distinct = row_maker_.distinct(row_keys, segments, route.rows);
+  if (in_device) {
+    row_maker_.arrange_here(route.rows);
+  } else {
+    const std::span<int32_t> destinations = row_maker_.destinations(route.rows.count);
+    for (size_t i = 0; i < distinct.size(); ++i)
+      destinations[i] = directory_.fetched(distinct[i]) ? RowListMaker::kFetched : RowListMaker::kDevice;
+    row_maker_.arrange(route.rows, nullptr);
+  }
+  int64_t* row_slots = route.rows.slots.reserve(route.rows.count);
+  for (int64_t i = 0; i < route.rows.count; ++i) row_slots[i] = directory_.slot(route.rows.keys.data()[i]);
+  route.rows_by_part = {route.parts.requested_total, route.part_offsets.device(),
+                        in_device ? route.slots.device() : route.rows.row_of_member.device()};
+}
+
+/// The rows that are pooled, from both stores, in one block.
+Matrix BagExchange::pack(Stream& stream, BagRoute& route, const RowStore& fetched) {
+  RowList& rows = route.rows;
+  const float** addresses = rows.addresses.reserve(rows.count);
+  const int64_t* slots = rows.slots.data();
+  for (int64_t i = 0; i < rows.device; ++i) addresses[i] = store_.values + slots[i] * store_.dim;
+  for (int64_t i = rows.device; i < rows.count; ++i) addresses[i] = fetched.values + slots[i] * store_.dim;
+  rows.addresses.upload(stream, rows.count);
+  const Matrix packed = Matrix::f32(packed_.reserve(rows.count * store_.dim), rows.count, store_.dim);
+  backend_.pack_rows(stream, rows.addresses.device(), nullptr, rows.count, packed);
+  return packed;
+}
+
+void BagExchange::fetch(Stream& stream, BagRoute& route, const RowStore& fetched) {
   const int64_t dim = store_.dim, row_bytes = dim * size_of(wire_), asked = route.parts.asked_total;
   const int64_t requested = route.parts.requested_total;
   const Matrix sums = Matrix::f32(sums_.reserve(requested * dim), requested, dim);
-  backend_.sum_rows(stream, route.slots_by_part, Matrix::f32(store_.values, store_.slots, dim), sums);
+  const Matrix rows = directory_.fetched_slots() == 0 ? Matrix::f32(store_.values, store_.slots, dim)  //
+                                                      : pack(stream, route, fetched);
+  backend_.sum_rows(stream, route.rows_by_part, rows, sums);
   void* send = send_.reserve(requested * row_bytes);
   void* recv = recv_.reserve(asked * row_bytes);
   backend_.convert(stream, sums, Matrix::of(wire_, send, requested, dim));
@@ -147,7 +172,7 @@ void BagExchange::fetch(Stream& stream, BagRoute& route) {
                    Matrix::f32(route.vectors.reserve(asked * dim), asked, dim));
 }
 
-RowUpdate BagExchange::return_gradients(Stream& stream, BagRoute& route, const Matrix& bag_gradients) {
+void BagExchange::return_gradients(Stream& stream, BagRoute& route, const Matrix& bag_gradients) {
   const int64_t dim = store_.dim, row_bytes = dim * size_of(wire_), asked = route.parts.asked_total;
   const int64_t requested = route.parts.requested_total;
   const float** addresses = addresses_.reserve(bag_gradients.rows);
@@ -158,10 +183,9 @@ RowUpdate BagExchange::return_gradients(Stream& stream, BagRoute& route, const M
   device_comm_.wait(transfer_.post(&stream, device_comm_, Phase::gradients, send, route.parts.asked,
                                    route.parts.asked_offsets, recv, route.parts.requested,
                                    route.parts.requested_offsets, row_bytes, true));
-  float* gradients = route.gradients.reserve(route.rows.count * dim);
+  float* gradients = route.rows.gradients.reserve(route.rows.count * dim);
   backend_.sum_rows(stream, route.rows.groups, Matrix::of(wire_, recv, requested, dim),
                     Matrix::f32(gradients, route.rows.count, dim));
-  return {route.update_slots.device(), gradients, route.rows.count};
 }
 
 }  // namespace sparrow

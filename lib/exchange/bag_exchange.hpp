@@ -27,12 +27,12 @@ struct BagRoute {
   Mirrored<int32_t> bag_of_part;  ///< [parts.asked_total], by holder, bags ascending
   Scratch<float> vectors;         ///< (parts.asked_total, dim), by holder
   // As holder:
-  int64_t lookups = 0;   ///< requested of this rank
-  Groups slots_by_part;  ///< slots in this rank's store, by requested part, in device memory
+  int64_t lookups = 0;  ///< requested of this rank
+  /// By requested part, in device memory: slots in the store, or where this rank has rows in a slower store, places
+  /// in `rows`.
+  Groups rows_by_part;
   Mirrored<int32_t> part_offsets, slots;
-  RowList rows;  ///< distinct rows of these lookups; members: lookups
-  Mirrored<int64_t> update_slots;
-  Scratch<float> gradients;  ///< (rows.count, dim)
+  RowList rows;  ///< distinct rows of these lookups, all here; members: lookups
 };
 
 class BagExchange {
@@ -47,18 +47,22 @@ class BagExchange {
     int64_t key;
   };
 
-  /// Collective. bag_is_partial: for each bag of this rank, whether every holder has a part of it (partial sums).
+  /// Collective. Queues what operations need to the device but for the slots of route.rows, which are the directory's
+  /// yet. bag_is_partial: for each bag of this rank, whether every holder has a part of it (partial sums).
   /// single_lookups: on all ranks every bag has one lookup at most and no partial sums are asked for.
   void build(Stream& stream, std::span<const Lookup> lookups, bool single_lookups,
              const std::vector<char>& bag_is_partial, BagRoute& route);
-  /// Collective: route.vectors gets the pooled part vectors.
-  void fetch(Stream& stream, BagRoute& route);
-  /// Collective: bag_gradients (bags, dim). Returns the distinct rows of this rank's store and their gradient sums.
-  RowUpdate return_gradients(Stream& stream, BagRoute& route, const Matrix& bag_gradients);
+  /// Collective: route.vectors gets the pooled part vectors. fetched: where the batch's rows of the slower store are,
+  /// loaded.
+  void fetch(Stream& stream, BagRoute& route, const RowStore& fetched);
+  /// Collective: bag_gradients (bags, dim). Afterwards route.rows has the gradient sums of its rows.
+  void return_gradients(Stream& stream, BagRoute& route, const Matrix& bag_gradients);
 
  private:
   void order_parts(std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial, BagRoute& route);
   void exchange_lengths(BagRoute& route);
+  void find_rows(BagRoute& route, std::span<const int64_t> keys);
+  Matrix pack(Stream& stream, BagRoute& route, const RowStore& fetched);
 
   Backend& backend_;
   const Directory& directory_;
@@ -74,7 +78,7 @@ class BagExchange {
   std::vector<int64_t> send_keys_;
   Scratch<int64_t> row_keys_;
   Scratch<int32_t> part_of_lookup_;
-  Scratch<float> sums_;
+  Scratch<float> sums_, packed_;
   Scratch<const float*> addresses_;
   Scratch<std::byte> send_, recv_;
 };

@@ -26,12 +26,14 @@ CopyRoute::CopyRoute(Backend& backend, std::span<const int> peers) {
   for (size_t level = 0; level <= peers.size(); ++level) levels.emplace_back(backend);
 }
 
-CopySync::CopySync(const RankContext& context, const Directory& directory, const StageComms& comms, DType wire)
+CopySync::CopySync(const RankContext& context, const Directory& directory, const StageComms& comms,
+                   const RowStore& store, DType wire)
     : backend_(context.backend),
       host_(context.host),
       host_stream_(context.host.make_stream()),
       directory_(directory),
       comms_(comms),
+      store_(store),
       wire_(wire),
       dim_(directory.tables().dim()),
       maker_(context.host, directory.tables().key_bytes(), 1),
@@ -51,7 +53,8 @@ CopySync::CopySync(const RankContext& context, const Directory& directory, const
     const auto same_size = [&](const std::vector<int>& ring) { return ring.size() == options[o].rings[0].size(); };
     // Domains with rings of different sizes share no row sets that could be summed whole: their rows go by key.
     const bool equal = std::all_of(options[o].rings.begin(), options[o].rings.end(), same_size);
-    if (options[o].reduction == CopyReduction::dense && equal) {
+    // So do rows of slower stores, of which a sum over all would drag every one through memory.
+    if (options[o].reduction == CopyReduction::dense && equal && !options[o].any_fetched()) {
       make_dense(context, static_cast<int>(o));
     } else {
       sparse_option_[o] = 1;
@@ -125,7 +128,6 @@ void CopySync::build(Stream& stream, const Route& route, CopyRoute& copies) {
     at.merged.upload(stream);
     at.own.upload(stream, at.own_count);
     at.final_rows.upload(stream, at.final_count);
-    at.final_slots.upload(stream, at.final_count);
     if (level < copies.down.size()) at.sent_rows.upload(stream, copies.down[level].asked_total);
   }
 }
@@ -154,7 +156,7 @@ void CopySync::build_up(int level, const Route& route, CopyRoute& copies) {
   const int64_t segments[] = {0, asked + at.own_count};
   const std::span<const int64_t> distinct = maker_.distinct(wanted, segments, at.merged);
   if (level == 0) {
-    maker_.arrange(at.merged, nullptr);
+    maker_.arrange_here(at.merged);
     return;
   }
   const int above = directory_.hierarchy().domain(level - 1, directory_.rank());
@@ -207,15 +209,19 @@ void CopySync::note_final(int level, CopyRoute& copies) {
   int32_t* rows = at.final_rows.reserve(at.delivered_count);
   int64_t* slots = at.final_slots.reserve(at.delivered_count);
   at.final_count = 0;
-  for (int64_t i = 0; i < at.delivered_count; ++i) {
-    const int64_t key = at.delivered.data()[i];
-    if (directory_.level(key) != level) continue;
-    rows[at.final_count] = static_cast<int32_t>(i);
-    slots[at.final_count++] = directory_.slot(key);
+  for (const bool fetched : {false, true}) {
+    for (int64_t i = 0; i < at.delivered_count; ++i) {
+      const int64_t key = at.delivered.data()[i];
+      if (directory_.level(key) != level || directory_.fetched(key) != fetched) continue;
+      rows[at.final_count] = static_cast<int32_t>(i);
+      slots[at.final_count++] = directory_.slot(key);
+    }
+    if (!fetched) at.final_device = at.final_count;
+    if (directory_.fetched_slots() == 0) break;
   }
 }
 
-void CopySync::reduce(Stream& stream, Route& route, CopyRoute& copies) {
+void CopySync::reduce(Stream& stream, Route& route, CopyRoute& copies, const RowStore& fetched) {
   updates_.clear();
   for (Dense& dense : dense_) reduce_dense(stream, dense, route);
   if (!sparse_needed_) return;
@@ -225,7 +231,7 @@ void CopySync::reduce(Stream& stream, Route& route, CopyRoute& copies) {
   float* sums = root.sums.reserve(root.merged.count * dim_);
   backend_.copy(stream, sums, root.merged.gradients.data(), root.merged.count * dim_ * 4);
   if (wire_ != DType::f32) round_to_wire(stream, sums, root.merged.count);
-  for (int stage = 0; stage < depth; ++stage) deliver(stream, stage, copies);
+  for (int stage = 0; stage < depth; ++stage) deliver(stream, stage, copies, fetched);
 }
 
 /// Copies must not differ by what travelled and what did not: every copy is updated with a sum that fits the wire.
@@ -263,7 +269,7 @@ void CopySync::merge(Stream& stream, int level, Route& route, CopyRoute& copies)
                     Matrix::f32(at.merged.gradients.reserve(at.merged.count * dim_), at.merged.count, dim_));
 }
 
-void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies) {
+void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies, const RowStore& fetched) {
   const CopyRoute::Level& from = copies.levels[static_cast<size_t>(stage)];
   CopyRoute::Level& to = copies.levels[static_cast<size_t>(stage) + 1];
   const StageCounts& counts = copies.down[static_cast<size_t>(stage)];
@@ -282,14 +288,16 @@ void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies) {
                    Matrix::f32(sums, to.delivered_count, dim_));
   if (to.final_count == 0) return;
   const float* final_sums = sums;
-  if (to.final_count < to.delivered_count) {
+  if (to.final_count < to.delivered_count || to.final_device < to.final_count) {
     backend_.address_rows(stream, sums, nullptr, to.delivered_count, dim_, addresses);
     float* packed = to.final_sums.reserve(to.final_count * dim_);
     backend_.pack_rows(stream, addresses, to.final_rows.device(), to.final_count,
                        Matrix::f32(packed, to.final_count, dim_));
     final_sums = packed;
   }
-  updates_.push_back({to.final_slots.device(), final_sums, to.final_count});
+  const int64_t device = to.final_device, beyond = to.final_count - device;
+  if (device > 0) updates_.push_back({store_, to.final_slots.device(), final_sums, device});
+  if (beyond > 0) updates_.push_back({fetched, to.final_slots.device() + device, final_sums + device * dim_, beyond});
 }
 
 /// The gradients of this rank's touched rows in a block of all its rows of the option, summed over the holders of the
@@ -313,7 +321,7 @@ void CopySync::reduce_dense(Stream& stream, Dense& dense, Route& route) {
     backend_.update_rows(stream, {OptimizerKind::sgd, -1.0f, 0.0f}, block, dense.block_rows.device() + first,
                          Matrix::f32(list.gradients.data() + first * dim_, count, dim_), count);
   dense.all_reduce->sum(stream, dense.gradients.data());
-  updates_.push_back({dense.slots.device(), dense.gradients.data(), dense.rows});
+  updates_.push_back({store_, dense.slots.device(), dense.gradients.data(), dense.rows});
 }
 
 int64_t CopySync::Dense::block_row(int64_t slot) const {

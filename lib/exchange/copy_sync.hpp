@@ -19,9 +19,10 @@
 
 namespace sparrow {
 
-/// Rows of this rank's store and the sums of their gradients: what remains to be done to them.
+/// Rows of one of this rank's stores and the sums of their gradients: what remains to be done to them.
 struct RowUpdate {
-  const int64_t* slots = nullptr;
+  RowStore store;
+  const int64_t* slots = nullptr;    ///< of store
   const float* gradients = nullptr;  ///< (count, dim)
   int64_t count = 0;
 };
@@ -37,9 +38,9 @@ struct CopyRoute {
     int64_t own_count = 0;
     Scratch<int64_t> delivered;  ///< keys of the sums that come down to this rank for its domain
     int64_t delivered_count = 0;
-    Mirrored<int32_t> final_rows;  ///< of the delivered, those whose copy is here
-    Mirrored<int64_t> final_slots;
-    int64_t final_count = 0;
+    Mirrored<int32_t> final_rows;   ///< of the delivered, those whose copy is here: in device memory, then the others
+    Mirrored<int64_t> final_slots;  ///< as RowList::slots
+    int64_t final_count = 0, final_device = 0;
     Mirrored<int32_t> sent_rows;  ///< of the delivered, in the order they are sent on, by peer
     Scratch<float> received;      ///< gradients that came up: requests, then own rows
     Scratch<float> sums;          ///< (delivered, dim)
@@ -51,18 +52,20 @@ struct CopyRoute {
 
 class CopySync {
  public:
-  /// Collective over the context's ranks.
-  CopySync(const RankContext& context, const Directory& directory, const StageComms& comms, DType wire);
+  /// Collective over the context's ranks. store: this rank's rows in device memory.
+  CopySync(const RankContext& context, const Directory& directory, const StageComms& comms, const RowStore& store,
+           DType wire);
 
   /// Whether any row has several copies; if not, the calls below do nothing.
   bool needed() const { return sparse_needed_ || !dense_.empty(); }
 
-  /// Collective: finds out which touched rows go where. After Router::build.
+  /// Collective: finds out which touched rows go where. After Router::build. Queues all to the device but final_slots,
+  /// which are the directory's yet.
   void build(Stream& stream, const Route& route, CopyRoute& copies);
 
   /// Collective: after RowExchange::return_gradients. Afterwards updates() lists all rows with copies that must be
-  /// updated here, valid until the next call.
-  void reduce(Stream& stream, Route& route, CopyRoute& copies);
+  /// updated here, valid until the next call. fetched: where the batch's rows of the slower store are.
+  void reduce(Stream& stream, Route& route, CopyRoute& copies, const RowStore& fetched);
   std::span<const RowUpdate> updates() const { return updates_; }
 
   /// Of the dense reductions, by stage; the sparse ones are counted by the stage communicators.
@@ -93,7 +96,7 @@ class CopySync {
   void build_down(int stage, CopyRoute& copies);
   void note_final(int level, CopyRoute& copies);
   void merge(Stream& stream, int level, Route& route, CopyRoute& copies);
-  void deliver(Stream& stream, int stage, CopyRoute& copies);
+  void deliver(Stream& stream, int stage, CopyRoute& copies, const RowStore& fetched);
   void reduce_dense(Stream& stream, Dense& dense, Route& route);
   void round_to_wire(Stream& stream, float* values, int64_t rows);
 
@@ -102,6 +105,7 @@ class CopySync {
   std::unique_ptr<Stream> host_stream_;
   const Directory& directory_;
   const StageComms& comms_;
+  RowStore store_;
   DType wire_;
   int64_t dim_;
   std::vector<char> sparse_option_;  ///< by option: level above 0 and reduced sparsely

@@ -19,7 +19,7 @@ bool is_pooled(CopyTransport transport) {
 }  // namespace
 
 EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
-                                     const RowStore& store, DType wire)
+                                     const RowStore& store, FetchedRows* fetched, DType wire)
     : context_(context),
       backend_(context.backend),
       host_(context.host),
@@ -27,6 +27,7 @@ EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory
       directory_(directory),
       comms_(comms),
       store_(store),
+      fetched_(fetched),
       wire_(wire),
       router_(context.host, directory, comms),
       rows_(context.backend, comms, store, wire),
@@ -40,7 +41,7 @@ void EmbeddingExchange::replan() {
   for (size_t stage = 0; stage < retired_.size() && copies_; ++stage)
     retired_[stage] = retired_[stage] + copies_->stage_traffic(static_cast<int>(stage));
   copies_.reset();  // first: the blocks of the old plan and the new one need not exist together
-  copies_ = std::make_unique<CopySync>(context_, directory_, comms_, wire_);
+  copies_ = std::make_unique<CopySync>(context_, directory_, comms_, store_, wire_);
   partial_sums_ = directory_.plan().any_transport(CopyTransport::partial_sums);
   const bool any = partial_sums_ || directory_.plan().any_transport(CopyTransport::pooled);
   pooled_.reset();
@@ -95,6 +96,29 @@ void EmbeddingExchange::build(Stream& stream, const Batch& batch, BatchRoute& ro
     merge_bags(stream, route);
   }
   if (training) copies_->build(stream, route.rows, route.copies);
+  place_rows(stream, route, training);
+}
+
+/// Lists the rows of the slower store, begins to read them, and turns their slots into places where they will be.
+void EmbeddingExchange::place_rows(Stream& stream, BatchRoute& route, bool training) {
+  struct Slots {
+    Mirrored<int64_t>* of;
+    int64_t device, count;  ///< the first `device` are in device memory
+    std::span<int64_t> fetched() const { return {of->data() + device, static_cast<size_t>(count - device)}; }
+  };
+  std::vector<Slots> all;
+  for (RowList& list : route.rows.lists) all.push_back({&list.slots, list.device, list.here});
+  if (pooled_) all.push_back({&route.pooled.rows.slots, route.pooled.rows.device, route.pooled.rows.count});
+  if (training)
+    for (CopyRoute::Level& level : route.copies.levels)
+      all.push_back({&level.final_slots, level.final_device, level.final_count});
+  route.fetched.clear();
+  for (const Slots& slots : all) route.fetched.add(slots.fetched());
+  route.fetched.start(fetched_, directory_.device_slots());
+  for (const Slots& slots : all) {
+    route.fetched.to_places(slots.fetched());
+    slots.of->upload(stream, slots.count);
+  }
 }
 
 void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {
@@ -121,9 +145,9 @@ void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {
 }
 
 void EmbeddingExchange::fetch(Stream& stream, BatchRoute& route) {
-  rows_.fetch(stream, route.rows);
+  rows_.fetch(stream, route.rows, route.fetched.rows());
   if (!pooled_) return;
-  pooled_->fetch(stream, route.pooled);
+  pooled_->fetch(stream, route.pooled, route.fetched.rows());
   const RowList& list = route.rows.lowest();
   const int64_t parts = route.pooled.parts.asked_total, dim = directory_.tables().dim();
   const float** addresses = route.merged_addresses.reserve(list.count + parts);
@@ -134,13 +158,24 @@ void EmbeddingExchange::fetch(Stream& stream, BatchRoute& route) {
 
 void EmbeddingExchange::return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients) {
   rows_.return_gradients(stream, route.rows, bag_gradients);
-  const RowList& held = route.rows.lists.front();  // rows with a single copy
-  updates_.assign(1, {held.slots.device(), held.gradients.data(), held.here});
-  if (pooled_) updates_.push_back(pooled_->return_gradients(stream, route.pooled, bag_gradients));
+  updates_.clear();
+  add_update(route.rows.lists.front(), route.fetched.rows());  // rows with a single copy
+  if (!pooled_) return;
+  pooled_->return_gradients(stream, route.pooled, bag_gradients);
+  add_update(route.pooled.rows, route.fetched.rows());
+}
+
+/// The rows of a list that are here, by store.
+void EmbeddingExchange::add_update(const RowList& rows, const RowStore& fetched) {
+  const int64_t* slots = rows.slots.device();
+  const float* gradients = rows.gradients.data();
+  const int64_t device = rows.device, beyond = rows.here - rows.device;
+  if (device > 0) updates_.push_back({store_, slots, gradients, device});
+  if (beyond > 0) updates_.push_back({fetched, slots + device, gradients + device * store_.dim, beyond});
 }
 
 void EmbeddingExchange::reduce_copies(Stream& stream, BatchRoute& route) {
-  copies_->reduce(stream, route.rows, route.copies);
+  copies_->reduce(stream, route.rows, route.copies, route.fetched.rows());
   updates_.insert(updates_.end(), copies_->updates().begin(), copies_->updates().end());
 }
 

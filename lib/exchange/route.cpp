@@ -52,10 +52,7 @@ void Router::build(Stream& stream, const Batch& batch, Route& route) {
     const int64_t segments[] = {0, counts.requested_total};
     collect(stage, requests.data(), segments, route);
   }
-  for (RowList& list : route.lists) {
-    list.upload(stream);
-    list.slots.upload(stream, list.here);
-  }
+  for (RowList& list : route.lists) list.upload(stream);
   route.bag_offsets.upload(stream, static_cast<int64_t>(batch.offsets.size()));
 }
 
@@ -63,14 +60,19 @@ void Router::build(Stream& stream, const Batch& batch, Route& route) {
 void Router::collect(int level, const int64_t* keys, std::span<const int64_t> segments, Route& route) {
   RowList& list = route.lists[static_cast<size_t>(level)];
   const std::span<const int64_t> distinct = maker_.distinct(keys, segments, list);
-  if (level > 0) {
+  if (level == 0 && directory_.fetched_slots() == 0) {
+    maker_.arrange_here(list);
+  } else {
     const std::span<int32_t> destinations = maker_.destinations(list.count);
     for (size_t i = 0; i < distinct.size(); ++i) {
-      const int rank = directory_.ask(level - 1, distinct[i]);
-      destinations[i] = rank < 0 ? -1 : comms_.peer(level - 1, rank);
+      const int rank = level > 0 ? directory_.ask(level - 1, distinct[i]) : -1;
+      if (rank >= 0)
+        destinations[i] = comms_.peer(level - 1, rank);
+      else
+        destinations[i] = directory_.fetched(distinct[i]) ? RowListMaker::kFetched : RowListMaker::kDevice;
     }
+    maker_.arrange(list, level > 0 ? &route.stages[static_cast<size_t>(level) - 1] : nullptr);
   }
-  maker_.arrange(list, level > 0 ? &route.stages[static_cast<size_t>(level) - 1] : nullptr);
   int64_t* slots = list.slots.reserve(list.here);
   for (int64_t i = 0; i < list.here; ++i) slots[i] = directory_.slot(list.keys.data()[i]);
 }

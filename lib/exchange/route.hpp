@@ -45,7 +45,7 @@ class Router {
   Router(Backend& host, const Directory& directory, const StageComms& comms);
 
   /// Collective: fills `route` for this rank's part of a batch, and queues what operations need of it to the device on
-  /// `stream`.
+  /// `stream`, but for the slots: all are the directory's yet, and those in the slower store get places first.
   void build(Stream& stream, const Batch& batch, Route& route);
 
  private:

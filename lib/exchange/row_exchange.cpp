@@ -15,18 +15,19 @@ RowExchange::RowExchange(Backend& backend, const StageComms& comms, const RowSto
   for (int stage = 0; stage < comms.count(); ++stage) blocks_.emplace_back(backend);
 }
 
-void RowExchange::fetch(Stream& stream, Route& route) {
-  find_rows(stream, route);
+void RowExchange::fetch(Stream& stream, Route& route, const RowStore& fetched) {
+  find_rows(stream, route, fetched);
   for (int stage = 0; stage < comms_.count(); ++stage) send_rows(stream, stage, route);
 }
 
-/// Where the values of every row will be: in the store, in the block of a stage, or for rows that this rank asks of
+/// Where the values of every row will be: in a store, in the block of a stage, or for rows that this rank asks of
 /// itself, where the list above has them.
-void RowExchange::find_rows(Stream& stream, Route& route) {
+void RowExchange::find_rows(Stream& stream, Route& route, const RowStore& fetched) {
   for (size_t level = 0; level < route.lists.size(); ++level) {
     RowList& list = route.lists[level];
     const float** addresses = list.addresses.reserve(list.count);
-    for (int64_t i = 0; i < list.here; ++i) addresses[i] = store_.values + list.slots.data()[i] * dim_;
+    for (int64_t i = 0; i < list.device; ++i) addresses[i] = store_.values + list.slots.data()[i] * dim_;
+    for (int64_t i = list.device; i < list.here; ++i) addresses[i] = fetched.values + list.slots.data()[i] * dim_;
     if (level > 0) {
       const RowList& above = route.lists[level - 1];
       const StageCounts& counts = route.stages[level - 1];

@@ -16,13 +16,13 @@ namespace sparrow {
 
 class RowExchange {
  public:
-  /// store: this rank's rows, in the slots of `directory`. wire: type of rows and gradients between ranks (sums are in
-  /// fp32).
+  /// store: this rank's rows in device memory, in the slots of the directory. wire: type of rows and gradients between
+  /// ranks (sums are in fp32).
   RowExchange(Backend& backend, const StageComms& comms, const RowStore& store, DType wire);
 
   /// Collective. Afterwards route.lowest().addresses says where each row's values are, until the next fetch or an
-  /// update.
-  void fetch(Stream& stream, Route& route);
+  /// update. fetched: where the batch's rows of the slower store are, loaded.
+  void fetch(Stream& stream, Route& route, const RowStore& fetched);
 
   /// Collective. bag_gradients: (bags, dim) as Dlrm::backward gives them. Afterwards, in every list, rows [0, here)
   /// have the gradient summed over all that came up to this rank.
@@ -34,7 +34,7 @@ class RowExchange {
     Scratch<float> f32;
     Scratch<std::byte> wire;
   };
-  void find_rows(Stream& stream, Route& route);
+  void find_rows(Stream& stream, Route& route, const RowStore& fetched);
   void send_rows(Stream& stream, int stage, Route& route);
   void send_gradients(Stream& stream, int stage, Route& route);
   Backend& backend_;

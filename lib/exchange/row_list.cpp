@@ -95,34 +95,42 @@ std::span<const int64_t> RowListMaker::distinct(const int64_t* keys, std::span<c
 }
 
 void RowListMaker::arrange(RowList& list, StageCounts* counts) {
+  constexpr int64_t kHere = 2;  // groups before those of the peers
+  const int64_t peers = counts ? static_cast<int64_t>(counts->asked.size()) : 0;
+  int32_t* group = destination_.data();
+  for (int64_t i = 0; i < list.count; ++i) group[i] += kHere;  // kDevice becomes group 0
+  int32_t* offsets = order_offsets_.reserve(peers + kHere + 1);
+  int32_t* order = order_.reserve(list.count);
+  host_.group(*stream_, group, list.count, peers + kHere, offsets, order);
+  host_.synchronize(*stream_);
+  list.device = offsets[1];
+  list.here = offsets[kHere];
+  for (int64_t p = 0; p < peers; ++p)
+    counts->asked[static_cast<size_t>(p)] = offsets[p + kHere + 1] - offsets[p + kHere];
+  if (counts) counts->sum_asked();
   const int64_t* distinct_keys = distinct_keys_.data();
   int64_t* row_keys = list.keys.reserve(list.count);
   int32_t* row_of_member = list.row_of_member.data();
-  if (counts == nullptr) {
-    list.here = list.count;
-    std::copy_n(distinct_keys, list.count, row_keys);
-  } else {
-    const auto peers = static_cast<int64_t>(counts->asked.size());
-    int32_t* group = destination_.data();
-    for (int64_t i = 0; i < list.count; ++i) ++group[i];  // -1 (here) becomes group 0
-    int32_t* offsets = order_offsets_.reserve(peers + 2);
-    int32_t* order = order_.reserve(list.count);
-    host_.group(*stream_, group, list.count, peers + 1, offsets, order);
-    host_.synchronize(*stream_);
-    list.here = offsets[1];
-    for (int64_t p = 0; p < peers; ++p) counts->asked[static_cast<size_t>(p)] = offsets[p + 2] - offsets[p + 1];
-    counts->sum_asked();
-    int32_t* place = place_.reserve(list.count);
-    for (int64_t i = 0; i < list.count; ++i) {
-      row_keys[i] = distinct_keys[order[i]];
-      place[order[i]] = static_cast<int32_t>(i);
-    }
-    for (int64_t m = 0; m < list.members; ++m) row_of_member[m] = place[row_of_member[m]];
+  int32_t* place = place_.reserve(list.count);
+  for (int64_t i = 0; i < list.count; ++i) {
+    row_keys[i] = distinct_keys[order[i]];
+    place[order[i]] = static_cast<int32_t>(i);
   }
+  for (int64_t m = 0; m < list.members; ++m) row_of_member[m] = place[row_of_member[m]];
+  group_members(list);
+}
+
+void RowListMaker::arrange_here(RowList& list) {
+  list.here = list.device = list.count;
+  std::copy_n(distinct_keys_.data(), list.count, list.keys.reserve(list.count));
+  group_members(list);
+}
+
+void RowListMaker::group_members(RowList& list) {
   int32_t* group_offsets = list.group_offsets.reserve(list.count + 1);
   int32_t* group_items = list.group_items.reserve(list.members);
   list.groups = {list.count, list.group_offsets.device(), list.group_items.device()};
-  host_.group(*stream_, row_of_member, list.members, list.count, group_offsets, group_items);
+  host_.group(*stream_, list.row_of_member.data(), list.members, list.count, group_offsets, group_items);
   host_.synchronize(*stream_);
 }
 

@@ -14,15 +14,17 @@
 
 namespace sparrow {
 
-/// Distinct rows that one rank deals with at one level. First those whose copy is here, then those it asks other ranks
-/// for, by rank. Each row stands for one or more *members*: bags of samples, or requests of other ranks.
+/// Distinct rows that one rank deals with at one level. First those whose copy is here, in device memory and then in
+/// the slower store, then those it asks other ranks for, by rank. Each row stands for one or more *members*: bags of
+/// samples, or requests of other ranks.
 struct RowList {
   explicit RowList(Backend& backend);
   int64_t count = 0;
-  int64_t here = 0;  ///< the first this many have their copy at this rank
+  int64_t here = 0;    ///< the first this many have their copy at this rank
+  int64_t device = 0;  ///< of these, the first this many have it in device memory
   int64_t members = 0;
-  Scratch<int64_t> keys;            ///< [count], on the host alone
-  Mirrored<int64_t> slots;          ///< [here], in this rank's store
+  Scratch<int64_t> keys;    ///< [count], on the host alone
+  Mirrored<int64_t> slots;  ///< [here], of the directory; of rows in the slower store: places in FetchedRoute::rows
   Mirrored<int32_t> row_of_member;  ///< [members], place of each member's row in the list
   Groups groups;                    ///< members by row, in device memory
   Mirrored<int32_t> group_offsets, group_items;
@@ -78,13 +80,16 @@ class RowListMaker {
   /// Backend::distinct), and returns the distinct keys, valid until the next call.
   std::span<const int64_t> distinct(const int64_t* keys, std::span<const int64_t> segments, RowList& list);
 
-  /// Where each distinct row is asked for: -1 here, else a peer of the stage. To be filled between distinct() and
-  /// arrange().
+  /// Where each distinct row is asked for: kDevice or kFetched, which are here, or a peer of the stage. To be filled
+  /// between distinct() and arrange().
+  static constexpr int32_t kDevice = -2, kFetched = -1;
   std::span<int32_t> destinations(int64_t count) { return {destination_.reserve(count), static_cast<size_t>(count)}; }
 
   /// Orders the list by destination (here first), fills keys, groups and, for `counts`, how many rows each peer is
-  /// asked for. counts null: everything is here, destinations are not read.
+  /// asked for. counts null: everything is here.
   void arrange(RowList& list, StageCounts* counts);
+  /// The same where all rows are here in device memory: destinations are not read.
+  void arrange_here(RowList& list);
 
   /// Collective over `comm`: sends keys[0 .. counts.asked_total), grouped by peer, and returns the keys the others sent
   /// here (counts.requested of them), valid until the next call. Two exchanges: counts, then keys. Throws Error for
@@ -93,6 +98,8 @@ class RowListMaker {
                                          StageCounts& counts);
 
  private:
+  void group_members(RowList& list);
+
   Backend& host_;
   std::unique_ptr<Stream> stream_;  ///< of host_
   int64_t key_bytes_;

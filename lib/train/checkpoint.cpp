@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
+#include "exchange/fetched_route.hpp"
 #include "train/safetensors.hpp"
 
 namespace sparrow {
@@ -50,19 +51,24 @@ std::vector<RowRange> row_ranges(const Tables& tables, int64_t per_file) {
   return ranges;
 }
 
-/// Reads any rows of the distributed tables, values or state, as if a batch had looked them up.
+/// Reads any rows of the distributed tables, values and state, as if a batch had looked them up.
 class RowReader {
  public:
-  RowReader(Trainer& trainer, const RowStore& rows)
+  explicit RowReader(Trainer& trainer)
       : trainer_(trainer),
-        dim_(rows.dim),
+        rows_(trainer.store().rows()),
         router_(trainer.context().host, trainer.directory(), trainer.comms()),
-        exchange_(trainer.backend(), trainer.comms(), rows, DType::f32),
+        values_(trainer.backend(), trainer.comms(), rows_, DType::f32),
+        state_(trainer.backend(), trainer.comms(), state_of(rows_), DType::f32),
         route_(trainer.backend(), trainer.comms().sizes()),
         packed_(trainer.backend(), Memory::device) {}
 
-  /// Collective; every rank may ask for other rows, or none. -> (positions.size(), dim)
-  std::span<const float> read(int table, const std::vector<int64_t>& positions) {
+  struct Rows {
+    std::vector<float> values, state;  ///< (n, dim), (n, state_dim)
+  };
+
+  /// Collective; every rank may ask for other rows, or none. Valid until the next call.
+  const Rows& read(int table, const std::vector<int64_t>& positions) {
     const int tables = trainer_.directory().tables().count();
     const auto n = static_cast<int64_t>(positions.size());
     offsets_.assign(static_cast<size_t>(tables) + 1, 0);  // one sample whose bag in `table` is all the positions
@@ -73,25 +79,47 @@ class RowReader {
     batch.offsets = offsets_;
     batch.positions = positions;
     router_.build(trainer_.stream(), batch, route_);
-    exchange_.fetch(trainer_.stream(), route_);
-    out_.resize(static_cast<size_t>(n * dim_));
-    float* packed = packed_.reserve(n * dim_);
-    trainer_.backend().pack_rows(trainer_.stream(), route_.lowest().addresses.device(),
-                                 route_.lowest().row_of_member.device(), n, Matrix::f32(packed, n, dim_));
-    trainer_.backend().copy(trainer_.stream(), out_.data(), packed, n * dim_ * 4);
-    trainer_.backend().synchronize(trainer_.stream());
-    return out_;
+    load_fetched();
+    take(values_, fetched_.rows(), n, rows_.dim, read_.values);
+    if (rows_.state_dim > 0) take(state_, state_of(fetched_.rows()), n, rows_.state_dim, read_.state);
+    fetched_.finish(false);
+    return read_;
   }
 
  private:
+  /// The optimiser state as rows of its own.
+  static RowStore state_of(const RowStore& rows) { return {rows.state, nullptr, rows.slots, rows.state_dim, 0}; }
+
+  void load_fetched() {
+    fetched_.clear();
+    const auto slots = [](RowList& list) {
+      return std::span(list.slots.data() + list.device, static_cast<size_t>(list.here - list.device));
+    };
+    for (RowList& list : route_.lists) fetched_.add(slots(list));
+    fetched_.start(trainer_.store().fetched(), trainer_.directory().device_slots());
+    for (RowList& list : route_.lists) fetched_.to_places(slots(list));
+    fetched_.load();
+  }
+
+  void take(RowExchange& exchange, const RowStore& fetched, int64_t n, int64_t dim, std::vector<float>& out) {
+    exchange.fetch(trainer_.stream(), route_, fetched);
+    out.resize(static_cast<size_t>(n * dim));
+    float* packed = packed_.reserve(n * dim);
+    trainer_.backend().pack_rows(trainer_.stream(), route_.lowest().addresses.device(),
+                                 route_.lowest().row_of_member.device(), n, Matrix::f32(packed, n, dim));
+    trainer_.backend().copy(trainer_.stream(), out.data(), packed, n * dim * 4);
+    trainer_.backend().synchronize(trainer_.stream());
+  }
+
   Trainer& trainer_;
-  int64_t dim_;
+  RowStore rows_;
   Router router_;
-  RowExchange exchange_;
+  RowExchange values_, state_;
   Route route_;
+  FetchedRoute fetched_;
   Scratch<float> packed_;
   std::vector<int64_t> offsets_;
-  std::vector<float> out_;
+  Rows read_;
 };
 
 /// Writes what it can; a failure is kept, because the other ranks still need this one's part in the exchange.
@@ -112,29 +140,32 @@ class RowFileWriter {
   std::string& error_;
 };
 
-/// One kind of row data ("values" or "state") of every rank's file of this round, appended chunk by chunk.
+/// Rows of every rank's file of this round: the values chunk by chunk, then the state, which is kept until then.
 void append_rows(RowReader& reader, const RowRange* range, int64_t chunks, const Store::IdOfPosition& position_of_id,
                  SafetensorsWriter* file, RowFileWriter& writer) {
   std::vector<int64_t> positions;
+  std::vector<float> state;
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
     positions.clear();
     if (range)
       for (int64_t i = chunk * kChunkRows; i < std::min(range->count, (chunk + 1) * kChunkRows); ++i)
         positions.push_back(position_of_id(range->table, range->first + i));
-    const std::span<const float> rows = reader.read(range ? range->table : 0, positions);
+    const RowReader::Rows& rows = reader.read(range ? range->table : 0, positions);
     writer.attempt([&] {
-      if (file) file->append(rows);
+      if (!file) return;
+      file->append(rows.values);
+      state.insert(state.end(), rows.state.begin(), rows.state.end());
     });
   }
+  writer.attempt([&] {
+    if (file) file->append(state);
+  });
 }
 
 void save_rows(Comm& comm, Trainer& trainer, const Store::IdOfPosition& position_of_id, const std::string& folder,
                std::string& error) {
   const RowStore& store = trainer.store().rows();
-  const RowStore state{store.state, nullptr, store.slots, store.state_dim, 0};
-  RowReader values(trainer, store);
-  std::optional<RowReader> states;
-  if (store.state_dim > 0) states.emplace(trainer, state);
+  RowReader reader(trainer);
   const std::vector<RowRange> ranges = row_ranges(trainer.directory().tables(), rows_per_file(store));
   const auto ranks = static_cast<size_t>(comm.size());
   RowFileWriter writer(error);
@@ -149,11 +180,10 @@ void save_rows(Comm& comm, Trainer& trainer, const Store::IdOfPosition& position
       if (!range) return;
       fs::create_directories(table_folder(folder, range->table));
       std::vector<TensorShape> tensors{{"values", {range->count, store.dim}}};
-      if (states) tensors.push_back({"state", {range->count, store.state_dim}});
+      if (store.state_dim > 0) tensors.push_back({"state", {range->count, store.state_dim}});
       file = std::make_unique<SafetensorsWriter>(row_file(folder, range->table, range->first), tensors);
     });
-    append_rows(values, range, chunks, position_of_id, file.get(), writer);
-    if (states) append_rows(*states, range, chunks, position_of_id, file.get(), writer);
+    append_rows(reader, range, chunks, position_of_id, file.get(), writer);
     writer.attempt([&] {
       if (file) file->finish();
     });
@@ -288,8 +318,9 @@ void load_rows(Trainer& trainer, const Store::IdOfPosition& id_of_position, cons
   const RowStore& store = trainer.store().rows();
   std::vector<int64_t> keys;
   std::vector<float> values, state;
-  for (int64_t first = 0; first < store.slots; first += kChunkRows) {
-    int64_t n = std::min(kChunkRows, store.slots - first);
+  const int64_t slots = trainer.directory().slots();
+  for (int64_t first = 0; first < slots; first += kChunkRows) {
+    int64_t n = std::min(kChunkRows, slots - first);
     keys.resize(static_cast<size_t>(n));
     values.assign(static_cast<size_t>(n * store.dim), 0);
     state.assign(static_cast<size_t>(n * store.state_dim), 0);
@@ -304,11 +335,7 @@ void load_rows(Trainer& trainer, const Store::IdOfPosition& id_of_position, cons
       std::copy_n(row.values, store.dim, values.data() + i * store.dim);
       if (row.state) std::copy_n(row.state, store.state_dim, state.data() + i * store.state_dim), with_state = true;
     }
-    trainer.backend().copy(trainer.stream(), store.values + first * store.dim, values.data(), n * store.dim * 4);
-    if (with_state)
-      trainer.backend().copy(trainer.stream(), store.state + first * store.state_dim, state.data(),
-                             n * store.state_dim * 4);
-    trainer.backend().synchronize(trainer.stream());
+    trainer.store().write(trainer.stream(), first, n, values.data(), with_state ? state.data() : nullptr);
   }
 }
 

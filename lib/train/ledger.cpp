@@ -10,7 +10,8 @@
 namespace sparrow {
 
 const char* part_name(Part part) {
-  constexpr const char* kNames[kParts] = {"data", "ids", "rows", "compute", "gradients", "allreduce", "update"};
+  constexpr const char* kNames[kParts] = {"data",    "ids",       "store",     "rows",
+                                          "compute", "gradients", "allreduce", "update"};
   return kNames[static_cast<size_t>(part)];
 }
 

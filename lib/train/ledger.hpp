@@ -12,8 +12,8 @@
 namespace sparrow {
 
 /// Parts of an iteration that time is booked on.
-enum class Part : uint8_t { data, ids, rows, compute, gradients, allreduce, update };
-constexpr int kParts = 7;
+enum class Part : uint8_t { data, ids, store, rows, compute, gradients, allreduce, update };
+constexpr int kParts = 8;
 const char* part_name(Part part);
 
 /// One booking, for the timeline.
@@ -28,6 +28,7 @@ struct Ledger {
   int64_t lookups = 0;        ///< of this rank
   int64_t distinct_rows = 0;  ///< of this rank's parts of the batches
   std::array<double, kParts> seconds{};
+  int64_t store_read_bytes = 0, store_written_bytes = 0;  ///< of this rank's slower store
   Traffic traffic;
   std::vector<Traffic> stages;  ///< the same by stage of the hierarchy
   bool tracing = false;

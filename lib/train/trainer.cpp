@@ -31,8 +31,8 @@ Trainer::Trainer(const RankContext& context, const Tables& tables, const Hierarc
       stream_(backend_.make_stream()),
       comms_(context.comm, context.device_comm, hierarchy),
       directory_(tables, hierarchy, plan, context.comm.rank(), options.room),
-      store_(backend_, directory_, state_dim(options.optimizer.sparse.kind, tables.dim())),
-      exchange_(context_, directory_, comms_, store_.rows(), options.wire),
+      store_(backend_, directory_, state_dim(options.optimizer.sparse.kind, tables.dim()), options.fetched),
+      exchange_(context_, directory_, comms_, store_.rows(), store_.fetched(), options.wire),
       route_(backend_, comms_, context.comm.size()),
       model_(backend_, *stream_, options.model, tables.count(), options.precision, options.max_samples, options.seed),
       reduce_dense_(backend_, context.device_comm, hierarchy, model_.parameter_count(), DType::f32),
@@ -101,12 +101,23 @@ MigrationTotals Trainer::migrated() const {
   return all;
 }
 
+void Trainer::count_store() {
+  if (!store_.fetched()) return;
+  const StoreTraffic moved = store_.fetched()->traffic() - store_before_;
+  ledger_.store_read_bytes += moved.read_bytes;
+  ledger_.store_written_bytes += moved.written_bytes;
+}
+
 const float* Trainer::forward(const Batch& batch, bool training) {
   SPARROW_CHECK(batch.samples <= options_.max_samples, "a part of {} samples, planned for {}", batch.samples,
                 options_.max_samples);
   {
     Ledger::Booking booking(ledger_, Part::ids);
     exchange_.build(*stream_, batch, route_, training);
+  }
+  {
+    Ledger::Booking booking(ledger_, Part::store);
+    exchange_.load(route_);
   }
   {
     Ledger::Booking booking(ledger_, Part::rows);
@@ -123,6 +134,7 @@ double Trainer::step(const Batch& batch) {
   move_rows();
   for (int stage = 0; stage < comms_.count(); ++stage)
     traffic_before_[static_cast<size_t>(stage)] = stage_traffic(stage);
+  if (store_.fetched()) store_before_ = store_.fetched()->traffic();
   forward(batch, true);
   Matrix bag_gradients;
   {
@@ -144,8 +156,14 @@ double Trainer::step(const Batch& batch) {
     Ledger::Booking booking(ledger_, Part::update);
     update(learning_rate_factor(options_.optimizer, steps_));
   }
+  {
+    Ledger::Booking booking(ledger_, Part::store);
+    exchange_.finish(route_, true);
+    if (store_.fetched()) store_.fetched()->drain();  // the sequential step overlaps nothing
+  }
   ++steps_;
   ++ledger_.iterations;
+  count_store();
   ledger_.samples += batch.samples;
   ledger_.lookups += route_.lookups;
   // Where bags are pooled at their holders, what reaches this rank is a vector per part of a bag.
@@ -165,7 +183,7 @@ void Trainer::update(double factor) {
 
 void Trainer::update_rows(const OptimizerStep& step, const RowUpdate& update) {
   const Matrix gradients = Matrix::f32(const_cast<float*>(update.gradients), update.count, directory_.tables().dim());
-  backend_.update_rows(*stream_, step, store_.rows(), update.slots, gradients, update.count);
+  backend_.update_rows(*stream_, step, update.store, update.slots, gradients, update.count);
 }
 
 std::span<const float> Trainer::predict(const Batch& batch, double& loss_sum) {
@@ -174,6 +192,7 @@ std::span<const float> Trainer::predict(const Batch& batch, double& loss_sum) {
   model_.loss(*stream_, labels_.data(), loss_sum_.data());
   backend_.copy(*stream_, logits_.data(), logits, batch.samples * 4);
   backend_.synchronize(*stream_);
+  exchange_.finish(route_, false);
   ledger_.seconds = seconds;  // the ledger is of training steps alone
   loss_sum += loss_sum_[0];
   return logits_.span().first(static_cast<size_t>(batch.samples));

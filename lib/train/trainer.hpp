@@ -1,12 +1,14 @@
 // One training step over all ranks: synchronous, exact, the same arithmetic whatever the placement.
 //
 //   route   distinct rows of the batch, who asks whom            ids
+//   load    rows of the slower store into memory                 store
 //   fetch   rows to the ranks whose samples need them            rows
 //   compute pooling, bottom MLP, interaction, top MLP, loss, backward
 //   return  gradients, summed per distinct row, to the holders   gradients
 //   reduce  dense gradients over all ranks, and those of rows     all-reduce
 //           that have several copies over the copies
 //   update  rows held here, and dense parameters
+//   finish  rows of the slower store go back to it               store
 #pragma once
 
 #include <cstdint>
@@ -36,6 +38,7 @@ struct TrainerOptions {
   uint64_t seed = 1;
   int64_t max_samples = 0;  ///< most samples of this rank in one batch
   SlotRoom room;            ///< for rows, at least; more than the plan needs if rows are to move to another plan
+  FetchedOptions fetched;   ///< where rows beyond device memory are kept
 };
 
 /// Learning rate factor of a step (from 0): linear warm-up, then 1, then polynomial decay of power 2, then held
@@ -87,6 +90,7 @@ class Trainer {
  private:
   const float* forward(const Batch& batch, bool training);
   void count_traffic();
+  void count_store();
   void update(double factor);
   void update_rows(const OptimizerStep& step, const RowUpdate& update);
 
@@ -109,6 +113,7 @@ class Trainer {
   int64_t steps_ = 0;
   Ledger ledger_;
   std::vector<Traffic> traffic_before_;  ///< by stage: before the step under way
+  StoreTraffic store_before_;            ///< of the slower store, likewise
 };
 
 }  // namespace sparrow

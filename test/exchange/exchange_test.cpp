@@ -1,6 +1,7 @@
 // Rows reach the samples that need them, and gradients their holders, on every kind of system.
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <random>
@@ -75,18 +76,26 @@ void check(const Tables& tables, const Case& c) {
     const auto stream = backend->make_stream();
     const Directory directory(tables, c.hierarchy, c.plan, comm.rank());
     const StageComms comms(comm, comm, c.hierarchy);
-    Array<float> values(*backend, Memory::device, directory.slots() * kDim);
+    std::vector<float> values(static_cast<size_t>(directory.slots() * kDim));
     std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
     directory.keys_of_slots(0, keys);
     for (size_t slot = 0; slot < keys.size(); ++slot)
-      for (int64_t e = 0; e < kDim; ++e) values[static_cast<int64_t>(slot) * kDim + e] = value_of(keys[slot], e);
+      for (size_t e = 0; e < kDim; ++e) values[slot * kDim + e] = value_of(keys[slot], static_cast<int64_t>(e));
+    std::unique_ptr<FetchedRows> slower;
+    if (directory.fetched_slots() > 0) {
+      slower =
+          make_fetched_rows(*backend, directory.fetched_slots(), kDim, 0, {std::filesystem::temp_directory_path()});
+      slower->write(0, directory.fetched_slots(), values.data() + directory.device_slots() * kDim, nullptr);
+    }
     const RankContext context = RankContext::on_host(*backend, comm);
-    EmbeddingExchange exchange(context, directory, comms, {values.data(), nullptr, directory.slots(), kDim, 0}, c.wire);
+    const RowStore store{values.data(), nullptr, directory.device_slots(), kDim, 0};
+    EmbeddingExchange exchange(context, directory, comms, store, slower.get(), c.wire);
     BatchRoute route(*backend, comms, ranks);
     const RandomBatch& mine = batches[static_cast<size_t>(comm.rank())];
     std::vector<std::string> found;
     for (int round = 0; round < 2; ++round) {  // the second time in used memory
       exchange.build(*stream, mine.batch, route, true);
+      exchange.load(route);
       exchange.fetch(*stream, route);
       for (int t = 0; t < tables.count(); ++t)
         for (int64_t s = 0; s < mine.batch.samples; ++s) {
@@ -108,6 +117,7 @@ void check(const Tables& tables, const Case& c) {
         for (int64_t e = 0; e < kDim; ++e) gradients[bag * kDim + e] = gradient_of(comm.rank(), bag, e);
       exchange.return_gradients(*stream, route, Matrix::f32(gradients.data(), bags, kDim));
       exchange.reduce_copies(*stream, route);
+      if (round == 0) exchange.finish(route, true);
     }
     const std::lock_guard lock(mutex);
     problems.insert(problems.end(), found.begin(), found.end());
@@ -115,9 +125,14 @@ void check(const Tables& tables, const Case& c) {
       if (directory.holder(key) != comm.rank()) problems.push_back("a row came to a rank that does not hold it");
       if (!total.emplace(std::pair{key, comm.rank()}, sum).second) problems.push_back("a row is to be updated twice");
     };
+    const auto slot_of = [&](const RowUpdate& update, int64_t i) {
+      if (update.store.values == values.data()) return update.slots[i];
+      return directory.device_slots() + route.fetched.slots()[static_cast<size_t>(update.slots[i])];
+    };
     for (const RowUpdate& update : exchange.updates())
       for (int64_t i = 0; i < update.count; ++i)
-        note(keys[static_cast<size_t>(update.slots[i])], update.gradients[i * kDim + kDim - 1]);
+        note(keys[static_cast<size_t>(slot_of(update, i))], update.gradients[i * kDim + kDim - 1]);
+    exchange.finish(route, true);
   });
   CHECK(problems == std::vector<std::string>{});
 
@@ -158,6 +173,10 @@ TEST_CASE("RowsAndGradientsTravelOnEverySystem") {
         check(tables, {hierarchy, held, longest, DType::f32});
         const CopyPlan mixed = random_plan(tables, hierarchy, hierarchy.depth(), random);  // transports mixed too
         check(tables, {hierarchy, mixed, longest, DType::f32});
+        for (CopyOption& option : held.options) option.stores.assign(option.rings.size(), CopyStore::fetched);
+        check(tables, {hierarchy, held, longest, DType::f32});
+        const CopyPlan two_stores = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
+        check(tables, {hierarchy, two_stores, longest, DType::f32});
       }
 }
 
@@ -191,7 +210,7 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
       const auto stream = backend->make_stream();
       const Directory directory(tables, hierarchy, plan, comm.rank());
       const StageComms comms(comm, comm, hierarchy);
-      Array<float> values(*backend, Memory::device, directory.slots() * kDim);
+      std::vector<float> values(static_cast<size_t>(directory.slots() * kDim));
       std::fill_n(values.data(), values.size(), 1.0f);
       Router router(*backend, directory, comms);
       RowExchange exchange(*backend, comms, {values.data(), nullptr, directory.slots(), kDim, 0}, DType::f32);
@@ -201,7 +220,7 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
       batch.tables = 1;
       batch.positions = positions;
       router.build(*stream, batch, route);
-      exchange.fetch(*stream, route);
+      exchange.fetch(*stream, route, {});
       const std::lock_guard lock(mutex);
       between_nodes += comms.traffic(0).received_bytes[static_cast<size_t>(Phase::rows)];
     });

@@ -9,10 +9,12 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <random>
 
 #include "base/error.hpp"
 #include "comm/thread_comm.hpp"
 #include "test/data/support.hpp"
+#include "test/support/hierarchies.hpp"
 #include "train/safetensors.hpp"
 #include "training_case.hpp"
 
@@ -86,6 +88,23 @@ TEST_CASE("ACheckpointIsExactWhateverTheNumbersOfRanks") {
         INFO(writers << " ranks wrote, " << readers << " read");
         CHECK(loaded(problem, readers, path) == saved);
       }
+    }
+}
+
+TEST_CASE("ACheckpointIsExactWhereRowsAreOnDisk") {
+  std::mt19937 random(8);
+  for (const TrainingCase& in_memory : cases_of_every_optimiser())
+    for (const int ranks : {1, 3}) {
+      const TempFolder folder;
+      TrainingCase problem = in_memory;
+      const Tables tables(problem.rows, problem.model.embedding_dim);
+      problem.hierarchy = Hierarchy::flat(ranks);
+      problem.plan = random_plan(tables, *problem.hierarchy, problem.hierarchy->depth(), random, true);
+      const ModelState saved = train_and_save(problem, ranks, 3, folder.path());
+      const std::string path = newest_checkpoint(folder.path()).value();
+      CHECK(loaded(problem, ranks, path) == saved);
+      CHECK(loaded(in_memory, 2, path) == saved);
+      CHECK(loaded(problem, ranks, path, true).values == saved.values);
     }
 }
 

@@ -67,6 +67,9 @@ std::vector<CopyPlan> plans(const TrainingCase& problem, const Hierarchy& hierar
     for (const CopyReduction reduction : {CopyReduction::dense, CopyReduction::sparse})
       list.push_back(CopyPlan::uniform(tables, hierarchy, level, reduction));
   for (int i = 0; i < 3; ++i) list.push_back(random_plan(tables, hierarchy, hierarchy.depth(), random));
+  for (int i = 0; i < 2; ++i) list.push_back(random_plan(tables, hierarchy, hierarchy.depth(), random, true));
+  list.push_back(CopyPlan::uniform(tables, hierarchy, 0));
+  list.back().options[0].stores = {CopyStore::fetched};
   return list;
 }
 
@@ -110,6 +113,25 @@ TEST_CASE("TwentyStepsHaveTheSameLossesForRandomPlans") {
     const Trained found = train_with_copies(problem, hierarchy.ranks(), 20, nullptr, 0);
     for (size_t k = 0; k < expected.size(); ++k) CHECK(std::abs(found.losses[k] - expected[k]) <= kSameLossOver20Steps);
   }
+}
+
+TEST_CASE("RowsOnDiskTrainToTheSameBitsAsRowsInMemory") {
+  // The same plan but for the store: the same sums in the same order.
+  TrainingCase problem = with_adagrad({}, OptimizerKind::rowwise_adagrad);
+  problem.longest_bag = 3;
+  const Tables tables(problem.rows, problem.model.embedding_dim);
+  for (const auto& [name, hierarchy] : hierarchies())
+    for (const CopyTransport transport : {CopyTransport::staged, CopyTransport::direct, CopyTransport::pooled}) {
+      INFO(name << ", transport " << static_cast<int>(transport));
+      problem.hierarchy = hierarchy;
+      problem.plan = CopyPlan::uniform(tables, hierarchy, 0);
+      for (CopyTable& table : problem.plan->tables) table.transport = transport;
+      const Trained held = train_with_copies(problem, hierarchy.ranks(), 4, nullptr, 0);
+      problem.plan->options[0].stores = {CopyStore::fetched};
+      const Trained fetched = train_with_copies(problem, hierarchy.ranks(), 4, nullptr, 0);
+      CHECK(fetched.losses == held.losses);
+      CHECK(fetched.state == held.state);
+    }
 }
 
 TEST_CASE("AServerWithoutSamplesTrainsWithItsClients") {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <mutex>
 #include <random>
 
@@ -108,6 +109,7 @@ RankTrainer::RankTrainer(const TrainingCase& problem, Comm& comm)
   options.wire = problem.wire;
   options.seed = problem.seed;
   options.room = problem.room;
+  options.fetched.folder = std::filesystem::temp_directory_path();
   options.max_samples = part_of_batch(problem.global_batch, comm.rank(), comm.size(), problem.shares).size();
   const CopyPlan plan = problem.plan.value_or(CopyPlan::uniform(tables_, hierarchy_, 0));
   trainer_ =
@@ -139,11 +141,13 @@ void RankTrainer::read_state(ModelState& state) {
     state.dense.assign(model.values(), model.values() + model.parameter_count());
     state.dense_state.assign(trainer_->dense_state(), trainer_->dense_state() + trainer_->dense_state_size());
   }
-  const RowStore& store = trainer_->store().rows();
+  Store& store = trainer_->store();
+  const int64_t dim = store.rows().dim, state_dim = store.rows().state_dim, slots = trainer_->directory().slots();
+  std::vector<float> values(static_cast<size_t>(slots * dim)), row_state(static_cast<size_t>(slots * state_dim));
+  store.read(trainer_->stream(), 0, slots, values.data(), row_state.data());
   for_each_held_row(*trainer_, id_of(), [&](int64_t slot, size_t table, int64_t id) {
-    std::copy_n(store.values + slot * store.dim, store.dim, state.values[table].data() + id * store.dim);
-    std::copy_n(store.state + slot * store.state_dim, store.state_dim,
-                state.state[table].data() + id * store.state_dim);
+    std::copy_n(values.data() + slot * dim, dim, state.values[table].data() + id * dim);
+    std::copy_n(row_state.data() + slot * state_dim, state_dim, state.state[table].data() + id * state_dim);
   });
 }
 
@@ -151,11 +155,10 @@ void RankTrainer::write_state(const ModelState& state) {
   std::copy(state.dense.begin(), state.dense.end(), trainer_->model().values());
   std::copy(state.dense_state.begin(), state.dense_state.end(), trainer_->dense_state());
   trainer_->model().refresh(trainer_->stream());
-  const RowStore& store = trainer_->store().rows();
+  const int64_t dim = trainer_->store().rows().dim, state_dim = trainer_->store().rows().state_dim;
   for_each_held_row(*trainer_, id_of(), [&](int64_t slot, size_t table, int64_t id) {
-    std::copy_n(state.values[table].data() + id * store.dim, store.dim, store.values + slot * store.dim);
-    std::copy_n(state.state[table].data() + id * store.state_dim, store.state_dim,
-                store.state + slot * store.state_dim);
+    trainer_->store().write(trainer_->stream(), slot, 1, state.values[table].data() + id * dim,
+                            state.state[table].data() + id * state_dim);
   });
 }
 

@@ -1,0 +1,35 @@
+#include "exchange/fetched_route.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+
+namespace sparrow {
+
+void FetchedRoute::start(FetchedRows* store, int64_t device_slots) {
+  SPARROW_CHECK(store != nullptr || slots_.empty());
+  if (store == nullptr) return;
+  if (!batch_) batch_ = store->make_batch();
+  device_slots_ = device_slots;
+  std::sort(slots_.begin(), slots_.end());
+  slots_.erase(std::unique(slots_.begin(), slots_.end()), slots_.end());
+  for (int64_t& slot : slots_) slot -= device_slots;
+  batch_->start(slots_);
+}
+
+void FetchedRoute::load() {
+  if (batch_) batch_->load();
+}
+
+void FetchedRoute::to_places(std::span<int64_t> directory_slots) const {
+  for (int64_t& slot : directory_slots) {
+    const auto found = std::lower_bound(slots_.begin(), slots_.end(), slot - device_slots_);
+    slot = batch_->place_of(found - slots_.begin());
+  }
+}
+
+void FetchedRoute::finish(bool updated) {
+  if (batch_) batch_->finish(updated);
+}
+
+}  // namespace sparrow

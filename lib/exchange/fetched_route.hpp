@@ -1,0 +1,45 @@
+// The rows of one batch at this rank that are in its slower store: those it sends, pools or updates as their holder.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "embedding/fetched_rows.hpp"
+
+namespace sparrow {
+
+class FetchedRoute {
+ public:
+  /// Forgets the rows of the batch before, which must be finished.
+  void clear() { slots_.clear(); }
+  /// Adds rows by their slots in the directory, in any order, some perhaps twice. Before start.
+  void add(std::span<const int64_t> directory_slots) {
+    slots_.insert(slots_.end(), directory_slots.begin(), directory_slots.end());
+  }
+  /// Begins to read what was added, in the background. store may be null where there is nothing to read; device_slots:
+  /// the directory's.
+  void start(FetchedRows* store, int64_t device_slots);
+
+  /// The store's numbers of the rows, ascending: what tells clean rows from dirty ones when batches overlap.
+  const std::vector<int64_t>& slots() const { return slots_; }
+  /// Null before the first batch of a rank that has such a store.
+  FetchedBatch* batch() const { return batch_.get(); }
+
+  /// Waits until all rows are there.
+  void load();
+  /// Turns slots of the directory into those of rows(). After start.
+  void to_places(std::span<int64_t> directory_slots) const;
+  /// Where the rows are. Empty where there is no store.
+  RowStore rows() const { return batch_ ? batch_->rows() : RowStore{}; }
+  /// The batch is done with the rows; see FetchedBatch.
+  void finish(bool updated);
+
+ private:
+  std::unique_ptr<FetchedBatch> batch_;
+  std::vector<int64_t> slots_;
+  int64_t device_slots_ = 0;
+};
+
+}  // namespace sparrow
