@@ -26,22 +26,28 @@ placement::TableDistribution distribution(const std::vector<CountGroup>& histogr
 }  // namespace
 
 placement::Workload make_workload(const PlanningProblem& problem) {
-  const RunOptions& options = problem.options;
+  std::vector<placement::TableDistribution> access;
+  for (size_t t = 0; t < problem.shapes.rows.size(); ++t)
+    access.push_back(distribution(problem.counts.histograms[t], problem.shapes.rows[t], problem.counts.sampled));
+  return make_workload(problem.options, problem.shapes, std::move(access));
+}
+
+placement::Workload make_workload(const RunOptions& options, const TableShapes& shapes,
+                                  std::vector<placement::TableDistribution> access) {
   const int64_t dim = options.model.embedding_dim;
-  const int64_t total_rows = std::accumulate(problem.shapes.rows.begin(), problem.shapes.rows.end(), int64_t{0});
+  const int64_t total_rows = std::accumulate(shapes.rows.begin(), shapes.rows.end(), int64_t{0});
   placement::Workload workload;
-  for (int t = 0; t < problem.shapes.tables(); ++t) {
+  for (int t = 0; t < shapes.tables(); ++t) {
     placement::Table table;
     table.name = fmt::format("C{}", t + 1);
-    table.access = distribution(problem.counts.histograms[static_cast<size_t>(t)],
-                                problem.shapes.rows[static_cast<size_t>(t)], problem.counts.sampled);
-    table.lookups = problem.shapes.bag_size(t);
+    table.access = std::move(access[static_cast<size_t>(t)]);
+    table.lookups = shapes.bag_size(t);
     table.row_bytes = 4 * dim;
     table.state_bytes = 4 * state_dim(options.optimizer.sparse.kind, dim);
     table.wire_bytes = size_of(options.system.wire) * dim;
     workload.tables.push_back(std::move(table));
   }
-  const ModelSize size = model_size(options.model, problem.shapes.tables());
+  const ModelSize size = model_size(options.model, shapes.tables());
   workload.global_batch = options.train.global_batch;
   workload.id_bytes = total_rows <= int64_t{1} << 32 ? 4 : 8;
   workload.dense_bytes = 4 * size.parameters;
@@ -143,6 +149,37 @@ void deduplicate(placement::Plan& plan, bool combine) {
   }
 }
 
+}  // namespace
+
+placement::Solution solve_run(const placement::Topology& topology, const placement::Workload& workload,
+                              const RunOptions& options) {
+  placement::SolveOptions solve_options;
+  solve_options.combine = options.placement.combine;
+  placement::Solution solution = placement::solve(topology, workload, solve_options);
+  // Rates are measured, and no better than this. A plan that promises less over the simplest one is not worth its
+  // complexity, and noise of the clock must not choose between plans that are as good as each other.
+  constexpr double kRateTolerance = 1.05;
+  for (placement::StrategyResult& other : solution.strategies)
+    if (other.strategy == placement::Strategy::held && other.plan &&
+        other.cost.seconds <= kRateTolerance * solution.cost.seconds) {
+      solution.plan = std::move(*other.plan);
+      solution.cost = std::move(other.cost);
+    }
+  return solution;
+}
+
+SlotRoom room_for_rows(const SystemShape& shape, const placement::Workload& workload, int rank) {
+  const placement::CostModel model(shape.topology, workload);
+  const placement::Table& table = workload.tables.at(0);
+  int64_t rows = 0;
+  for (const placement::Table& of : workload.tables) rows += of.access.total_rows();
+  const double capacity = model.capacity({shape.rank_type[static_cast<size_t>(rank)], 0});
+  const double fit = std::max(0.0, capacity / static_cast<double>(table.row_bytes + table.state_bytes));
+  return {fit < static_cast<double>(rows) ? static_cast<int64_t>(fit) : rows, 0};
+}
+
+namespace {
+
 PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) {
   const RunOptions& options = problem.options;
   const placement::Workload workload = make_workload(problem);
@@ -154,19 +191,8 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
     planned.plan = load_plan(options.placement.plan, shape.topology);
     planned.predicted = placement::evaluate(model, placement::to_placement(planned.plan, workload));
   } else if (!strategy) {
-    placement::SolveOptions solve_options;
-    solve_options.combine = options.placement.combine;
-    placement::Solution solution = placement::solve(shape.topology, workload, solve_options);
+    placement::Solution solution = solve_run(shape.topology, workload, options);
     planned.bound = solution.bound;
-    // Rates are measured, and no better than this. A plan that promises less over the simplest one is not worth its
-    // complexity, and noise of the clock must not choose between plans that are as good as each other.
-    constexpr double kRateTolerance = 1.05;
-    for (placement::StrategyResult& other : solution.strategies)
-      if (other.strategy == placement::Strategy::held && other.plan &&
-          other.cost.seconds <= kRateTolerance * solution.cost.seconds) {
-        solution.plan = std::move(*other.plan);
-        solution.cost = std::move(other.cost);
-      }
     planned.plan = std::move(solution.plan);
     planned.predicted = std::move(solution.cost);
     planned.gap = planned.bound > 0 ? planned.predicted.seconds / planned.bound - 1 : 0;

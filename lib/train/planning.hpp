@@ -8,6 +8,7 @@
 #include "comm/comm.hpp"
 #include "config/options.hpp"
 #include "data/vocabulary.hpp"
+#include "embedding/directory.hpp"
 #include "placement/solve.hpp"
 #include "train/calibration.hpp"
 #include "train/system_shape.hpp"
@@ -34,6 +35,17 @@ struct PlanningProblem {
 
 /// The workload of one iteration of the run.
 placement::Workload make_workload(const PlanningProblem& problem);
+/// The same with these distributions of accesses, one per table.
+placement::Workload make_workload(const RunOptions& options, const TableShapes& shapes,
+                                  std::vector<placement::TableDistribution> access);
+
+/// The optimum of a run; the simplest plan, held rows alone, where it is as good within the error of the rates.
+placement::Solution solve_run(const placement::Topology& topology, const placement::Workload& workload,
+                              const RunOptions& options);
+
+/// How many rows the memories of a rank of the run can hold beside its buffers, at most all. Nothing for the slower
+/// store where the topology has none.
+SlotRoom room_for_rows(const SystemShape& shape, const placement::Workload& workload, int rank);
 
 /// The topology of the run: that of the file named by system.topology, or the launch itself with measured rates, with
 /// the memory budget and the batch shares of the configuration. Collective; every rank gets the same.
