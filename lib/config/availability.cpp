@@ -19,7 +19,6 @@ constexpr Later kLater[] = {
     {"placement.strategy", [](const Config& c) { return c.placement.strategy != "fetched"; }},
     {"placement.holders", [](const Config& c) { return c.placement.holders == "arithmetic"; }},
     {"placement.assignment", [](const Config& c) { return c.placement.assignment == "contiguous"; }},
-    {"placement.replan_every", [](const Config& c) { return c.placement.replan_every == 0; }},
 };
 
 }  // namespace

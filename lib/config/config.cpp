@@ -217,6 +217,8 @@ void read_placement(YamlMap map, PlacementOptions& options) {
   read_name(map, "holders", options.holders);
   read_choice(map, "assignment", options.assignment, {"contiguous", "local"});
   read_integer(map, "replan_every", options.replan_every, 0);
+  if (options.replan_every > 0 && options.strategy != "optimal")
+    map.at("replan_every").fail("needs placement.strategy: optimal, not {}", options.strategy);
   map.finish();
 }
 

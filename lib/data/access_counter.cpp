@@ -57,7 +57,7 @@ class Reader {
 }  // namespace
 
 TrackedRows::TrackedRows(int64_t most_rows)
-    : most_rows_(most_rows), entries_(std::bit_ceil(static_cast<size_t>(2 * (most_rows + 1)))) {}
+    : most_rows_(most_rows), entries_(std::bit_ceil(static_cast<size_t>(std::max<int64_t>(4, 2 * most_rows)))) {}
 
 TrackedRows::Entry& TrackedRows::find(int64_t position) {
   const size_t mask = entries_.size() - 1;

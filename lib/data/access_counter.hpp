@@ -67,7 +67,7 @@ class TrackedRows {
 
 struct AccessCounterOptions {
   int64_t exact_rows = 1 << 15;    ///< of each table: 8 bytes each
-  int64_t tracked_rows = 1 << 14;  ///< of each table: 32 to 64 bytes each
+  int64_t tracked_rows = 1 << 14;  ///< of each table: 40 to 72 bytes each
 };
 
 class AccessCounter {

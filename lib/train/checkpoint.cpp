@@ -244,7 +244,8 @@ std::optional<std::string> newest_checkpoint(const std::string& dir) {
 }
 
 void save_checkpoint(Comm& comm, Trainer& trainer, const Store::IdOfPosition& position_of_id,
-                     const RunPosition& position, const std::string& dir, int keep) {
+                     const RunPosition& position, const std::string& dir, int keep,
+                     const std::function<void(const std::string& folder)>& save_more) {
   const std::string folder = fmt::format("{}/checkpoints/samples_{:012}", dir, position.samples);
   std::string error;
   RowFileWriter writer(error);
@@ -257,6 +258,9 @@ void save_checkpoint(Comm& comm, Trainer& trainer, const Store::IdOfPosition& po
   }
   barrier(comm);  // the folder is there
   save_rows(comm, trainer, position_of_id, folder, error);
+  writer.attempt([&] {
+    if (save_more) save_more(folder);
+  });
   const std::vector<std::string> errors = all_gather(comm, error);
   for (size_t rank = 0; rank < errors.size(); ++rank)
     if (!errors[rank].empty()) fail("checkpoint {} could not be written: rank {}: {}", folder, rank, errors[rank]);

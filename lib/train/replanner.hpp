@@ -56,6 +56,7 @@ class Replanner {
   const placement::Plan& plan() const { return plan_; }
   void set_plan(placement::Plan plan) { plan_ = std::move(plan); }  ///< when a run is resumed
   AccessCounter& counter() { return counter_; }
+  const AccessCounter& counter() const { return counter_; }
 
  private:
   Replanning decide(const AccessCounter& all, int64_t iterations) const;

@@ -171,6 +171,20 @@ json bytes_by_stage(Comm& comm, const Ledger& ledger, double iterations) {
   return stages;
 }
 
+/// What was asked and answered, and what moving cost; null if the run does not re-plan. Collective.
+json replanning_summary(Comm& comm, const RunResult& result) {
+  const OverRanks rows = over_ranks(comm, static_cast<double>(result.migrated.sent_rows));
+  const OverRanks bytes = over_ranks(comm, static_cast<double>(result.migrated.sent_bytes));
+  const OverRanks seconds = over_ranks(comm, result.migrated.seconds);
+  if (result.replannings.empty()) return {};
+  json questions = json::array();
+  for (const std::string& record : result.replannings) questions.push_back(json::parse(record));
+  return {{"questions", questions},
+          {"sent_rows", rows.mean * static_cast<double>(result.ranks)},
+          {"sent_bytes", bytes.mean * static_cast<double>(result.ranks)},
+          {"seconds", seconds.max}};
+}
+
 double number(const json& value) {
   return value.is_number() ? value.get<double>() : NAN;
 }
@@ -268,12 +282,15 @@ void write_summary(Comm& comm, const RunResult& result, const std::string& path)
     summary["seconds_by_phase"][part_name(static_cast<Part>(part))] =
         over_ranks(comm, ledger.seconds[static_cast<size_t>(part)] / iterations).mean;
   summary["predicted"] = predicted(result.predicted);
+  const json replanning = replanning_summary(comm, result);
+  if (!replanning.is_null()) summary["replanning"] = replanning;
   const OverRanks memory = over_ranks(comm, static_cast<double>(peak_memory_bytes()));
   summary["peak_memory_bytes"] = memory.max;
   if (comm.rank() == 0) {
     write_whole(path, summary.dump(2) + "\n");
     print_table(summary, result.output_dir);
-    if (ledger.iterations > 0) warn_of_deviations(summary);
+    // Where plans have changed, no prediction is of the whole run.
+    if (ledger.iterations > 0 && result.migrated.positions == 0) warn_of_deviations(summary);
   }
   barrier(comm);
 }

@@ -12,6 +12,7 @@
 
 #include "base/timer.hpp"
 #include "comm/comm.hpp"
+#include "exchange/migration.hpp"
 #include "train/evaluation.hpp"
 #include "train/ledger.hpp"
 
@@ -40,6 +41,7 @@ class MetricsFile {
   MetricsFile(const std::string& path, bool append);
   void step(int64_t step, int64_t samples, double loss, double seconds, double learning_rate_factor);
   void evaluation(int64_t step, int64_t samples, const Metrics& metrics, double seconds);
+  void record(const std::string& json) { write(json); }  ///< one JSON object with at least step and samples
 
  private:
   void write(const std::string& line);
@@ -70,7 +72,9 @@ struct RunResult {
   std::optional<Metrics> eval;
   int64_t skipped_lines = 0;
   Ledger ledger;         ///< of this rank
-  Prediction predicted;  ///< rank 0's
+  Prediction predicted;  ///< rank 0's; of the last plan, if the run has changed plans
+  std::vector<std::string> replannings;  ///< rank 0's: the records of metrics.jsonl
+  MigrationTotals migrated;              ///< of this rank
 };
 
 /// Collective: gathers the ledgers; rank 0 writes `path` (under another name, then renamed, so a summary is whole or

@@ -16,6 +16,8 @@
 #include "data/loader.hpp"
 #include "train/checkpoint.hpp"
 #include "train/planning.hpp"
+#include "train/replanner.hpp"
+#include "train/replanning_state.hpp"
 #include "train/trainer.hpp"
 
 namespace sparrow {
@@ -51,6 +53,8 @@ class TrainingRun {
   void report(int64_t samples);
   void evaluate();
   void save();
+  std::string saved_replanning() const;
+  void replan();
   Prediction prediction() const;
   LoaderOptions loader_options(int64_t epoch) const;
   TrainerOptions trainer_options() const;
@@ -66,6 +70,8 @@ class TrainingRun {
   PlannedRun planned_;
   Store::IdOfPosition id_of_, position_of_;
   Trainer trainer_;
+  std::unique_ptr<Replanner> replanner_;  ///< if placement.replan_every > 0
+  placement::Plan settled_plan_;          ///< that rows follow, or come from while they move
   int64_t total_samples_ = 0;
   RunPosition position_, saved_;
   std::unique_ptr<MetricsFile> metrics_;
@@ -130,8 +136,17 @@ RunOptions TrainingRun::with_saved_decisions(RunOptions options) const {
   if (checkpoint_.empty() || !fs::exists(topology) || !fs::exists(plan)) return options;
   if (placement::Tree(load_topology(topology)).ranks() != comm_.size()) return options;
   options.system.topology = topology;
-  options.placement.plan = plan;
+  const std::string replanned = saved_replanning();
+  options.placement.plan = replanned.empty() ? plan : saved_plan_path(replanned);
   return options;
+}
+
+/// What a checkpoint says of re-planning, if the run continues from one with as many ranks: its folder, or "".
+std::string TrainingRun::saved_replanning() const {
+  const std::string topology = options_.output.dir + "/start/topology.yaml", folder = checkpoint_ + "/replanning";
+  if (checkpoint_.empty() || options_.placement.replan_every == 0 || !fs::exists(folder)) return "";
+  if (!fs::exists(topology) || placement::Tree(load_topology(topology)).ranks() != comm_.size()) return "";
+  return folder;
 }
 
 void TrainingRun::save_decisions() const {
@@ -153,6 +168,8 @@ TrainerOptions TrainingRun::trainer_options() const {
   options.precision = options_.system.precision;
   options.wire = options_.system.wire;
   options.seed = options_.train.seed;
+  if (options_.placement.replan_every > 0)
+    options.room = room_for_rows(system_, make_workload({options_, data_.shapes, data_.counts}), comm_.rank());
   // A short batch may round the other way, hence one more.
   options.max_samples = part_of_batch(options_.train.global_batch, comm_.rank(), comm_.size(), shares_).size() + 1;
   return options;
@@ -168,6 +185,11 @@ int64_t TrainingRun::samples_to_train() const {
 }
 
 void TrainingRun::restore() {
+  settled_plan_ = planned_.plan;
+  if (options_.placement.replan_every > 0)
+    replanner_ = std::make_unique<Replanner>(options_, data_.shapes, tables_, system_, planned_.plan);
+  if (const std::string folder = saved_replanning(); !folder.empty())
+    load_replanning(folder, system_, comm_.rank(), *replanner_, trainer_);  // before the rows: it says where they go
   if (!checkpoint_.empty()) {
     position_ = load_checkpoint(trainer_, id_of_, checkpoint_);
     spdlog::info("continuing from {} ({} samples)", checkpoint_, position_.samples);
@@ -213,6 +235,7 @@ RunResult TrainingRun::run() {
   result_.steps = position_.steps;
   result_.skipped_lines = data_.train.bad_lines();
   result_.ledger = trainer_.ledger();
+  result_.migrated = trainer_.migrated();
   result_.predicted = prediction();
   write_summary(comm_, result_, options_.output.dir + "/summary.json");
   if (options_.output.trace) write_trace(comm_, trainer_.ledger(), options_.output.dir + "/trace.json");
@@ -262,6 +285,7 @@ void TrainingRun::pass(int64_t number) {
     }
     if (batch == nullptr) break;
     const double loss_sum = trainer_.step(*batch);
+    if (replanner_) replanner_->count(*batch);
     position_.steps = trainer_.steps();
     position_.samples += batch->global_samples;
     after_step(loss_sum, batch->global_samples);
@@ -275,6 +299,8 @@ void TrainingRun::after_step(double loss_sum, int64_t batch_samples) {
   const int64_t samples = position_.samples;
   const auto passed = [&](int64_t every, int64_t since) { return every > 0 && samples / every > since / every; };
   if (interval_steps_ >= options_.output.report_every) report(samples);
+  if (replanner_ && !trainer_.migration()) settled_plan_ = replanner_->plan();
+  if (passed(options_.placement.replan_every, samples - batch_samples) && samples < total_samples_) replan();
   if (passed(options_.train.eval_every, samples - batch_samples) && samples < total_samples_) evaluate();
   if (passed(options_.output.checkpoint_every, samples - batch_samples) && samples < total_samples_) save();
 }
@@ -292,6 +318,23 @@ void TrainingRun::report(int64_t samples) {
   }
   interval_loss_ = 0;
   interval_samples_ = interval_steps_ = 0;
+}
+
+void TrainingRun::replan() {
+  if (trainer_.migration()) return;  // the last answer is still being carried out
+  const int64_t batch = options_.train.global_batch;
+  const int64_t left = std::min(options_.placement.replan_every, total_samples_ - position_.samples);
+  const Replanning answer = replanner_->consider(comm_, (left + batch - 1) / batch);
+  if (comm_.rank() == 0) {
+    const std::string record = to_json(answer, position_.steps, position_.samples);
+    metrics_->record(record);
+    result_.replannings.push_back(record);
+    progress_->clear();
+    spdlog::info("{}", describe(answer));
+  }
+  if (!answer.changes) return;
+  trainer_.migrate_to(answer.next->copies, answer.copies_per_move);
+  planned_ = *answer.next;
 }
 
 void TrainingRun::evaluate() {
@@ -324,7 +367,11 @@ void TrainingRun::evaluate() {
 void TrainingRun::save() {
   Timer timer;
   try {
-    save_checkpoint(comm_, trainer_, position_of_, position_, options_.output.dir, options_.output.keep);
+    const auto save_more = [&](const std::string& folder) {
+      if (replanner_)
+        save_replanning(folder + "/replanning", system_, comm_.rank(), *replanner_, settled_plan_, trainer_);
+    };
+    save_checkpoint(comm_, trainer_, position_of_, position_, options_.output.dir, options_.output.keep, save_more);
     saved_ = position_;
     if (comm_.rank() == 0) spdlog::info("saved the model at {} samples", position_.samples);
   } catch (const Error& error) {

@@ -255,6 +255,8 @@ TEST_CASE("ImpossibleValuesAreErrorsNamingLineAndKey") {
 }
 
 TEST_CASE("ValuesThatContradictEachOtherAreErrors") {
+  CHECK_THAT(parse_error("placement:\n  strategy: held\n  replan_every: 1000\n"),
+             StartsWith("f:3: placement.replan_every: ") && Contains("placement.strategy: optimal"));
   CHECK_THAT(parse_error("data:\n  eval: [a]\n  eval_tail: 5\n"),
              StartsWith("f:3: data.eval_tail: ") && Contains("data.eval"));
   CHECK_THAT(parse_error("optimizer:\n  warmup_steps: 10\n  decay_steps: 5\n"),
@@ -289,7 +291,7 @@ TEST_CASE("WhatIsNotAvailableYetIsRefusedByName") {
   const std::vector<std::pair<std::string, std::string>> later = {
       {"system", "backend: cuda"},        {"system", "pipeline: overlapped"},  {"system", "host_memory: 4GiB"},
       {"placement", "strategy: fetched"}, {"placement", "holders: first_use"}, {"placement", "holders: p.bin"},
-      {"placement", "assignment: local"}, {"placement", "replan_every: 1000"}, {"data", "vocabulary: file"},
+      {"placement", "assignment: local"}, {"data", "vocabulary: file"},
   };
   for (const auto& [section, setting] : later) {
     INFO(section << "." << setting);

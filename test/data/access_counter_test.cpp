@@ -95,9 +95,10 @@ TEST_CASE("CountsAreWithinTheirBoundsOfExactOnes") {
   }
   CHECK(check_bounds(counter, exact) > 50);
   CHECK(counter.tracked(2).most_missed() > 0);  // the test is not of a counter that forgets nothing
-  // What is looked up more often than the bound is known: 40,000 / 10 lookups go to the hottest row.
+  // What is looked up more often than the bound is known: the hottest row has log 2 / log 20,000 = 7 % of the 40,000
+  // lookups, 2,800, of which at most 2 * 40,000 / 200 = 400 are missed; the rest is chance.
   CHECK(counter.tracked(2).rows().front().first >= kSmall.exact_rows);
-  CHECK(counter.tracked(2).estimate(7000) > 3000);
+  CHECK(counter.tracked(2).estimate(7000) > 2200);
 }
 
 TEST_CASE("FadedAndMergedCountsAreWithinTheSameBounds") {
