@@ -233,8 +233,8 @@ void AccessCounter::restore(std::string_view bytes) {
 int64_t AccessCounter::bytes() const {
   int64_t sum = 0;
   for (const Table& table : tables_)
-    sum += static_cast<int64_t>((table.head.size() + table.range_lookups.size()) * sizeof(double)) +
-           table.tracked.bytes();
+    sum +=
+        static_cast<int64_t>((table.head.size() + table.range_lookups.size()) * sizeof(double)) + table.tracked.bytes();
   return sum;
 }
 

@@ -109,8 +109,7 @@ AccessProfile make_profile(const AccessCounter& counter, int table, int64_t rows
     std::stable_sort(singles.begin(), singles.end(),
                      [](const Single& a, const Single& b) { return a.deviation > b.deviation; });
     singles.resize(kMostSingleCells);
-    std::sort(singles.begin(), singles.end(),
-              [](const Single& a, const Single& b) { return a.position < b.position; });
+    std::sort(singles.begin(), singles.end(), [](const Single& a, const Single& b) { return a.position < b.position; });
   }
   AccessProfile profile;
   size_t next = 0;
@@ -243,9 +242,10 @@ placement::Plan by_position(const placement::Plan& ranked, const std::vector<Acc
       rank += profile.distribution.rows[c];
       std::vector<placement::Interval> parts;
       for (const int cell : profile.cells_of_class[c])
-        for_parts(before, profile.cells[static_cast<size_t>(cell)].first,
-                  profile.cells[static_cast<size_t>(cell)].end,
-                  [&](int64_t first, int64_t end, int option) { parts.push_back({first, end, option}); });
+        for_parts(before, profile.cells[static_cast<size_t>(cell)].first, profile.cells[static_cast<size_t>(cell)].end,
+                  [&](int64_t first, int64_t end, int option) {
+                    parts.push_back({first, end, option});
+                  });
       assign_class(parts, same_option, std::move(quota), result);
     }
     std::sort(result.begin(), result.end(),

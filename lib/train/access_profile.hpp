@@ -36,7 +36,7 @@ struct AccessProfile {
   placement::TableDistribution distribution;     ///< of the classes
 };
 
-constexpr double kDeviations = 6;  ///< of 10^9 rows in their order, one or so looks as if it were not
+constexpr double kDeviations = 6;       ///< of 10^9 rows in their order, one or so looks as if it were not
 constexpr int kMostSingleCells = 4096;  ///< of a table: those that deviate by most lookups
 
 /// The profile of table `table`; `rows` of it.

@@ -41,8 +41,8 @@ AccessCounter merged_counter(Comm& comm, const AccessCounter& own) {
   for (int distance = 1; distance < comm.size(); distance *= 2) {
     const bool gives = !passed && comm.rank() % (2 * distance) == distance;
     const bool takes = !passed && !gives && comm.rank() + distance < comm.size();
-    const std::string received = pass_on(comm, gives ? comm.rank() - distance : -1,
-                                         takes ? comm.rank() + distance : -1, gives ? all.serialize() : "");
+    const std::string received = pass_on(comm, gives ? comm.rank() - distance : -1, takes ? comm.rank() + distance : -1,
+                                         gives ? all.serialize() : "");
     if (takes) {
       AccessCounter other = own;
       other.restore(received);
@@ -152,13 +152,13 @@ Replanning Replanner::decide(const AccessCounter& all, int64_t iterations) const
   const PlanChange change(tables_, system_.hierarchy, copy_plan(plan_, system_), next.copies, 1);
   const std::vector<int64_t> copies = change.copies_between_ranks();
   const auto ranks = static_cast<size_t>(system_.hierarchy.ranks());
-  const double row_bytes =
-      static_cast<double>(workload.tables[0].row_bytes + workload.tables[0].state_bytes);
+  const double row_bytes = static_cast<double>(workload.tables[0].row_bytes + workload.tables[0].state_bytes);
   for (size_t i = 0; i < copies.size(); ++i)
     if (i / ranks != i % ranks) answer.moved_copies += copies[i];
   answer.moved_bytes = answer.moved_copies * static_cast<int64_t>(row_bytes);
   const double exchanged = (now.sent_mean.rows + now.sent_mean.gradients) * static_cast<double>(ranks);
-  answer.copies_per_move = std::max(static_cast<int64_t>(ranks), static_cast<int64_t>(kMoveShare * exchanged / row_bytes));
+  answer.copies_per_move =
+      std::max(static_cast<int64_t>(ranks), static_cast<int64_t>(kMoveShare * exchanged / row_bytes));
   const int64_t moves = (answer.moved_copies + answer.copies_per_move - 1) / answer.copies_per_move;
 
   answer.seconds_next = next.predicted.seconds;
@@ -178,7 +178,8 @@ Replanning Replanner::decide(const AccessCounter& all, int64_t iterations) const
 
 std::string describe(const Replanning& answer) {
   std::string text = fmt::format(
-      "plan considered: {:.3f} ms per iteration expected now, {:.3f} ms with the best plan for the counts of now ({:.0f} "
+      "plan considered: {:.3f} ms per iteration expected now, {:.3f} ms with the best plan for the counts of now "
+      "({:.0f} "
       "and {:.0f} bytes sent per rank); gain {:.2f} s over {} iterations, cost {:.2f} s ({} rows, {:.1f} MB)",
       answer.seconds_now * 1e3, answer.seconds_next * 1e3, answer.bytes_now, answer.bytes_next, answer.gain_seconds,
       answer.iterations, answer.cost_seconds, answer.moved_copies, static_cast<double>(answer.moved_bytes) / 1e6);
@@ -189,7 +190,8 @@ std::string describe(const Replanning& answer) {
 std::string to_json(const Replanning& answer, int64_t step, int64_t samples) {
   nlohmann::json record{{"changes", answer.changes},
                         {"seconds_per_iteration", {{"now", answer.seconds_now}, {"next", answer.seconds_next}}},
-                        {"bytes_per_iteration", {{"now", answer.bytes_now}, {"next", answer.bytes_next}}},
+                        {"bytes_per_iteration",
+                         {{"counted", answer.bytes_counted}, {"now", answer.bytes_now}, {"next", answer.bytes_next}}},
                         {"iterations", answer.iterations},
                         {"gain_seconds", answer.gain_seconds},
                         {"cost_seconds", answer.cost_seconds},

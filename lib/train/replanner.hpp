@@ -32,7 +32,8 @@ struct Replanning {
   int64_t copies_per_move = 1;
   // What was weighed. T in seconds per iteration, bytes sent per rank and iteration (mean):
   double seconds_now = 0, seconds_next = 0, bytes_now = 0, bytes_next = 0;
-  int64_t iterations = 0;  ///< over which the gain counts
+  double bytes_counted = 0;  ///< by the run, since it follows the plan
+  int64_t iterations = 0;    ///< over which the gain counts
   int64_t moved_copies = 0, moved_bytes = 0;
   double gain_seconds = 0, cost_seconds = 0;
 };
@@ -71,8 +72,8 @@ class Replanner {
   AccessCounter counter_;
 };
 
-/// Collective: the sum of all ranks' counters, at rank 0 (elsewhere undefined), in ceil(log2 ranks) rounds in which half
-/// of those left send theirs: no rank ever has more than two.
+/// Collective: the sum of all ranks' counters, at rank 0 (elsewhere undefined), in ceil(log2 ranks) rounds in which
+/// half of those left send theirs: no rank ever has more than two.
 AccessCounter merged_counter(Comm& comm, const AccessCounter& own);
 
 /// For the log, and the same as a record of metrics.jsonl and summary.json.

@@ -60,10 +60,8 @@ void save_replanning(const std::string& folder, const SystemShape& system, int r
   if (!trainer.migration()) return;
   const MigrationState& state = trainer.migration()->state();
   save_plan(folder + "/next_plan.json", replanner.plan(), system.topology);
-  write_file(folder + "/move.json", json{{"copies_per_move", state.copies_per_move},
-                                         {"slices", state.slices},
-                                         {"done", state.done}}
-                                        .dump(2));
+  write_file(folder + "/move.json",
+             json{{"copies_per_move", state.copies_per_move}, {"slices", state.slices}, {"done", state.done}}.dump(2));
 }
 
 void load_replanning(const std::string& folder, const SystemShape& system, int rank, Replanner& replanner,

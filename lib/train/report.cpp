@@ -182,7 +182,8 @@ json replanning_summary(Comm& comm, const RunResult& result) {
   return {{"questions", questions},
           {"sent_rows", rows.mean * static_cast<double>(result.ranks)},
           {"sent_bytes", bytes.mean * static_cast<double>(result.ranks)},
-          {"seconds", seconds.max}};
+          {"seconds", seconds.max},
+          {"last_bytes_per_iteration", result.settled_bytes_per_iteration}};
 }
 
 double number(const json& value) {

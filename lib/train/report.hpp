@@ -71,10 +71,11 @@ struct RunResult {
   double train_loss = 0;  ///< mean over the last report interval
   std::optional<Metrics> eval;
   int64_t skipped_lines = 0;
-  Ledger ledger;         ///< of this rank
-  Prediction predicted;  ///< rank 0's; of the last plan, if the run has changed plans
-  std::vector<std::string> replannings;  ///< rank 0's: the records of metrics.jsonl
-  MigrationTotals migrated;              ///< of this rank
+  Ledger ledger;                           ///< of this rank
+  Prediction predicted;                    ///< rank 0's; of the last plan, if the run has changed plans
+  std::vector<std::string> replannings;    ///< rank 0's: the records of metrics.jsonl
+  MigrationTotals migrated;                ///< of this rank
+  double settled_bytes_per_iteration = 0;  ///< sent per rank under the last plan, if the run re-plans
 };
 
 /// Collective: gathers the ledgers; rank 0 writes `path` (under another name, then renamed, so a summary is whole or

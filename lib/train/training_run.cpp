@@ -55,6 +55,7 @@ class TrainingRun {
   void save();
   std::string saved_replanning() const;
   void replan();
+  double counted_bytes();
   Prediction prediction() const;
   LoaderOptions loader_options(int64_t epoch) const;
   TrainerOptions trainer_options() const;
@@ -72,6 +73,7 @@ class TrainingRun {
   Trainer trainer_;
   std::unique_ptr<Replanner> replanner_;  ///< if placement.replan_every > 0
   placement::Plan settled_plan_;          ///< that rows follow, or come from while they move
+  Ledger settled_ledger_;                 ///< when the last question was asked, or its answer carried out
   int64_t total_samples_ = 0;
   RunPosition position_, saved_;
   std::unique_ptr<MetricsFile> metrics_;
@@ -81,7 +83,7 @@ class TrainingRun {
   double interval_loss_ = 0;
   int64_t interval_samples_ = 0, interval_steps_ = 0, evaluated_at_ = -1, checkpointed_at_ = 0;
   RunResult result_;
-  bool stop_ = false;
+  bool stop_ = false, moving_ = false;
 };
 
 std::string scratch_folder(const RunOptions& options) {
@@ -190,6 +192,7 @@ void TrainingRun::restore() {
     replanner_ = std::make_unique<Replanner>(options_, data_.shapes, tables_, system_, planned_.plan);
   if (const std::string folder = saved_replanning(); !folder.empty())
     load_replanning(folder, system_, comm_.rank(), *replanner_, trainer_);  // before the rows: it says where they go
+  moving_ = trainer_.migration() != nullptr;
   if (!checkpoint_.empty()) {
     position_ = load_checkpoint(trainer_, id_of_, checkpoint_);
     spdlog::info("continuing from {} ({} samples)", checkpoint_, position_.samples);
@@ -236,6 +239,7 @@ RunResult TrainingRun::run() {
   result_.skipped_lines = data_.train.bad_lines();
   result_.ledger = trainer_.ledger();
   result_.migrated = trainer_.migrated();
+  if (replanner_) result_.settled_bytes_per_iteration = counted_bytes();
   result_.predicted = prediction();
   write_summary(comm_, result_, options_.output.dir + "/summary.json");
   if (options_.output.trace) write_trace(comm_, trainer_.ledger(), options_.output.dir + "/trace.json");
@@ -299,7 +303,11 @@ void TrainingRun::after_step(double loss_sum, int64_t batch_samples) {
   const int64_t samples = position_.samples;
   const auto passed = [&](int64_t every, int64_t since) { return every > 0 && samples / every > since / every; };
   if (interval_steps_ >= options_.output.report_every) report(samples);
-  if (replanner_ && !trainer_.migration()) settled_plan_ = replanner_->plan();
+  if (replanner_ && moving_ && !trainer_.migration()) {
+    moving_ = false;
+    settled_plan_ = replanner_->plan();
+    settled_ledger_ = trainer_.ledger();
+  }
   if (passed(options_.placement.replan_every, samples - batch_samples) && samples < total_samples_) replan();
   if (passed(options_.train.eval_every, samples - batch_samples) && samples < total_samples_) evaluate();
   if (passed(options_.output.checkpoint_every, samples - batch_samples) && samples < total_samples_) save();
@@ -324,7 +332,9 @@ void TrainingRun::replan() {
   if (trainer_.migration()) return;  // the last answer is still being carried out
   const int64_t batch = options_.train.global_batch;
   const int64_t left = std::min(options_.placement.replan_every, total_samples_ - position_.samples);
-  const Replanning answer = replanner_->consider(comm_, (left + batch - 1) / batch);
+  Replanning answer = replanner_->consider(comm_, (left + batch - 1) / batch);
+  answer.bytes_counted = counted_bytes();
+  settled_ledger_ = trainer_.ledger();
   if (comm_.rank() == 0) {
     const std::string record = to_json(answer, position_.steps, position_.samples);
     metrics_->record(record);
@@ -334,7 +344,20 @@ void TrainingRun::replan() {
   }
   if (!answer.changes) return;
   trainer_.migrate_to(answer.next->copies, answer.copies_per_move);
+  moving_ = true;
   planned_ = *answer.next;
+}
+
+/// Sent per rank and iteration (mean over ranks) under the plan in force, since settled_ledger_. Collective.
+double TrainingRun::counted_bytes() {
+  const Ledger& ledger = trainer_.ledger();
+  const int64_t iterations = ledger.iterations - settled_ledger_.iterations;
+  int64_t bytes = 0;
+  for (int p = 0; p < kPhases; ++p)
+    if (static_cast<Phase>(p) != Phase::control)
+      bytes += ledger.traffic.sent_bytes[static_cast<size_t>(p)] -
+               settled_ledger_.traffic.sent_bytes[static_cast<size_t>(p)];
+  return over_ranks(comm_, static_cast<double>(bytes)).mean / static_cast<double>(std::max<int64_t>(1, iterations));
 }
 
 void TrainingRun::evaluate() {
