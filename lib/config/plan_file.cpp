@@ -198,6 +198,8 @@ json parse_json(std::string_view text, const std::string& name) {
         1 +
         std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, text.size())), '\n');
     fail_at(name, line, "not JSON: {}", error.what());
+  } catch (const json::out_of_range& error) {  // a number beyond double
+    fail("{}: {}", name, error.what());
   }
 }
 

@@ -133,6 +133,7 @@ TEST_CASE("Files that are no plan for this topology are refused with file and ke
       {with(good, "box/gpu:hbm", "box/gpu:ddr"), "options[0].sites[0].name"},
       {with(good, "\"rows\": 100", "\"rows\": 1e30"), "tables[0].rows"},
       {with(good, "\"rows\": 100", "\"rows\": 1.5"), "tables[0].rows"},
+      {with(good, "\"rows\": 100", "\"rows\": 1e400"), "1e400"},
       {with(good, "\"offset\": 1", "\"offset\": -1"), "tables[0].offset"},
       {with(good, "\"offset\": 1", "\"offset\": 9223372036854775807"), "tables[0].offset"},
       {with(good, "\"transport\": \"staged\"", "\"transport\": 3"), "tables[0].transport"},
