@@ -8,49 +8,9 @@
 #include <cmath>
 #include <numeric>
 
-#include "base/error.hpp"
-#include "placement/interior_point.hpp"
-#include "placement/linear_form.hpp"
+#include "placement/family_program.hpp"
 
 namespace sparrow::placement {
-namespace {
-
-constexpr size_t kKeptVariants = 6;  // options that a group keeps after the first round
-
-struct Group {  // classes first .. last - 1 of a table, as one class of the programme
-  int table;
-  size_t first, last;
-  std::vector<size_t> variants;
-};
-
-class FamilyProgram {
- public:
-  FamilyProgram(LinearForm& form, const SolveOptions& settings)
-      : form_(form), model_(form.model()), settings_(settings) {}
-  FamilyResult run(const std::vector<PriceBook>& known, double cutoff);
-
- private:
-  size_t f() const { return form_.features(); }
-  void first_groups();
-  BlockProgram program() const;
-  double greedy_seconds();
-  Prices prices_of(const BlockSolution& solution) const;
-  bool wake_rows(const Prices& price, const std::vector<double>& x, const std::vector<double>& tau);
-  std::vector<double> loads(const std::vector<double>& x) const;
-  double refine(const Prices& price, const std::vector<double>& x, double bound);
-  Placement round(const Prices& price, const std::vector<double>& x) const;
-  void place_group(const Group& g, const double* x, const std::vector<std::vector<double>>& prices,
-                   TablePlacement& placed) const;
-  void report(const Prices& price, const std::vector<double>& x, FamilyResult& result) const;
-  double row_constant(size_t k) const { return form_.rows()[k].constant + form_.pooled_constants()[k]; }
-
-  LinearForm& form_;
-  const CostModel& model_;
-  const SolveOptions& settings_;
-  std::vector<Group> groups_;
-  std::vector<size_t> active_;  // coupling rows in the programme
-  double unit_ = 1;             // seconds
-};
 
 /// Groups of classes whose probabilities lie within a ratio, the least ratio for which one iteration of the programme
 /// stays cheap.
@@ -185,178 +145,6 @@ Prices FamilyProgram::prices_of(const BlockSolution& solution) const {
   return form_.feasible(price);
 }
 
-/// Makes the programme's rows those that bind or come near it. Returns whether a row outside it is violated.
-bool FamilyProgram::wake_rows(const Prices& price, const std::vector<double>& x, const std::vector<double>& tau) {
-  const std::vector<double> load = loads(x);
-  std::vector<bool> was(load.size(), false);
-  for (size_t k : active_) was[k] = true;
-  bool violated = false;
-  active_.clear();
-  for (size_t k = 0; k < load.size(); ++k) {
-    const CouplingRow& row = form_.rows()[k];
-    double full = row.is_time() ? 0 : row.capacity;
-    if (row.is_time())
-      for (int of : form_.taus_of(row)) full += tau[static_cast<size_t>(of)] * unit_;
-    const double used = load[k] + (row.is_time() ? row_constant(k) : 0);
-    violated = violated || (!was[k] && used > full + 1e-9 * (row.is_time() ? unit_ : row.capacity));
-    if (used > 0.6 * full || price[k] > 1e-9 * (row.is_time() ? 1 : unit_ / row.capacity)) active_.push_back(k);
-  }
-  return violated;
-}
-
-/// Splits the groups whose classes disagree about the cheapest option, where it matters, and offers every group its
-/// cheapest options. Returns the seconds that better choices would save at these prices.
-double FamilyProgram::refine(const Prices& price, const std::vector<double>& x, double bound) {
-  std::vector<double> lost(groups_.size(), 0);
-  std::vector<std::vector<size_t>> cuts(groups_.size());
-  double total = 0;
-  size_t column = 0;
-  int table = -1;
-  std::vector<std::vector<double>> prices;
-  for (size_t i = 0; i < groups_.size(); ++i) {
-    Group& g = groups_[i];
-    if (g.table != table) prices = form_.variant_prices(table = g.table, price);
-    size_t before = prices.size();
-    std::vector<double> paid(prices.size(), 0);
-    std::vector<bool> wanted(prices.size(), false);
-    for (size_t c = g.first; c < g.last; ++c) {
-      const double rows = static_cast<double>(model_.table(g.table).access.rows[c]);
-      double cheapest = kInfinity;
-      size_t best = 0;
-      for (size_t v = 0; v < prices.size(); ++v) {
-        const double cost = price_of(prices[v], model_.features_of(g.table, c));
-        paid[v] += rows * cost;
-        if (cost < cheapest) cheapest = cost, best = v;
-      }
-      lost[i] -= rows * cheapest;
-      wanted[best] = true;
-      if (before < prices.size() && best != before) cuts[i].push_back(c);
-      before = best;
-    }
-    for (size_t v : g.variants) {
-      lost[i] += x[column] * paid[v];
-      if (x[column++] > 1e-9) wanted[v] = true;
-    }
-    total += lost[i];
-    std::vector<size_t> order(prices.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return paid[a] < paid[b]; });
-    for (size_t k = 0; k < std::min(kKeptVariants, order.size()); ++k) wanted[order[k]] = true;
-    g.variants.clear();
-    for (size_t v = 0; v < prices.size(); ++v)
-      if (wanted[v]) g.variants.push_back(v);
-  }
-  std::vector<Group> finer;
-  for (size_t i = 0; i < groups_.size(); ++i) {
-    const Group& g = groups_[i];
-    const size_t classes = g.last - g.first;
-    std::vector<size_t> at = {g.first};
-    if (classes > 1 && lost[i] > 0.02 * settings_.target_gap * bound) {
-      constexpr size_t kPieces = 6;
-      for (size_t piece = 1; piece < kPieces; ++piece) at.push_back(g.first + classes * piece / kPieces);
-      if (cuts[i].size() < kPieces) at.insert(at.end(), cuts[i].begin(), cuts[i].end());
-      std::sort(at.begin(), at.end());
-      at.erase(std::unique(at.begin(), at.end()), at.end());
-    }
-    at.push_back(g.last);
-    for (size_t k = 0; k + 1 < at.size(); ++k) finer.push_back({g.table, at[k], at[k + 1], g.variants});
-  }
-  groups_ = std::move(finer);
-  return total;
-}
-
-/// Whole rows of one group: the options whose price rises least with use take the hottest rows.
-void FamilyProgram::place_group(const Group& g, const double* x, const std::vector<std::vector<double>>& prices,
-                                TablePlacement& placed) const {
-  const auto& rows = model_.table(g.table).access.rows;
-  std::vector<std::pair<double, size_t>> taken;  // (rise of the price from the coldest to the hottest class, index)
-  for (size_t i = 0; i < g.variants.size(); ++i)
-    if (x[i] > 0)
-      taken.emplace_back(price_of(prices[g.variants[i]], model_.features_of(g.table, g.first)) -
-                             price_of(prices[g.variants[i]], model_.features_of(g.table, g.last - 1)),
-                         i);
-  std::sort(taken.begin(), taken.end());
-  double total = 0;
-  for (size_t c = g.first; c < g.last; ++c) total += static_cast<double>(rows[c]);
-  double share = 0, given = 0;
-  size_t c = g.first;
-  double left = static_cast<double>(rows[c]);
-  for (size_t i = 0; i < taken.size(); ++i) {
-    share += x[taken[i].second];
-    double want = (i + 1 == taken.size() ? total : std::min(total, std::round(share * total))) - given;
-    given += std::max(0.0, want);
-    while (want > 0) {
-      const double some = std::min(want, left);
-      const int option = form_.variants(g.table)[g.variants[taken[i].second]].option;
-      if (some > 0) placed.shares.push_back({static_cast<int32_t>(c), option, some});
-      want -= some;
-      left -= some;
-      if (left <= 0 && c + 1 < g.last) left = static_cast<double>(rows[++c]);
-    }
-  }
-}
-
-Placement FamilyProgram::round(const Prices& price, const std::vector<double>& x) const {
-  Placement placement;
-  placement.options = form_.options();
-  placement.tables.resize(static_cast<size_t>(model_.tables()));
-  size_t column = 0;
-  int table = -1;
-  std::vector<std::vector<double>> prices;
-  for (const Group& g : groups_) {
-    if (g.table != table) prices = form_.variant_prices(table = g.table, price);
-    TablePlacement& placed = placement.tables[static_cast<size_t>(g.table)];
-    const bool pooled = form_.limits().pooling[static_cast<size_t>(g.table)] == Pooling::always;
-    placed.transport = pooled ? Transport::pooled : form_.limits().transport;
-    place_group(g, x.data() + column, prices, placed);
-    column += g.variants.size();
-  }
-  return placement;
-}
-
-void FamilyProgram::report(const Prices& price, const std::vector<double>& x, FamilyResult& result) const {
-  result.pooled_mass.assign(static_cast<size_t>(model_.tables()), std::vector<double>(form_.options().size(), 0));
-  size_t j = 0;
-  for (const Group& g : groups_)
-    for (size_t v : g.variants) {
-      const Variant& variant = form_.variants(g.table)[v];
-      const double share = x[j++];
-      if (share == 0 || !variant.pooled) continue;
-      double mass = 0;
-      for (size_t c = g.first; c < g.last; ++c)
-        for (const auto& p : model_.table(g.table).access.p)
-          mass += static_cast<double>(model_.table(g.table).access.rows[c]) * p[c] / model_.features().groups;
-      result.pooled_mass[static_cast<size_t>(g.table)][static_cast<size_t>(variant.option)] += share * mass;
-    }
-  for (int t = 0; t < model_.tables(); ++t) {
-    const bool either = form_.limits().pooling[static_cast<size_t>(t)] == Pooling::either;
-    result.pooled_mass_then.emplace_back();
-    if (either)
-      result.pooling_costs.push_back(form_.least_price(t, true, price, &result.pooled_mass_then.back()) -
-                                     form_.least_price(t, false, price));
-    else
-      result.pooling_costs.push_back(0);
-  }
-
-  const std::vector<double> load = loads(x);
-  std::map<std::pair<std::string, std::string>, double> by_resource;
-  result.quantity_price.assign(static_cast<size_t>(model_.quantities().size()), 0);
-  for (size_t k = 0; k < form_.rows().size(); ++k) {
-    const CouplingRow& row = form_.rows()[k];
-    if (price[k] > 0) result.book[row.number] = price[k];
-    double spent = load[k];
-    for (const auto& [quantity, per_unit] : row.terms) {
-      result.quantity_price[static_cast<size_t>(quantity)] += price[k] * per_unit;
-      spent += per_unit * model_.base()[static_cast<size_t>(quantity)];
-    }
-    by_resource[{row.resource, row.kind}] += row.is_time() ? price[k] * spent : price[k];
-  }
-  for (int part = 0; part < form_.parts(); ++part)
-    result.book[number_of_part(part)] = price[form_.rows().size() + static_cast<size_t>(part)];
-  for (const auto& [name, seconds] : by_resource)
-    if (seconds > 0) result.prices.push_back({name.first, name.second, seconds});
-}
-
 FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cutoff) {
   FamilyResult result;
   if (form_.options().empty()) {
@@ -405,8 +193,6 @@ FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cuto
     return result;
   }
 }
-
-}  // namespace
 
 FamilyResult solve_family(const CostModel& model, const SolveOptions& options, const FamilyLimits& limits,
                           const std::vector<std::vector<double>>& extra_bytes, const std::vector<PriceBook>& known,
