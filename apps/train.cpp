@@ -6,8 +6,8 @@
 #include <cxxopts.hpp>
 #include <filesystem>
 #include <fstream>
-#include <thread>
 
+#include "backend_choice.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "comm/collectives.hpp"
@@ -59,17 +59,6 @@ Arguments parse(int argc, char** argv, std::string& help) {
   return arguments;
 }
 
-std::unique_ptr<Backend> choose_backend(const Config& config, const MpiRuntime& mpi) {
-  // Until the CUDA backend is there, `auto` can only mean the host, and `cuda` is refused with the configuration.
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  const int threads = config.system.threads > 0 ? config.system.threads : std::max(1, cores / mpi.local_size());
-  if (mpi.rank() == 0)
-    spdlog::info("{} ranks on {} nodes, host backend with {} thread{} per rank{}", mpi.size(), mpi.nodes(), threads,
-                 threads == 1 ? "" : "s",
-                 config.system.backend == "auto" ? " (auto: this build has no CUDA backend)" : "");
-  return make_host_backend(threads);
-}
-
 /// Every rank reads the configuration. What is wrong with it is wrong on all of them: said once, and all end without
 /// ado.
 bool load_everywhere(MpiRuntime& mpi, const Arguments& arguments, Config& config) {
@@ -114,7 +103,7 @@ int run_train(int argc, char** argv) {
     Config config;
     if (!load_everywhere(mpi, arguments, config)) return 1;
     const auto comm = make_mpi_comm(mpi, config.system.timeout);
-    const auto backend = choose_backend(config, mpi);
+    const auto backend = choose_backend(config.system, mpi, *comm);
     if (mpi.rank() == 0) write_effective_config(config);
     run_training(config, RankContext::on_host(*backend, *comm), {mpi.node(), mpi.local_rank(), mpi.local_size()});
     return 0;

@@ -15,12 +15,14 @@
 #include <string>
 
 #include "kernels/backend.hpp"
+#include "kernels/cuda/device_memory.hpp"
 
 namespace sparrow::cuda {
 
 class CudaStream final : public Stream {
  public:
-  explicit CudaStream(int device);
+  /// memory: for scratch space, outlives the stream; null where no operation of the backend is queued.
+  CudaStream(int device, DeviceMemory* memory);
   ~CudaStream() override;
   CudaStream(const CudaStream&) = delete;
   CudaStream& operator=(const CudaStream&) = delete;
@@ -28,12 +30,13 @@ class CudaStream final : public Stream {
   /// Its CUDA stream; makes its device that of the calling thread, which may be one that has used no device yet.
   cudaStream_t handle() const;
 
-  /// At least `bytes` of device memory, valid until the next operation on this stream. Grows by allocation (which waits
-  /// for the stream) when a shape is the largest yet, so a step that was seen before allocates nothing.
+  /// At least `bytes` of device memory, valid until the next operation on this stream. Grows when a shape is the
+  /// largest yet, so a step that was seen before allocates nothing.
   void* scratch(int64_t bytes);
 
  private:
   const int device_;
+  DeviceMemory* const memory_;
   cudaStream_t handle_ = nullptr;
   void* scratch_ = nullptr;
   int64_t scratch_bytes_ = 0;
@@ -81,9 +84,9 @@ class ScratchPlan {
 class CudaBackend final : public Backend {
  public:
   /// Takes the GPU `device` (CUDA's number); any thread may use the backend. tf32: fp32
-  /// matrix products round their inputs to tf32 (10 bits of mantissa) and run on tensor cores. Throws Error when there
-  /// is no such device.
-  CudaBackend(int device, bool tf32);
+  /// matrix products round their inputs to tf32 (10 bits of mantissa) and run on tensor cores. arena_bytes: see
+  /// DeviceMemory. Throws Error when there is no such device, or it has less memory.
+  CudaBackend(int device, bool tf32, int64_t arena_bytes);
 
   std::string name() const override { return "cuda"; }
   bool device_is_host() const override { return false; }
@@ -135,8 +138,9 @@ class CudaBackend final : public Backend {
                  float bound, float* values) override;
 
  private:
-  int device_;
-  bool tf32_;
+  const int device_;
+  const bool tf32_;
+  std::unique_ptr<DeviceMemory> memory_;
 };
 
 }  // namespace sparrow::cuda

@@ -13,7 +13,7 @@ void call_failed(cudaError_t status, const char* call, const char* file, int lin
   fail("{}:{}: {}: {}: {}", file, line, call, cudaGetErrorName(status), cudaGetErrorString(status));
 }
 
-CudaStream::CudaStream(int device) : device_(device) {
+CudaStream::CudaStream(int device, DeviceMemory* memory) : device_(device), memory_(memory) {
   SPARROW_CUDA(cudaSetDevice(device));
   SPARROW_CUDA(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking));
 }
@@ -26,20 +26,17 @@ cudaStream_t CudaStream::handle() const {
 CudaStream::~CudaStream() {
   // A destructor must not throw: an error here was reported, or will be, by the next checked call.
   cudaStreamSynchronize(handle_);
-  cudaFree(scratch_);
+  if (scratch_) memory_->release(scratch_);
   cudaStreamDestroy(handle_);
 }
 
 void* CudaStream::scratch(int64_t bytes) {
   if (bytes > scratch_bytes_) {
-    SPARROW_CUDA(cudaStreamSynchronize(handle_));
-    SPARROW_CUDA(cudaFree(scratch_));
+    SPARROW_CHECK(memory_ != nullptr, "this stream has no scratch space");
+    if (scratch_) memory_->release(scratch_);
     scratch_ = nullptr;
     scratch_bytes_ = 0;
-    if (cudaMalloc(&scratch_, static_cast<size_t>(bytes)) != cudaSuccess) {
-      cudaGetLastError();
-      fail("device memory: {} bytes of scratch space for a stream do not fit", bytes);
-    }
+    scratch_ = memory_->allocate(bytes, MemoryPart::scratch);
     scratch_bytes_ = bytes;
   }
   return scratch_;
@@ -53,27 +50,32 @@ CudaEvent::~CudaEvent() {
   cudaEventDestroy(handle_);
 }
 
-CudaBackend::CudaBackend(int device, bool tf32) : device_(device), tf32_(tf32) {
+namespace {
+
+int device_count() {
   int devices = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
   if (status != cudaSuccess) fail("no CUDA device: {}", cudaGetErrorString(status));
+  if (devices == 0) fail("no CUDA device");
+  return devices;
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(int device, bool tf32, int64_t arena_bytes) : device_(device), tf32_(tf32) {
+  const int devices = device_count();
   if (device < 0 || device >= devices) fail("CUDA device {} does not exist: this machine has {}", device, devices);
   SPARROW_CUDA(cudaSetDevice(device));
+  memory_ = std::make_unique<DeviceMemory>(device, arena_bytes);
 }
 
 void* CudaBackend::allocate(Memory memory, int64_t bytes) {
   SPARROW_CHECK(bytes >= 0, "allocation of {} bytes", bytes);
   if (bytes == 0) return nullptr;
+  if (memory == Memory::device) return memory_->allocate(bytes, MemoryPart::other);
   void* data = nullptr;
   const auto size = static_cast<size_t>(bytes);
   SPARROW_CUDA(cudaSetDevice(device_));
-  if (memory == Memory::device) {
-    if (cudaMalloc(&data, size) == cudaSuccess) return data;
-    cudaGetLastError();
-    size_t free = 0, total = 0;
-    SPARROW_CUDA(cudaMemGetInfo(&free, &total));
-    fail("device memory: {} bytes do not fit, {} of {} are free on CUDA device {}", bytes, free, total, device_);
-  }
   if (memory == Memory::pinned) {
     if (cudaHostAlloc(&data, size, cudaHostAllocMapped | cudaHostAllocPortable) == cudaSuccess) return data;
     cudaGetLastError();
@@ -87,7 +89,7 @@ void* CudaBackend::allocate(Memory memory, int64_t bytes) {
 void CudaBackend::release(Memory memory, void* data, int64_t) noexcept {
   switch (memory) {
     case Memory::device:
-      cudaFree(data);
+      memory_->release(data);
       break;
     case Memory::pinned:
       cudaFreeHost(data);
@@ -99,7 +101,7 @@ void CudaBackend::release(Memory memory, void* data, int64_t) noexcept {
 }
 
 std::unique_ptr<Stream> CudaBackend::make_stream() {
-  return std::make_unique<CudaStream>(device_);
+  return std::make_unique<CudaStream>(device_, memory_.get());
 }
 
 std::unique_ptr<Event> CudaBackend::make_event() {
@@ -154,6 +156,21 @@ void CudaBackend::zero(Stream& stream, void* data, int64_t bytes) {
 
 }  // namespace sparrow::cuda
 
+extern "C" void sparrow_list_cuda_devices(std::vector<sparrow::CudaDevice>* devices) {
+  const int count = sparrow::cuda::device_count();
+  for (int device = 0; device < count; ++device) {
+    cudaDeviceProp properties{};
+    SPARROW_CUDA(cudaGetDeviceProperties(&properties, device));
+    sparrow::CudaDevice found;
+    found.name = properties.name;
+    for (const char byte : properties.uuid.bytes) found.uuid += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+    found.pci =
+        fmt::format("{:04x}:{:02x}:{:02x}.0", properties.pciDomainID, properties.pciBusID, properties.pciDeviceID);
+    found.memory_bytes = static_cast<int64_t>(properties.totalGlobalMem);
+    devices->push_back(std::move(found));
+  }
+}
+
 extern "C" sparrow::Backend* sparrow_make_cuda_backend(const sparrow::CudaOptions* options) {
-  return new sparrow::cuda::CudaBackend(options->device, options->tf32);
+  return new sparrow::cuda::CudaBackend(options->device, options->tf32, options->arena_bytes);
 }

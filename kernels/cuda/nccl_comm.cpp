@@ -26,7 +26,7 @@ void check_nccl(ncclResult_t result, const char* call) {
 }  // namespace
 
 NcclComm::NcclComm(std::unique_ptr<Comm> bootstrap)
-    : bootstrap_(std::move(bootstrap)), device_(current_device()), stream_(device_) {
+    : bootstrap_(std::move(bootstrap)), device_(current_device()), stream_(device_, nullptr) {
   ncclUniqueId id{};
   if (rank() == 0) check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
   broadcast(*bootstrap_, std::as_writable_bytes(std::span(&id, 1)), 0);

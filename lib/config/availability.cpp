@@ -13,7 +13,6 @@ struct Later {
 
 constexpr Later kLater[] = {
     {"data.vocabulary", [](const Config& c) { return c.data.vocabulary == "hash"; }},
-    {"system.backend", [](const Config& c) { return c.system.backend != "cuda"; }},
     {"system.pipeline", [](const Config& c) { return !c.system.overlapped; }},
     {"system.host_memory", [](const Config& c) { return c.system.host_memory == 0; }},
     {"placement.strategy", [](const Config& c) { return c.placement.strategy != "fetched"; }},
@@ -25,7 +24,7 @@ constexpr Later kLater[] = {
 
 Config default_config() {
   Config config;
-  config.system.overlapped = false;    // later: true
+  config.system.overlapped = false;  // later: true
   return config;
 }
 

@@ -289,7 +289,7 @@ TEST_CASE("SizesArePlainOrWithUnits") {
 
 TEST_CASE("WhatIsNotAvailableYetIsRefusedByName") {
   const std::vector<std::pair<std::string, std::string>> later = {
-      {"system", "backend: cuda"},        {"system", "pipeline: overlapped"},  {"system", "host_memory: 4GiB"},
+      {"system", "pipeline: overlapped"},  {"system", "host_memory: 4GiB"},
       {"placement", "strategy: fetched"}, {"placement", "holders: first_use"}, {"placement", "holders: p.bin"},
       {"placement", "assignment: local"}, {"data", "vocabulary: file"},
   };

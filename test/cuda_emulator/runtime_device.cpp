@@ -216,6 +216,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   p->concurrentKernels = p->canMapHostMemory = p->unifiedAddressing = p->cooperativeLaunch = p->hostRegisterSupported =
       1;
   p->pciBusID = device + 1;
+  p->uuid.bytes[15] = static_cast<char>(device + 1);
   return cudaSuccess;
 }
 }

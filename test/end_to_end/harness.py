@@ -265,6 +265,16 @@ def read_checkpoint(folder):
     return arrays
 
 
+def relative_difference(found, expected):
+    """Largest |difference| / max(|value|, root mean square of its tensor), over all tensors: a value that happens to lie
+    near 0 is measured against its tensor."""
+    worst = 0.0
+    for name, values in expected.items():
+        scale = numpy.maximum(numpy.abs(values), numpy.sqrt((values.astype(float) ** 2).mean()))
+        worst = max(worst, (numpy.abs(found[name].astype(float) - values) / numpy.maximum(scale, 1e-30)).max())
+    return worst
+
+
 def same_bytes(folder, other):
     """Whether two folders hold the same files with the same bytes."""
     names = [sorted(str(p.relative_to(f)) for p in f.rglob("*") if p.is_file()) for f in (folder, other)]

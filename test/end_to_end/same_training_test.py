@@ -3,8 +3,6 @@ continued. The bounds are those of the definition of "same training" (one step f
 1e-6, parameters within 1e-5 relative; 20 steps of SGD at learning rate 0.01: losses within 1e-5; AUC within 0.001)."""
 import gzip
 
-import numpy
-
 import harness
 
 BATCH = 250  # divides by neither 3, 4 nor 7
@@ -27,16 +25,6 @@ CONFIG = {
 }
 
 
-def relative_difference(found, expected):
-    """Largest |difference| / max(|value|, root mean square of its tensor), over all tensors: a value that happens to lie
-    near 0 is measured against its tensor."""
-    worst = 0.0
-    for name, values in expected.items():
-        scale = numpy.maximum(numpy.abs(values), numpy.sqrt((values.astype(float) ** 2).mean()))
-        worst = max(worst, (numpy.abs(found[name].astype(float) - values) / numpy.maximum(scale, 1e-30)).max())
-    return worst
-
-
 def largest(losses, expected):
     assert losses.keys() == expected.keys() and losses
     return max(abs(losses[step] - expected[step]) for step in losses)
@@ -57,7 +45,7 @@ def check_one_step(checks, name, optimizer, config, folder):
             what = f"one step of {name} from step {step} on {ranks} ranks and on 1"
             loss = abs(found.losses[step + 1] - expected.losses[step + 1])
             checks.at_most(loss, 1e-6, f"{what}: loss")
-            difference = relative_difference(harness.read_checkpoint(found.checkpoint), arrays)
+            difference = harness.relative_difference(harness.read_checkpoint(found.checkpoint), arrays)
             checks.at_most(difference, 1e-5, f"{what}: parameters and state")
 
 

@@ -76,7 +76,8 @@ TEST_CASE(
     "CUDA products are right at the edges of tiles, in fp32, tf32 and bf16, in rows that 128-bit reads fit and do "
     "not") {
   for (const Arithmetic arithmetic : {Arithmetic{DType::f32, false}, {DType::f32, true}, {DType::bf16, false}}) {
-    const auto backend = make_cuda_backend({.device = 0, .tf32 = arithmetic.tf32}, SPARROW_CUDA_MODULE_DIR);
+    const auto backend =
+        make_cuda_backend({.device = 0, .tf32 = arithmetic.tf32, .arena_bytes = 0}, SPARROW_CUDA_MODULE_DIR);
     const Harness h(*backend);
     for (const Case& c : kEdges) {
       for (const int64_t gap : {int64_t{0}, int64_t{3}}) {
@@ -89,7 +90,7 @@ TEST_CASE(
 }
 
 TEST_CASE("tf32 keeps ten bits of the mantissa") {
-  const auto backend = make_cuda_backend({.device = 0, .tf32 = true}, SPARROW_CUDA_MODULE_DIR);
+  const auto backend = make_cuda_backend({.device = 0, .tf32 = true, .arena_bytes = 0}, SPARROW_CUDA_MODULE_DIR);
   const Harness h(*backend);
   // 1 + 2^-10 is a tf32 number; 1 + 2^-12 rounds to 1. Times 1, summed with nothing else: exact.
   const TestMatrix x(h, DType::f32, 2, 1, std::vector<double>{1 + 0x1p-10, 1 + 0x1p-12}),

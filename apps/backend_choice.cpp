@@ -1,0 +1,81 @@
+#include "backend_choice.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/locality.hpp"
+#include "comm/collectives.hpp"
+#include "kernels/cuda_module.hpp"
+#include "train/device_choice.hpp"
+
+namespace sparrow {
+
+namespace {
+
+FoundDevices find_devices(const SystemOptions& system, const MpiRuntime& mpi, std::vector<CudaDevice>& devices) {
+  FoundDevices found;
+  found.node = mpi.node();
+  if (system.backend == "host") return found;
+  try {
+    devices = list_cuda_devices();
+    for (const CudaDevice& device : devices) found.devices.push_back(device.uuid);
+  } catch (const Error& error) {
+    found.why_none = error.what();
+  }
+  return found;
+}
+
+/// Memory of a GPU is reached, and its kernels are started, fastest from the processors beside it.
+void bind_to(const CudaDevice& device, int number) {
+  const Locality locality = locality_of(device.pci);
+  std::string text = fmt::format("GPU {}: {} ({}), {:.1f} GiB", number, device.name, device.pci,
+                                 static_cast<double>(device.memory_bytes) / (1 << 30));
+  if (locality.numa_node >= 0) text += fmt::format(", NUMA node {}", locality.numa_node);
+  if (locality.processors.empty()) {
+    text += ", processors beside it unknown";
+  } else {
+    const std::vector<int> bound = bind_process(locality.processors);
+    text += bound.empty() ? fmt::format("; its processors {} are none that this process may use",
+                                        format_processors(locality.processors))
+                          : fmt::format("; threads bound to processors {}", format_processors(bound));
+  }
+  if (!locality.nearest_adapters.empty())
+    text += fmt::format("; nearest network adapter {} (UCX and NCCL choose for themselves)",
+                        fmt::join(locality.nearest_adapters, ", "));
+  spdlog::info("{}", text);
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> choose_backend(const SystemOptions& system, const MpiRuntime& mpi, Comm& comm) {
+  std::vector<CudaDevice> devices;
+  std::vector<FoundDevices> found;
+  for (const std::string& text : all_gather(comm, write_found(find_devices(system, mpi, devices))))
+    found.push_back(parse_found(text));
+  const DeviceChoice choice = choose_devices(system.backend, found);
+  const std::string start = fmt::format("{} rank{} on {} node{}", mpi.size(), mpi.size() == 1 ? "" : "s", mpi.nodes(),
+                                        mpi.nodes() == 1 ? "" : "s");
+  if (choice.cuda) {
+    if (mpi.rank() == 0) spdlog::info("{}, cuda backend ({})", start, choice.why);
+    const int device = choice.device[static_cast<size_t>(mpi.rank())];
+    bind_to(devices[static_cast<size_t>(device)], device);
+    CudaOptions options;
+    options.device = device;
+    options.arena_bytes = system.device_memory > 0 ? system.device_memory : kFreeMemory;
+    return make_cuda_backend(options);
+  }
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int threads = system.threads > 0 ? system.threads : std::max(1, cores / mpi.local_size());
+  if (mpi.rank() == 0)
+    spdlog::info("{}, host backend with {} thread{} per rank ({})", start, threads, threads == 1 ? "" : "s",
+                 choice.why);
+  return make_host_backend(threads);
+}
+
+}  // namespace sparrow
