@@ -22,6 +22,11 @@ Function* find(const char* name) {
   return function;
 }
 
+/// cublasGemmEx, which the header overloads.
+using GemmEx = cublasStatus_t(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*,
+                              const void*, cudaDataType, int, const void*, cudaDataType, int, const void*, void*,
+                              cudaDataType, int, cublasComputeType_t, cublasGemmAlgo_t);
+
 void check(cublasStatus_t status, const char* call) {
   if (status != CUBLAS_STATUS_SUCCESS) fail("{}: {}", call, static_cast<int>(status));
 }
@@ -54,7 +59,7 @@ std::function<void()> CublasProducts::prepare(Backend& backend, const Gemm& gemm
   const auto a = std::make_shared<Buffer>(backend, Memory::device, bytes(gemm.m, gemm.k));
   const auto b = std::make_shared<Buffer>(backend, Memory::device, bytes(gemm.n, gemm.k));
   const auto out = std::make_shared<Buffer>(backend, Memory::device, bytes(gemm.m, gemm.n));
-  const auto multiply = find<decltype(cublasGemmEx)>("cublasGemmEx");
+  const auto multiply = find<GemmEx>("cublasGemmEx");
   return [=, handle = static_cast<cublasHandle_t>(handle_)] {
     const float one = 1, zero = 0;
     const cudaDataType_t element = type == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;

@@ -158,6 +158,13 @@ void write(const std::string& path, const std::string& text) {
   if (!file) fail_errno(path);
 }
 
+std::string describe(int device) {
+  cudaDeviceProp properties{};
+  SPARROW_CUDA(cudaGetDeviceProperties(&properties, device));
+  return fmt::format("GPU {}: {}, compute capability {}.{}, {:.0f} MiB", device, properties.name, properties.major,
+                     properties.minor, static_cast<double>(properties.totalGlobalMem) / (1 << 20));
+}
+
 int run(int argc, char** argv) {
   cxxopts::Options options("cuda_bench", "Times the kernels of the CUDA backend.");
   options.add_options()("batch", "samples", cxxopts::value<int64_t>()->default_value("4096"))(
@@ -165,7 +172,8 @@ int run(int argc, char** argv) {
       "rows", "of the store", cxxopts::value<int64_t>()->default_value("4000000"))(
       "repeats", "of which the median counts", cxxopts::value<int>()->default_value("20"))(
       "json", "report", cxxopts::value<std::string>())("markdown", "report", cxxopts::value<std::string>())(
-      "tiny", "a small model: shows that everything runs")("h,help", "this text");
+      "tiny", "a small model: shows that everything runs")("devices", "only list the GPUs, one a line")("h,help",
+                                                                                                        "this text");
   const auto parsed = options.parse(argc, argv);
   if (parsed.count("help") > 0) {
     fmt::print("{}", options.help());
@@ -176,6 +184,10 @@ int run(int argc, char** argv) {
   if (status != cudaSuccess || devices == 0) {
     fmt::print("skipped: no GPU: {}\n", status == cudaSuccess ? "none is visible" : cudaGetErrorString(status));
     return kNoDevice;
+  }
+  if (parsed.count("devices") > 0) {
+    for (int device = 0; device < devices; ++device) fmt::print("{}\n", describe(device));
+    return 0;
   }
   CaseShapes shapes;
   shapes.batch = parsed["batch"].as<int64_t>();

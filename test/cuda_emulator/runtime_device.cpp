@@ -159,6 +159,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
     case cudaDevAttrReservedSharedMemoryPerBlock:
       *value = kSharedReserved;
       break;
+    case cudaDevAttrClockRate:
+      *value = 1980000;
+      break;
     case cudaDevAttrWarpSize:
       *value = kLanes;
       break;

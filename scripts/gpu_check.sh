@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Checks and times the CUDA backend on the GPUs of this machine, and writes a report (report.md, report.json):
+#   1. the tests of every operation, of the module and of NCCL's communicator, the same that run on the emulator elsewhere;
+#   2. training on the GPU against the host backend, on 1, 2 and 4 ranks as far as there are GPUs;
+#   3. every kernel's time beside its roofline and, for the products, cuBLAS.
+#   scripts/gpu_check.sh [FOLDER of the report; default: results/gpu_check]
+# Exit code: 0 all holds, 1 something does not, 77 there is no GPU here.
+set -uo pipefail
+
+case ${1-} in -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+out=$(mkdir -p "${1:-$root/results/gpu_check}" && cd "${1:-$root/results/gpu_check}" && pwd) || exit 1
+build=${SPARROW_BUILD:-$root/build}
+
+if [[ ! -f $build/build.ninja ]]; then
+  (cd "$root" && cmake --preset release) || exit 1
+fi
+targets=(sparrow kernels_cuda_test cuda_bench)
+if ! cmake --build "$build" --target "${targets[@]}" --parallel "$(nproc)"; then
+  echo "gpu_check.sh: the CUDA backend does not build here (is the CUDA Toolkit installed? SPARROW_CUDA=ON says what is missing)" >&2
+  exit 1
+fi
+
+"$build/test/cuda_bench" --devices >"$out/devices.txt"
+code=$?
+cat "$out/devices.txt"
+if ((code == 77)); then
+  echo "gpu_check.sh: there is no GPU here; on a machine without one the same tests run emulated: ctest -R 'cuda'" >&2
+  exit 77
+fi
+((code == 0)) || exit 1
+gpus=$(grep -c . "$out/devices.txt")
+
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+failed=0
+results=()
+
+# check NAME COMMAND...: runs it, keeps its output beside the report, notes how it ended.
+check() {
+  local name=$1 code=0
+  shift
+  echo "== $name"
+  "$@" >"$out/$name.log" 2>&1 || code=$?
+  case $code in
+    0) results+=("$name:passed") ;;
+    77) results+=("$name:skipped") ;;
+    *) results+=("$name:failed"); failed=1; tail -n 20 "$out/$name.log" ;;
+  esac
+}
+
+check operations "$build/test/kernels_cuda_test"
+if cmake --build "$build" --target cuda_nccl_comm_test >/dev/null 2>&1; then
+  for ((ranks = 1; ranks <= gpus && ranks <= 4; ranks *= 2)); do
+    check "nccl_$ranks" mpirun -n "$ranks" "$build/test/cuda_nccl_comm_test"
+  done
+fi
+check training env SPARROW_PROGRAM="$build/sparrow" SPARROW_GPUS="$gpus" python3 "$root/test/end_to_end/cuda_training_test.py"
+check kernels "$build/test/cuda_bench" --markdown "$out/kernels.md" --json "$out/kernels.json"
+
+{
+  echo "# CUDA backend on $(hostname), $(date -u +%Y-%m-%dT%H:%MZ)"
+  echo
+  sed 's/^/- /' "$out/devices.txt"
+  echo
+  echo "| check | result |"
+  echo "|---|---|"
+  for result in "${results[@]}"; do echo "| ${result%%:*} | ${result##*:} |"; done
+  echo
+  cat "$out/kernels.md" 2>/dev/null
+} >"$out/report.md"
+{
+  printf '{"checks": {'
+  separator=
+  for result in "${results[@]}"; do
+    printf '%s"%s": "%s"' "$separator" "${result%%:*}" "${result##*:}"
+    separator=", "
+  done
+  printf '}, "kernels": '
+  if [[ -s $out/kernels.json ]]; then cat "$out/kernels.json"; else echo null; fi
+  printf '}\n'
+} >"$out/report.json"
+echo "report: $out/report.md"
+exit "$failed"
