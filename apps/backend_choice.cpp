@@ -11,6 +11,8 @@
 #include "base/error.hpp"
 #include "base/locality.hpp"
 #include "comm/collectives.hpp"
+#include "comm/mpi_comm.hpp"
+#include "exchange/lone_comm.hpp"
 #include "kernels/cuda_module.hpp"
 #include "train/device_choice.hpp"
 
@@ -23,6 +25,7 @@ FoundDevices find_devices(const SystemOptions& system, const MpiRuntime& mpi, st
   found.node = mpi.node();
   if (system.backend == "host") return found;
   try {
+    if (mpi.size() > 1) find_nccl();  // without it, GPUs are of no use to several ranks
     devices = list_cuda_devices();
     for (const CudaDevice& device : devices) found.devices.push_back(device.uuid);
   } catch (const Error& error) {
@@ -53,29 +56,33 @@ void bind_to(const CudaDevice& device, int number) {
 
 }  // namespace
 
-std::unique_ptr<Backend> choose_backend(const SystemOptions& system, const MpiRuntime& mpi, Comm& comm) {
+ChosenBackend choose_backend(const SystemOptions& system, MpiRuntime& mpi, Comm& comm) {
   std::vector<CudaDevice> devices;
   std::vector<FoundDevices> found;
   for (const std::string& text : all_gather(comm, write_found(find_devices(system, mpi, devices))))
     found.push_back(parse_found(text));
   const DeviceChoice choice = choose_devices(system.backend, found);
-  const std::string start = fmt::format("{} rank{} on {} node{}", mpi.size(), mpi.size() == 1 ? "" : "s", mpi.nodes(),
-                                        mpi.nodes() == 1 ? "" : "s");
-  if (choice.cuda) {
-    if (mpi.rank() == 0) spdlog::info("{}, cuda backend ({})", start, choice.why);
-    const int device = choice.device[static_cast<size_t>(mpi.rank())];
-    bind_to(devices[static_cast<size_t>(device)], device);
-    CudaOptions options;
-    options.device = device;
-    options.arena_bytes = system.device_memory > 0 ? system.device_memory : kFreeMemory;
-    return make_cuda_backend(options);
-  }
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const int threads = system.threads > 0 ? system.threads : std::max(1, cores / mpi.local_size());
   if (mpi.rank() == 0)
-    spdlog::info("{}, host backend with {} thread{} per rank ({})", start, threads, threads == 1 ? "" : "s",
-                 choice.why);
-  return make_host_backend(threads);
+    spdlog::info("{} rank{} on {} node{}, {} backend with {} host thread{} per rank ({})", mpi.size(),
+                 mpi.size() == 1 ? "" : "s", mpi.nodes(), mpi.nodes() == 1 ? "" : "s", choice.cuda ? "cuda" : "host",
+                 threads, threads == 1 ? "" : "s", choice.why);
+  ChosenBackend chosen;
+  if (choice.cuda) {
+    CudaOptions options;
+    options.device = choice.device[static_cast<size_t>(mpi.rank())];
+    options.arena_bytes = system.device_memory > 0 ? system.device_memory : kFreeMemory;
+    bind_to(devices[static_cast<size_t>(options.device)], options.device);
+    chosen.cuda = make_cuda_backend(options);
+    if (mpi.size() > 1) {
+      chosen.device_comm = make_nccl_comm(make_mpi_comm(mpi, system.timeout));
+    } else {
+      chosen.device_comm = std::make_unique<LoneComm>(*chosen.cuda);
+    }
+  }
+  chosen.host = make_host_backend(threads);  // its threads begin after the process was bound
+  return chosen;
 }
 
 }  // namespace sparrow

@@ -6,11 +6,23 @@
 #include "comm/comm.hpp"
 #include "comm/mpi_runtime.hpp"
 #include "config/options.hpp"
+#include "exchange/rank_context.hpp"
 #include "kernels/backend.hpp"
 
 namespace sparrow {
 
+struct ChosenBackend {
+  std::unique_ptr<Backend> host;
+  std::unique_ptr<Backend> cuda;      ///< null: the host backend was chosen
+  std::unique_ptr<Comm> device_comm;  ///< of cuda
+
+  /// comm: of all ranks, for host memory.
+  RankContext context(Comm& comm) const {
+    return cuda ? RankContext{*cuda, *host, comm, *device_comm} : RankContext::on_host(*host, comm);
+  }
+};
+
 /// Collective. Logs which backend it is and why. Throws Error when it cannot be had.
-std::unique_ptr<Backend> choose_backend(const SystemOptions& system, const MpiRuntime& mpi, Comm& comm);
+ChosenBackend choose_backend(const SystemOptions& system, MpiRuntime& mpi, Comm& comm);
 
 }  // namespace sparrow

@@ -105,7 +105,7 @@ int run_train(int argc, char** argv) {
     const auto comm = make_mpi_comm(mpi, config.system.timeout);
     const auto backend = choose_backend(config.system, mpi, *comm);
     if (mpi.rank() == 0) write_effective_config(config);
-    run_training(config, RankContext::on_host(*backend, *comm), {mpi.node(), mpi.local_rank(), mpi.local_size()});
+    run_training(config, backend.context(*comm), {mpi.node(), mpi.local_rank(), mpi.local_size()});
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "sparrow train: rank {}: {}\n", mpi.rank(), error.what());

@@ -16,6 +16,8 @@
 #include <string>
 #include <utility>
 
+#include "kernels/memory_part.hpp"
+
 namespace sparrow {
 
 enum class Memory : uint8_t { device, pinned, host };
@@ -98,7 +100,7 @@ class Backend;
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(Backend& backend, Memory memory, int64_t bytes);
+  Buffer(Backend& backend, Memory memory, int64_t bytes, MemoryPart part = MemoryPart::other);
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
     Buffer(std::move(other)).swap(*this);
@@ -128,8 +130,8 @@ template <class T>
 class Array {
  public:
   Array() = default;
-  Array(Backend& backend, Memory memory, int64_t size)
-      : buffer_(backend, memory, size * static_cast<int64_t>(sizeof(T))), size_(size) {}
+  Array(Backend& backend, Memory memory, int64_t size, MemoryPart part = MemoryPart::other)
+      : buffer_(backend, memory, size * static_cast<int64_t>(sizeof(T)), part), size_(size) {}
 
   T* data() const { return static_cast<T*>(buffer_.data()); }
   int64_t size() const { return size_; }
@@ -150,9 +152,12 @@ class Backend {
   virtual std::string name() const = 0;          ///< "host" or "cuda"
   virtual bool device_is_host() const = 0;       ///< device memory is host memory, and operations are done when they return
 
-  /// At least `bytes` bytes aligned to 64 (host) or 256 (device); nullptr for 0. Throws Error naming the size when memory is short.
-  virtual void* allocate(Memory memory, int64_t bytes) = 0;
+  /// At least `bytes` bytes aligned to 64 (host) or 256 (device); nullptr for 0. Throws Error naming the size when memory is short,
+  /// and where device memory is divided up by the backend also `part` and what the parts have.
+  virtual void* allocate(Memory memory, int64_t bytes, MemoryPart part = MemoryPart::other) = 0;
   virtual void release(Memory memory, void* data, int64_t bytes) noexcept = 0;
+
+  virtual int64_t free_memory() const = 0;  ///< bytes of device memory that this process may still allocate
 
   virtual std::unique_ptr<Stream> make_stream() = 0;
   virtual std::unique_ptr<Event> make_event() = 0;
@@ -163,6 +168,11 @@ class Backend {
 
   virtual void copy(Stream& stream, void* to, const void* from, int64_t bytes) = 0;  ///< any memory to any memory
   virtual void zero(Stream& stream, void* data, int64_t bytes) = 0;
+
+  /// Names what the calling thread does from begin to end, for profilers that show it beside the operations. Ranges nest. `name` is
+  /// zero-terminated.
+  virtual void begin_range(const char* /*name*/) {}
+  virtual void end_range() {}
 
   /// to = from, element by element, converted (fp32 to bf16 rounds to nearest even). Same shape.
   virtual void convert(Stream& stream, const Matrix& from, const Matrix& to) = 0;
@@ -249,8 +259,8 @@ class Backend {
                          float* values) = 0;
 };
 
-inline Buffer::Buffer(Backend& backend, Memory memory, int64_t bytes)
-    : backend_(&backend), data_(backend.allocate(memory, bytes)), bytes_(bytes), memory_(memory) {}
+inline Buffer::Buffer(Backend& backend, Memory memory, int64_t bytes, MemoryPart part)
+    : backend_(&backend), data_(backend.allocate(memory, bytes, part)), bytes_(bytes), memory_(memory) {}
 
 inline Buffer::~Buffer() {
   if (data_) backend_->release(memory_, data_, bytes_);

@@ -91,8 +91,9 @@ class CudaBackend final : public Backend {
   std::string name() const override { return "cuda"; }
   bool device_is_host() const override { return false; }
 
-  void* allocate(Memory memory, int64_t bytes) override;
+  void* allocate(Memory memory, int64_t bytes, MemoryPart part) override;
   void release(Memory memory, void* data, int64_t bytes) noexcept override;
+  int64_t free_memory() const override { return memory_->free_bytes(); }
   std::unique_ptr<Stream> make_stream() override;
   std::unique_ptr<Event> make_event() override;
   void record(Event& event, Stream& stream) override;
@@ -101,6 +102,8 @@ class CudaBackend final : public Backend {
   void synchronize(const Event& event) override;
   void copy(Stream& stream, void* to, const void* from, int64_t bytes) override;
   void zero(Stream& stream, void* data, int64_t bytes) override;
+  void begin_range(const char* name) override;
+  void end_range() override;
   void convert(Stream& stream, const Matrix& from, const Matrix& to) override;
 
   void linear_forward(Stream& stream, const Matrix& x, const Matrix& w, const float* bias, bool relu,

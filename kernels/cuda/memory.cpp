@@ -1,4 +1,6 @@
 // Memory, streams, events and copies of the CUDA backend, and the function by which the program finds it.
+#include <nvtx3/nvToolsExt.h>
+
 #include <cstdlib>
 #include <cstring>
 
@@ -69,10 +71,10 @@ CudaBackend::CudaBackend(int device, bool tf32, int64_t arena_bytes) : device_(d
   memory_ = std::make_unique<DeviceMemory>(device, arena_bytes);
 }
 
-void* CudaBackend::allocate(Memory memory, int64_t bytes) {
+void* CudaBackend::allocate(Memory memory, int64_t bytes, MemoryPart part) {
   SPARROW_CHECK(bytes >= 0, "allocation of {} bytes", bytes);
   if (bytes == 0) return nullptr;
-  if (memory == Memory::device) return memory_->allocate(bytes, MemoryPart::other);
+  if (memory == Memory::device) return memory_->allocate(bytes, part);
   void* data = nullptr;
   const auto size = static_cast<size_t>(bytes);
   SPARROW_CUDA(cudaSetDevice(device_));
@@ -123,6 +125,14 @@ void CudaBackend::synchronize(Stream& stream) {
 
 void CudaBackend::synchronize(const Event& event) {
   SPARROW_CUDA(cudaEventSynchronize(static_cast<const CudaEvent&>(event).handle()));
+}
+
+void CudaBackend::begin_range(const char* name) {
+  nvtxRangePushA(name);
+}
+
+void CudaBackend::end_range() {
+  nvtxRangePop();
 }
 
 void CudaBackend::copy(Stream& stream, void* to, const void* from, int64_t bytes) {

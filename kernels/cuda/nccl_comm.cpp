@@ -25,8 +25,8 @@ void check_nccl(ncclResult_t result, const char* call) {
 
 }  // namespace
 
-NcclComm::NcclComm(std::unique_ptr<Comm> bootstrap)
-    : bootstrap_(std::move(bootstrap)), device_(current_device()), stream_(device_, nullptr) {
+NcclComm::NcclComm(std::unique_ptr<Comm> bootstrap, int device)
+    : bootstrap_(std::move(bootstrap)), device_(device), stream_(device_, nullptr) {
   ncclUniqueId id{};
   if (rank() == 0) check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
   broadcast(*bootstrap_, std::as_writable_bytes(std::span(&id, 1)), 0);
@@ -116,7 +116,7 @@ void NcclComm::wait(Ticket ticket) {
 std::unique_ptr<Comm> NcclComm::split(int color, int key) {
   std::unique_ptr<Comm> part = bootstrap_->split(color, key);
   if (!part) return nullptr;
-  return std::make_unique<NcclComm>(std::move(part));
+  return std::make_unique<NcclComm>(std::move(part), device_);
 }
 
 /// Called with the mutex held.
@@ -159,5 +159,5 @@ void NcclComm::watch() {
 }  // namespace sparrow::cuda
 
 extern "C" sparrow::Comm* sparrow_make_nccl_comm(sparrow::Comm* bootstrap) {
-  return new sparrow::cuda::NcclComm(std::unique_ptr<sparrow::Comm>(bootstrap));
+  return new sparrow::cuda::NcclComm(std::unique_ptr<sparrow::Comm>(bootstrap), sparrow::cuda::current_device());
 }

@@ -25,8 +25,8 @@ namespace sparrow::cuda {
 
 class NcclComm final : public Comm {
  public:
-  /// Collective over `bootstrap`, which this communicator takes over. Uses the calling thread's device.
-  explicit NcclComm(std::unique_ptr<Comm> bootstrap);
+  /// Collective over `bootstrap`, which this communicator takes over. device: CUDA's number.
+  NcclComm(std::unique_ptr<Comm> bootstrap, int device);
   ~NcclComm() override;
   NcclComm(const NcclComm&) = delete;
   NcclComm& operator=(const NcclComm&) = delete;

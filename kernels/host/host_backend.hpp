@@ -31,8 +31,9 @@ class HostBackend final : public Backend {
   std::string name() const override { return "host"; }
   bool device_is_host() const override { return true; }
 
-  void* allocate(Memory memory, int64_t bytes) override;
+  void* allocate(Memory memory, int64_t bytes, MemoryPart part) override;
   void release(Memory memory, void* data, int64_t bytes) noexcept override;
+  int64_t free_memory() const override;  ///< of the machine: ranks on it share it
   std::unique_ptr<Stream> make_stream() override { return std::make_unique<HostStream>(); }
   std::unique_ptr<Event> make_event() override { return std::make_unique<HostEvent>(); }
   void record(Event&, Stream&) override {}

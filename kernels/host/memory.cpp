@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
+#include <string>
 
 #include "base/error.hpp"
 #include "kernels/host/host_backend.hpp"
@@ -19,7 +21,7 @@ int64_t machine_bytes() {
 
 }  // namespace
 
-void* HostBackend::allocate(Memory, int64_t bytes) {
+void* HostBackend::allocate(Memory, int64_t bytes, MemoryPart) {
   SPARROW_CHECK(bytes >= 0, "allocate: {} bytes", bytes);
   if (bytes == 0) return nullptr;
   // Linux promises more memory than there is, and ends the process when it is used: refuse here what can never fit.
@@ -31,6 +33,14 @@ void* HostBackend::allocate(Memory, int64_t bytes) {
   // Advice only: without transparent huge pages the block is as good, only slower.
   if (alignment == kHugePage) madvise(data, size, MADV_HUGEPAGE);
   return data;
+}
+
+int64_t HostBackend::free_memory() const {
+  std::ifstream file("/proc/meminfo");
+  std::string name, unit;
+  for (int64_t kilobytes = 0; file >> name >> kilobytes >> unit;)
+    if (name == "MemAvailable:") return kilobytes * 1024;
+  fail("/proc/meminfo names no MemAvailable");
 }
 
 void HostBackend::release(Memory, void* data, int64_t) noexcept {

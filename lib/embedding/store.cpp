@@ -11,8 +11,8 @@ namespace sparrow {
 Store::Store(Backend& backend, const Directory& directory, int64_t state_dim, const FetchedOptions& fetched)
     : backend_(backend),
       directory_(directory),
-      values_(backend, Memory::device, directory.device_slots() * directory.tables().dim()),
-      state_(backend, Memory::device, directory.device_slots() * state_dim),
+      values_(backend, Memory::device, directory.device_slots() * directory.tables().dim(), MemoryPart::rows),
+      state_(backend, Memory::device, directory.device_slots() * state_dim, MemoryPart::row_state),
       rows_{values_.data(), state_.data(), directory.device_slots(), directory.tables().dim(), state_dim} {
   if (directory.fetched_slots() > 0)
     fetched_ = make_fetched_rows(backend, directory.fetched_slots(), rows_.dim, state_dim, fetched);

@@ -97,7 +97,7 @@ void CopySync::make_dense(const RankContext& context, int option) {
   dense.group = std::move(group);
   dense.all_reduce =
       std::make_unique<StagedAllReduce>(backend_, *dense.group, Hierarchy(domain_of), dense.rows * dim_, wire_);
-  dense.gradients = Array<float>(backend_, Memory::device, dense.rows * dim_);
+  dense.gradients = Array<float>(backend_, Memory::device, dense.rows * dim_, MemoryPart::exchange);
   int64_t* slots = dense.slots.reserve(dense.rows);
   for (const auto& run : dense.runs)
     for (int64_t i = 0; i < run.count; ++i) slots[run.block + i] = run.first + i;

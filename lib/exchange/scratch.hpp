@@ -17,7 +17,7 @@ class Scratch {
   T* reserve(int64_t n) {
     if (n > array_.size()) {
       array_ = Array<T>();  // free first: the old and the new need not exist together
-      array_ = Array<T>(*backend_, memory_, n + n / 4 + 64);
+      array_ = Array<T>(*backend_, memory_, n + n / 4 + 64, MemoryPart::exchange);
     }
     return array_.data();
   }

@@ -16,9 +16,9 @@ StagedAllReduce::StagedAllReduce(Backend& backend, Comm& group, const Hierarchy&
     for (const Piece& piece : stages_.back().taken) taken += piece.end - piece.begin;
     most = std::max({most, given, taken});
   }
-  send_ = Array<std::byte>(backend_, Memory::device, most * size_of(wire_));
-  recv_ = Array<std::byte>(backend_, Memory::device, most * size_of(wire_));
-  widened_ = Array<float>(backend_, Memory::device, most);
+  send_ = Array<std::byte>(backend_, Memory::device, most * size_of(wire_), MemoryPart::exchange);
+  recv_ = Array<std::byte>(backend_, Memory::device, most * size_of(wire_), MemoryPart::exchange);
+  widened_ = Array<float>(backend_, Memory::device, most, MemoryPart::exchange);
 }
 
 /// Who owns which elements of the sum over `domain`, ascending. Recursive: a domain's owners follow from its

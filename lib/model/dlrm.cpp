@@ -28,22 +28,23 @@ Dlrm::Dlrm(Backend& backend, Stream& stream, const ModelOptions& options, int ta
   add_layers("top_l", interaction_width_, top);
 
   const int64_t size = list_.back().offset + list_.back().size();
-  values_ = Array<float>(backend_, Memory::device, size);
-  gradients_ = Array<float>(backend_, Memory::device, size);
-  if (precision_ == DType::bf16) values_bf16_ = Array<uint16_t>(backend_, Memory::device, size);
+  values_ = Array<float>(backend_, Memory::device, size, MemoryPart::dense);
+  gradients_ = Array<float>(backend_, Memory::device, size, MemoryPart::dense);
+  if (precision_ == DType::bf16) values_bf16_ = Array<uint16_t>(backend_, Memory::device, size, MemoryPart::dense);
   mlps_.emplace_back(backend_, layers(0, bottom.size()), precision_, true, max_batch);
   mlps_.emplace_back(backend_, layers(bottom.size(), top.size()), precision_, false, max_batch);
 
   const int64_t width = size_of(precision_);
   if (precision_ != DType::f32)
-    dense_input_ = Array<std::byte>(backend_, Memory::device, max_batch * kDenseInputs * width);
-  z_ = Array<std::byte>(backend_, Memory::device, max_batch * interaction_width_ * width);
-  dz_ = Array<std::byte>(backend_, Memory::device, max_batch * interaction_width_ * width);
-  ddense_ = Array<std::byte>(backend_, Memory::device, max_batch * dim_ * width);
-  dlogits_ = Array<std::byte>(backend_, Memory::device, max_batch * width);
-  features_ = Array<float>(backend_, Memory::device, max_batch * vectors * dim_);
-  dbags_ = Array<float>(backend_, Memory::device, max_batch * tables_ * dim_);
-  logits_ = Array<float>(backend_, Memory::device, max_batch);
+    dense_input_ =
+        Array<std::byte>(backend_, Memory::device, max_batch * kDenseInputs * width, MemoryPart::activations);
+  z_ = Array<std::byte>(backend_, Memory::device, max_batch * interaction_width_ * width, MemoryPart::activations);
+  dz_ = Array<std::byte>(backend_, Memory::device, max_batch * interaction_width_ * width, MemoryPart::activations);
+  ddense_ = Array<std::byte>(backend_, Memory::device, max_batch * dim_ * width, MemoryPart::activations);
+  dlogits_ = Array<std::byte>(backend_, Memory::device, max_batch * width, MemoryPart::activations);
+  features_ = Array<float>(backend_, Memory::device, max_batch * vectors * dim_, MemoryPart::activations);
+  dbags_ = Array<float>(backend_, Memory::device, max_batch * tables_ * dim_, MemoryPart::activations);
+  logits_ = Array<float>(backend_, Memory::device, max_batch, MemoryPart::activations);
   initialise(stream, seed);
 }
 

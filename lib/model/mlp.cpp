@@ -9,8 +9,8 @@ Mlp::Mlp(Backend& backend, std::vector<LinearParameters> layers, DType precision
   SPARROW_CHECK(!layers_.empty());
   for (size_t i = 0; i + 1 < layers_.size(); ++i) {
     const int64_t bytes = max_batch * layers_[i].outputs * size_of(precision_);
-    activations_.emplace_back(backend_, Memory::device, bytes);
-    gradients_.emplace_back(backend_, Memory::device, bytes);
+    activations_.emplace_back(backend_, Memory::device, bytes, MemoryPart::activations);
+    gradients_.emplace_back(backend_, Memory::device, bytes, MemoryPart::activations);
   }
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <limits>
 #include <memory>
 #include <random>
@@ -80,14 +79,6 @@ Link measure_link(const RankContext& context, const std::vector<char>& with, dou
   return {static_cast<double>(kLarge - kSmall) * peers * sharing_ranks / seconds, std::max(kLeastSeconds, small)};
 }
 
-int64_t available_memory() {
-  std::ifstream file("/proc/meminfo");
-  std::string name, unit;
-  for (int64_t kilobytes = 0; file >> name >> kilobytes >> unit;)
-    if (name == "MemAvailable:") return kilobytes * 1024;
-  fail("/proc/meminfo names no MemAvailable");
-}
-
 /// What one rank has to do with the rows of a batch: a table too large for the caches, ids about as skewed as Criteo's,
 /// and their distinct rows.
 class RowWork {
@@ -126,8 +117,8 @@ RowWork::RowWork(const RankContext& context, const CalibrationOptions& options)
       counts_(context.comm.size()),
       slots_(backend_),
       addresses_(backend_) {
-  constexpr int64_t kTableBytes = int64_t{64} << 20;
-  const int64_t rows = std::max<int64_t>(1024, kTableBytes / (4 * dim_));
+  const int64_t table_bytes = std::min(int64_t{64} << 20, backend_.free_memory() / 8);
+  const int64_t rows = std::max<int64_t>(1024, table_bytes / (4 * dim_));
   const int64_t state = state_dim(options.sparse_optimizer, dim_);
   values_ = Array<float>(backend_, Memory::device, rows * dim_);
   state_ = Array<float>(backend_, Memory::device, rows * state);
@@ -239,8 +230,10 @@ MachineRates calibrate(const RankContext& context, const std::vector<int>& node_
   RowWork work(context, options);
   work.measure(rates);
   work.measure_model(rates);
-  constexpr double kUsable = 0.8;  // the rest is left to the system and its page cache
-  rates.memory_bytes = static_cast<int64_t>(least(kUsable * static_cast<double>(available_memory()) / local));
+  // Of the host's memory, which its ranks share, a part is left to the system and its page cache. Device memory is a
+  // rank's own, and what is left serves what grows with batches.
+  const auto free = static_cast<double>(context.backend.free_memory());
+  rates.memory_bytes = static_cast<int64_t>(least(context.backend.device_is_host() ? 0.8 * free / local : 0.95 * free));
   return rates;
 }
 

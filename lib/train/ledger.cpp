@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
+#include "kernels/backend.hpp"
 
 namespace sparrow {
 
@@ -13,6 +14,18 @@ const char* part_name(Part part) {
   constexpr const char* kNames[kParts] = {"data",    "ids",       "store",     "rows",
                                           "compute", "gradients", "allreduce", "update"};
   return kNames[static_cast<size_t>(part)];
+}
+
+Ledger::Booking::Booking(Ledger& ledger, Part part) : ledger_(ledger), part_(part) {
+  if (ledger_.profiled) ledger_.profiled->begin_range(part_name(part));
+}
+
+Ledger::Booking::~Booking() {
+  if (ledger_.profiled) ledger_.profiled->end_range();
+  const double seconds = timer_.seconds();
+  ledger_.seconds[static_cast<size_t>(part_)] += seconds;
+  if (ledger_.tracing && ledger_.trace.size() < kMostTraceEvents)
+    ledger_.trace.push_back({part_, ledger_.clock.seconds() - seconds, seconds});
 }
 
 void write_trace(Comm& comm, const Ledger& ledger, const std::string& path) {

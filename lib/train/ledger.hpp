@@ -11,6 +11,8 @@
 
 namespace sparrow {
 
+class Backend;
+
 /// Parts of an iteration that time is booked on.
 enum class Part : uint8_t { data, ids, store, rows, compute, gradients, allreduce, update };
 constexpr int kParts = 8;
@@ -32,6 +34,7 @@ struct Ledger {
   Traffic traffic;
   std::vector<Traffic> stages;  ///< the same by stage of the hierarchy
   bool tracing = false;
+  Backend* profiled = nullptr;    ///< told of every booking, so that a profiler shows it; null: nobody
   Timer clock;                    ///< of the timeline
   std::vector<TraceEvent> trace;  ///< the first kMostTraceEvents bookings, if tracing
   static constexpr size_t kMostTraceEvents = 200000;
@@ -39,13 +42,8 @@ struct Ledger {
   /// Adds the time from its making to its end to a part.
   class Booking {
    public:
-    Booking(Ledger& ledger, Part part) : ledger_(ledger), part_(part) {}
-    ~Booking() {
-      const double seconds = timer_.seconds();
-      ledger_.seconds[static_cast<size_t>(part_)] += seconds;
-      if (ledger_.tracing && ledger_.trace.size() < kMostTraceEvents)
-        ledger_.trace.push_back({part_, ledger_.clock.seconds() - seconds, seconds});
-    }
+    Booking(Ledger& ledger, Part part);
+    ~Booking();
     Booking(const Booking&) = delete;
     Booking& operator=(const Booking&) = delete;
 

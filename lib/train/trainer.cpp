@@ -37,13 +37,15 @@ Trainer::Trainer(const RankContext& context, const Tables& tables, const Hierarc
       model_(backend_, *stream_, options.model, tables.count(), options.precision, options.max_samples, options.seed),
       reduce_dense_(backend_, context.device_comm, hierarchy, model_.parameter_count(), DType::f32),
       dense_state_(backend_, Memory::device,
-                   options.optimizer.dense.kind == OptimizerKind::sgd ? 0 : model_.parameter_count()),
-      dense_input_(backend_, Memory::device, options.max_samples * kCriteoDense),
-      labels_(backend_, Memory::device, options.max_samples),
+                   options.optimizer.dense.kind == OptimizerKind::sgd ? 0 : model_.parameter_count(),
+                   MemoryPart::dense),
+      dense_input_(backend_, Memory::device, options.max_samples * kCriteoDense, MemoryPart::activations),
+      labels_(backend_, Memory::device, options.max_samples, MemoryPart::activations),
       loss_sum_(backend_, Memory::pinned, 1),
       logits_(backend_, Memory::pinned, options.max_samples) {
   ledger_.stages.resize(static_cast<size_t>(comms_.count()));
   traffic_before_.resize(ledger_.stages.size());
+  ledger_.profiled = &backend_;
   SPARROW_CHECK(options.optimizer.dense.kind != OptimizerKind::rowwise_adagrad,
                 "row-wise Adagrad is for embedding rows");
   store_.initialise(*stream_, options.seed, static_cast<float>(options.optimizer.sparse.initial_accumulator), id_of);
