@@ -3,8 +3,8 @@
 // MPI_THREAD_MULTIPLE.
 //
 // An operation is queued on its stream (see streams.hpp) and moves data when the stream gets there. It is polled, not
-// waited for, so that work in other streams goes on meanwhile. Messages of different groups are told apart by the
-// number of the group within the communicator, which is the same on all ranks.
+// waited for, so that work in other streams goes on meanwhile. As in NCCL, the n-th send from one rank to another meets
+// the n-th receive there, in the order of the calls.
 #include <cuda_runtime_api.h>
 #include <mpi.h>
 #include <nccl.h>
@@ -26,7 +26,7 @@ extern "C" int cudaEmulatorInside(const void* data, size_t bytes);
 struct ncclComm {
   MPI_Comm mpi = MPI_COMM_NULL;
   int rank = 0, size = 1, device = 0;
-  int groups = 0;  ///< started so far
+  std::vector<int> sent, received;  ///< messages so far, by peer
   std::atomic<bool> aborted{false};
 };
 
@@ -37,12 +37,12 @@ struct Message {
   void* data;
   size_t bytes;
   int peer;
+  int tag;  ///< its number among those to or from the peer
 };
 
 /// The messages of a group on one stream, once they are under way.
 struct Transfer {
   ncclComm* comm;
-  int tag;
   std::vector<Message> messages;
   std::vector<MPI_Request> requests;
   bool started = false;
@@ -98,9 +98,9 @@ void start(Transfer& transfer) {
       transfer.requests.emplace_back();
       const auto count = static_cast<int>(m.bytes);
       if (sends) {
-        MPI_Isend(m.data, count, MPI_BYTE, m.peer, transfer.tag, transfer.comm->mpi, &transfer.requests.back());
+        MPI_Isend(m.data, count, MPI_BYTE, m.peer, m.tag, transfer.comm->mpi, &transfer.requests.back());
       } else {
-        MPI_Irecv(m.data, count, MPI_BYTE, m.peer, transfer.tag, transfer.comm->mpi, &transfer.requests.back());
+        MPI_Irecv(m.data, count, MPI_BYTE, m.peer, m.tag, transfer.comm->mpi, &transfer.requests.back());
       }
     }
   }
@@ -133,13 +133,9 @@ int advance(void* argument) {
 
 ncclResult_t end_group(Group& group) {
   const ncclResult_t error = group.error;
-  // A number for the group in every communicator that takes part: once, however many streams it is on.
-  std::map<ncclComm*, int> tags;
   for (auto& [where, messages] : group.messages) {
     const auto [comm, stream] = where;
-    if (!tags.count(comm)) tags[comm] = comm->groups++ % 30000;
-    if (error == ncclSuccess)
-      cudaEmulatorEnqueue(stream, advance, new Transfer{comm, tags[comm], std::move(messages), {}, false});
+    if (error == ncclSuccess) cudaEmulatorEnqueue(stream, advance, new Transfer{comm, std::move(messages), {}, false});
   }
   group = {};
   return error;
@@ -167,7 +163,8 @@ ncclResult_t add(bool sends, void* data, size_t count, ncclDataType_t type, int 
                  sends ? "to" : "from", peer);
     std::abort();
   }
-  group.messages[{comm, stream}].push_back({sends, data, bytes, peer});
+  int& number = (sends ? comm->sent : comm->received)[static_cast<size_t>(peer)];
+  group.messages[{comm, stream}].push_back({sends, data, bytes, peer, number++ % 30000});
   return group.depth == 0 ? end_group(group) : ncclSuccess;
 }
 
@@ -204,6 +201,8 @@ ncclResult_t ncclCommInitRank(ncclComm_t* out, int size, ncclUniqueId id, int ra
   comm->rank = rank;
   comm->size = size;
   cudaGetDevice(&comm->device);
+  comm->sent.resize(static_cast<size_t>(size));
+  comm->received.resize(static_cast<size_t>(size));
   if (size > 1) {
     IdContents contents;
     std::memcpy(&contents, id.internal, sizeof contents);

@@ -117,6 +117,28 @@ TEST_CASE("Many operations are under way at the same time, on two communicators"
   rank.finish_together();
 }
 
+TEST_CASE("Rounds in which some ranks have nothing to send or receive do not confuse the others") {
+  Rank rank;
+  const auto comm = rank.comm();
+  const int size = comm->size(), me = comm->rank();
+  const Array<int32_t> send(*rank.backend, Memory::device, 1), recv(*rank.backend, Memory::device, 1);
+  for (int round = 0; round < 3 * size; ++round) {  // in each, one rank sends one number to the next
+    const int from = round % size, to = (from + 1) % size;
+    std::vector<int64_t> send_bytes(static_cast<size_t>(size)), recv_bytes(send_bytes), offsets(send_bytes);
+    if (me == from) send_bytes[static_cast<size_t>(to)] = 4;
+    if (me == to) recv_bytes[static_cast<size_t>(from)] = 4;
+    rank.backend->copy(*rank.stream, send.data(), &round, 4);
+    comm->wait(
+        comm->post(rank.stream.get(), {Phase::rows, reinterpret_cast<const std::byte*>(send.data()), send_bytes,
+                                       offsets, reinterpret_cast<std::byte*>(recv.data()), recv_bytes, offsets}));
+    int32_t got = round;
+    if (me == to) rank.backend->copy(*rank.stream, &got, recv.data(), 4);
+    rank.backend->synchronize(*rank.stream);
+    CHECK(got == round);
+  }
+  rank.finish_together();
+}
+
 TEST_CASE("Splitting leaves out who wants to") {
   Rank rank;
   const auto comm = rank.comm();
