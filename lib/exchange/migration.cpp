@@ -27,7 +27,7 @@ Migration::Migration(const RankContext& context, Directory& directory, Store& st
   directory_.follow(finished() ? to_ : change_.plan(state_.done));
 }
 
-int Migration::slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to) {
+int Migration::slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to, std::string& why_not) {
   constexpr int kMostSlices = 1024;
   const SlotRoom room{directory.device_slots(), directory.fetched_slots()};
   std::string lack;
@@ -41,9 +41,9 @@ int Migration::slices_that_fit(Comm& comm, const Directory& directory, const Cop
     if (sum(comm, int64_t{fits ? 0 : 1}) == 0) return slices;
   }
   const std::vector<std::string> lacks = all_gather(comm, lack);
-  for (size_t rank = 0; rank < lacks.size(); ++rank)
-    if (!lacks[rank].empty())
-      fail("rows cannot move to the new plan: on the way rank {} would hold {}", rank, lacks[rank]);
+  const auto first = std::find_if(lacks.begin(), lacks.end(), [](const std::string& text) { return !text.empty(); });
+  why_not =
+      fmt::format("rows cannot move to the new plan: on the way rank {} would hold {}", first - lacks.begin(), *first);
   return 0;
 }
 

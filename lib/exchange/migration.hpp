@@ -46,9 +46,9 @@ class Migration {
   /// the way at once, what is in the store is undefined afterwards. Everything passed by reference must outlive it.
   Migration(const RankContext& context, Directory& directory, Store& store, CopyPlan to, const MigrationState& state);
 
-  /// The fewest slices (a power of 4) with which the room of every rank suffices on the way. Collective. Throws Error
-  /// on all ranks alike, naming the rank and what it lacks, if there is no such number up to 1,024.
-  static int slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to);
+  /// The fewest slices (a power of 4) with which the room of every rank suffices on the way; 0, and why, if there is no
+  /// such number up to 1,024. Collective; the same on all ranks.
+  static int slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to, std::string& why_not);
 
   /// Collective, between steps, when nothing of a batch is under way: the next rows. With the last ones the directory
   /// follows the new plan.

@@ -173,9 +173,21 @@ SlotRoom room_for_rows(const SystemShape& shape, const placement::Workload& work
   const placement::Table& table = workload.tables.at(0);
   int64_t rows = 0;
   for (const placement::Table& of : workload.tables) rows += of.access.total_rows();
-  const double capacity = model.capacity({shape.rank_type[static_cast<size_t>(rank)], 0});
-  const double fit = std::max(0.0, capacity / static_cast<double>(table.row_bytes + table.state_bytes));
-  return {fit < static_cast<double>(rows) ? static_cast<int64_t>(fit) : rows, 0};
+  const auto fit = [&](double bytes) {
+    const double rows_of = std::max(0.0, bytes / static_cast<double>(table.row_bytes + table.state_bytes));
+    return rows_of < static_cast<double>(rows) ? static_cast<int64_t>(rows_of) : rows;
+  };
+  const int type = shape.rank_type[static_cast<size_t>(rank)];
+  SlotRoom room{fit(model.capacity({type, 0})), 0};
+  const placement::Tree& tree = model.tree();
+  for (int level = 0; level <= tree.depth(); ++level) {  // slower stores, shared by the ranks below them
+    const int domain = tree.ancestor(type, level);
+    const auto& stores = tree.domain(domain).stores;
+    for (size_t s = tree.is_rank(domain) ? 1 : 0; s < stores.size(); ++s)
+      room.fetched = std::max(room.fetched, fit(static_cast<double>(stores[s].capacity_bytes) /
+                                                static_cast<double>(tree.ranks_in(domain))));
+  }
+  return room;
 }
 
 namespace {

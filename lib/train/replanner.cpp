@@ -103,7 +103,6 @@ Replanning Replanner::consider(Comm& comm, int64_t iterations) {
     answer.next->plan = parse_plan(text, "plan of rank 0", system_.topology);
   }
   answer.next->copies = copy_plan(answer.next->plan, system_);
-  plan_ = answer.next->plan;
   return answer;
 }
 

@@ -50,12 +50,12 @@ class Replanner {
   /// Counts the lookups of this rank's part of a batch.
   void count(const Batch& batch) { counter_.count(batch); }
 
-  /// Collective. Asks, and makes the counts fade by half. iterations: until the next question or the end. If the answer
-  /// is to change, the plan is `plan()` from here on.
+  /// Collective. Asks, and makes the counts fade by half. iterations: until the next question or the end. If the plan
+  /// is changed, set_plan is to be called.
   Replanning consider(Comm& comm, int64_t iterations);
 
   const placement::Plan& plan() const { return plan_; }
-  void set_plan(placement::Plan plan) { plan_ = std::move(plan); }  ///< when a run is resumed
+  void set_plan(placement::Plan plan) { plan_ = std::move(plan); }
   AccessCounter& counter() { return counter_; }
   const AccessCounter& counter() const { return counter_; }
 

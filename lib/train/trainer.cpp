@@ -71,8 +71,16 @@ void Trainer::count_traffic() {
 }
 
 void Trainer::migrate_to(const CopyPlan& plan, int64_t copies_per_move) {
-  const int slices = Migration::slices_that_fit(context_.comm, directory_, plan);
+  std::string why_not;
+  const int slices = Migration::slices_that_fit(context_.comm, directory_, plan, why_not);
+  if (slices == 0) fail("{}", why_not);
   continue_migration(plan, {copies_per_move, slices, 0});
+}
+
+std::string Trainer::lack_of_room(const CopyPlan& plan) const {
+  std::string why_not;
+  Migration::slices_that_fit(context_.comm, directory_, plan, why_not);
+  return why_not;
 }
 
 void Trainer::continue_migration(const CopyPlan& plan, const MigrationState& state) {

@@ -333,6 +333,8 @@ void TrainingRun::replan() {
   const int64_t batch = options_.train.global_batch;
   const int64_t left = std::min(options_.placement.replan_every, total_samples_ - position_.samples);
   Replanning answer = replanner_->consider(comm_, (left + batch - 1) / batch);
+  if (answer.changes) answer.why_not = trainer_.lack_of_room(answer.next->copies);
+  answer.changes = answer.changes && answer.why_not.empty();
   answer.bytes_counted = counted_bytes();
   settled_ledger_ = trainer_.ledger();
   if (comm_.rank() == 0) {
@@ -344,6 +346,7 @@ void TrainingRun::replan() {
   }
   if (!answer.changes) return;
   trainer_.migrate_to(answer.next->copies, answer.copies_per_move);
+  replanner_->set_plan(answer.next->plan);
   moving_ = true;
   planned_ = *answer.next;
 }

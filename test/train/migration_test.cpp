@@ -1,4 +1,5 @@
-// Rows move between plans in the middle of training, and nothing about the training changes.
+// Rows move between plans, and between device memory and the slower store, in the middle of training, and nothing about
+// the training changes.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
@@ -57,7 +58,8 @@ class MergedState {
 };
 
 SlotRoom room_for_all(const TrainingCase& problem) {
-  return {Tables(problem.rows, problem.model.embedding_dim).total_rows(), 0};
+  const int64_t rows = Tables(problem.rows, problem.model.embedding_dim).total_rows();
+  return {rows, rows};
 }
 
 /// Plans to go to, one after the other, and how many copies move at a time.
@@ -71,7 +73,7 @@ Schedule random_schedule(const TrainingCase& problem, const Hierarchy& hierarchy
   const int64_t sizes[] = {1, 9, 60, 400, 100000};
   Schedule schedule;
   for (size_t i = 0; i < length; ++i) {
-    schedule.plans.push_back(random_plan(tables, hierarchy, hierarchy.depth(), random));
+    schedule.plans.push_back(random_plan(tables, hierarchy, hierarchy.depth(), random, true));
     schedule.copies_per_move.push_back(sizes[random() % std::size(sizes)]);
   }
   return schedule;
@@ -114,7 +116,7 @@ void one_step_in_the_middle_of_a_move(TrainingCase problem) {
       INFO(name << ", plan " << i);
       problem.hierarchy = hierarchy;
       problem.room = room_for_all(problem);
-      problem.plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
+      problem.plan = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
       Schedule schedule = random_schedule(problem, hierarchy, 1, random);
       schedule.copies_per_move[0] = 1 + static_cast<int64_t>(random() % 500);
       const Trained found = train_with_schedule(problem, hierarchy.ranks(), 1, &before.state, 10, schedule);
@@ -146,7 +148,7 @@ TEST_CASE("TwentyStepsHaveTheSameLossesUnderAnyScheduleOfPlans") {
       INFO(name << ", schedule " << i);
       problem.hierarchy = hierarchy;
       problem.room = room_for_all(problem);
-      problem.plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
+      problem.plan = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
       const Schedule schedule = random_schedule(problem, hierarchy, 20, random);
       const Trained found = train_with_schedule(problem, hierarchy.ranks(), 20, nullptr, 0, schedule);
       for (size_t k = 0; k < expected.size(); ++k)
@@ -163,7 +165,7 @@ TEST_CASE("AMoveChangesNoBitOfAnyRowOrItsOptimiserState") {
       problem.hierarchy = hierarchy;
       problem.room = room_for_all(problem);
       const Tables tables(problem.rows, problem.model.embedding_dim);
-      problem.plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
+      problem.plan = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
       const Schedule schedule = random_schedule(problem, hierarchy, 4, random);
       std::vector<std::unique_ptr<MergedState>> states;
       for (size_t i = 0; i <= 2 * schedule.plans.size(); ++i) states.push_back(std::make_unique<MergedState>(problem));
