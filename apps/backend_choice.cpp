@@ -63,7 +63,7 @@ ChosenBackend choose_backend(const SystemOptions& system, MpiRuntime& mpi, Comm&
     found.push_back(parse_found(text));
   const DeviceChoice choice = choose_devices(system.backend, found);
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  const int threads = system.threads > 0 ? system.threads : std::max(1, cores / mpi.local_size());
+  const int threads = system.threads > 0 ? system.threads : std::max(1, cores / mpi.ranks_on_cores());
   if (mpi.rank() == 0)
     spdlog::info("{} rank{} on {} node{}, {} backend with {} host thread{} per rank ({})", mpi.size(),
                  mpi.size() == 1 ? "" : "s", mpi.nodes(), mpi.nodes() == 1 ? "" : "s", choice.cuda ? "cuda" : "host",

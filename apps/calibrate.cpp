@@ -45,7 +45,7 @@ int run_calibrate(int argc, char** argv) {
     const Config config = load_config(parsed["config"].as<std::string>(), overrides);
     const auto comm = make_mpi_comm(mpi, config.system.timeout);
     const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    const int threads = config.system.threads > 0 ? config.system.threads : std::max(1, cores / mpi.local_size());
+    const int threads = config.system.threads > 0 ? config.system.threads : std::max(1, cores / mpi.ranks_on_cores());
     const auto backend = make_host_backend(threads);
     const SystemShape system = find_system(RankContext::on_host(*backend, *comm), mpi.node(), config);
     if (mpi.rank() == 0) {

@@ -1,8 +1,16 @@
 #include "comm/mpi_runtime.hpp"
 
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -41,6 +49,7 @@ MpiRuntime::MpiRuntime() : exceptions_at_start_(std::uncaught_exceptions()) {
   check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");
   find_node();
+  count_ranks_on_cores();
 }
 
 void MpiRuntime::find_node() {
@@ -59,6 +68,19 @@ void MpiRuntime::find_node() {
   check_mpi(MPI_Bcast(place, 2, MPI_INT, 0, local.get()), "MPI_Bcast");
   node_ = place[0];
   nodes_ = place[1];
+}
+
+void MpiRuntime::count_ranks_on_cores() {
+  std::string machine;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> machine;  // without it all ranks count as on one machine
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0)
+    machine.append(reinterpret_cast<const char*>(&cores), sizeof cores);
+  uint64_t own = std::hash<std::string>{}(machine);
+  std::vector<uint64_t> all(static_cast<size_t>(size_));
+  check_mpi(MPI_Allgather(&own, 1, MPI_UINT64_T, all.data(), 1, MPI_UINT64_T, MPI_COMM_WORLD), "MPI_Allgather");
+  ranks_on_cores_ = static_cast<int>(std::count(all.begin(), all.end(), own));
 }
 
 MpiRuntime::~MpiRuntime() {

@@ -21,6 +21,9 @@ class MpiRuntime {
   int local_size() const { return local_size_; }
   int node() const { return node_; }  ///< nodes are numbered by their lowest rank
   int nodes() const { return nodes_; }
+  /// Ranks, this one included, that may run on the same cores: of one kernel, with the same set of processors. More
+  /// than local_size() where several nodes are emulated on one machine, fewer where ranks are bound apart.
+  int ranks_on_cores() const { return ranks_on_cores_; }
 
   /// Ends all ranks at once, after flushing logs and standard output; mpirun exits with exit_code (1 to 255). For the
   /// catch of main.
@@ -28,10 +31,11 @@ class MpiRuntime {
 
  private:
   void find_node();
+  void count_ranks_on_cores();
 
   bool owner_ = false;
   int exceptions_at_start_ = 0;
-  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1, node_ = 0, nodes_ = 1;
+  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1, node_ = 0, nodes_ = 1, ranks_on_cores_ = 1;
 };
 
 }  // namespace sparrow
