@@ -47,7 +47,7 @@ int run_calibrate(int argc, char** argv) {
     const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     const int threads = config.system.threads > 0 ? config.system.threads : std::max(1, cores / mpi.ranks_on_cores());
     const auto backend = make_host_backend(threads);
-    const SystemShape system = find_system(RankContext::on_host(*backend, *comm), mpi.node(), config);
+    const SystemShape system = find_system(RankContext::on_host(*backend, *comm), mpi.node(), config, true);
     if (mpi.rank() == 0) {
       const auto path = parsed["out"].as<std::string>();
       std::ofstream file(path, std::ios::trunc);

@@ -14,8 +14,6 @@ struct Later {
 constexpr Later kLater[] = {
     {"data.vocabulary", [](const Config& c) { return c.data.vocabulary == "hash"; }},
     {"system.pipeline", [](const Config& c) { return !c.system.overlapped; }},
-    {"system.host_memory", [](const Config& c) { return c.system.host_memory == 0; }},
-    {"placement.strategy", [](const Config& c) { return c.placement.strategy != "fetched"; }},
     {"placement.holders", [](const Config& c) { return c.placement.holders == "arithmetic"; }},
     {"placement.assignment", [](const Config& c) { return c.placement.assignment == "contiguous"; }},
 };

@@ -79,6 +79,7 @@ struct StoreCost {
   double used_bytes = 0;      ///< per instance (mean)
   double reserved_bytes = 0;  ///< buffers and activations
   double capacity_bytes = 0;
+  double read_bytes = 0, written_bytes = 0;  ///< per instance and iteration; of slower stores
 };
 
 /// Bytes one rank sends per iteration: mean over all ranks, and the busiest rank type.

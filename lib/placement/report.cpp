@@ -73,6 +73,10 @@ void report_stores(const CostModel& model, const std::vector<double>& quantities
       if (needed > store.capacity_bytes * (1 + 1e-9) + 1e-6 && cost.infeasible.empty())
         cost.infeasible = fmt::format("{} needs {:.0f} bytes ({:.0f} for rows, {:.0f} for buffers) and has {:.0f}",
                                       store.name, needed, store.used_bytes, store.reserved_bytes, store.capacity_bytes);
+      if (!tree.is_device(site)) {
+        store.read_bytes = quantities[static_cast<size_t>(model.quantities().store_read(site))];
+        store.written_bytes = quantities[static_cast<size_t>(model.quantities().store_write(site))];
+      }
       cost.stores.push_back(std::move(store));
     }
 }

@@ -12,6 +12,7 @@
 #include "config/topology_file.hpp"
 #include "model/model_size.hpp"
 #include "placement/model.hpp"
+#include "train/store_calibration.hpp"
 
 namespace sparrow {
 
@@ -78,8 +79,30 @@ void set_weights(placement::Topology& topology, const std::vector<double>& share
   }
 }
 
+/// Whether a plan could put rows into slower stores: tables that fit into half of all memory stay there.
+bool uses_slower_store(const RunOptions& options, int ranks, int64_t memory_bytes) {
+  if (options.placement.strategy == "fetched" || !options.placement.plan.empty()) return true;
+  const std::vector<int64_t> rows = table_shapes(options.data).rows;
+  const int64_t dim = options.model.embedding_dim;
+  const int64_t row_bytes = 4 * (dim + state_dim(options.optimizer.sparse.kind, dim));
+  const double bytes =
+      static_cast<double>(std::accumulate(rows.begin(), rows.end(), int64_t{0})) * static_cast<double>(row_bytes);
+  return bytes > 0.5 * static_cast<double>(memory_bytes) * ranks;
+}
+
+StoreCalibrationOptions store_options(const RunOptions& options, int local_ranks, int64_t local_batch, int tables) {
+  StoreCalibrationOptions store;
+  store.folder = fetched_folder(options);
+  store.capacity = options.system.host_memory / local_ranks;
+  store.local_ranks = local_ranks;
+  store.dim = options.model.embedding_dim;
+  store.state_dim = state_dim(options.optimizer.sparse.kind, store.dim);
+  store.batch_rows = local_batch * tables / 8;
+  return store;
+}
+
 placement::Topology launch_with_rates(const RankContext& context, int node, const RunOptions& options,
-                                      std::vector<int>& leaf_ranks) {
+                                      std::vector<int>& leaf_ranks, bool complete) {
   Comm& comm = context.comm;
   std::vector<int> node_of;
   for (const int64_t of : all_gather(comm, int64_t{node})) node_of.push_back(static_cast<int>(of));
@@ -88,17 +111,27 @@ placement::Topology launch_with_rates(const RankContext& context, int node, cons
   calibration.precision = options.system.precision;
   calibration.local_batch = std::max<int64_t>(1, options.train.global_batch / comm.size());
   calibration.sparse_optimizer = options.optimizer.sparse.kind;
-  const MachineRates rates = calibrate(context, node_of, calibration);
+  MachineRates rates = calibrate(context, node_of, calibration);
+  const int64_t memory = options.system.device_memory > 0 ? options.system.device_memory : rates.memory_bytes;
+  if (complete || uses_slower_store(options, comm.size(), memory)) {
+    const auto local = static_cast<int>(std::count(node_of.begin(), node_of.end(), node));
+    rates.slower_store =
+        calibrate_store(context, store_options(options, local, calibration.local_batch, calibration.tables));
+  }
   return launch_topology(node_of, rates, leaf_ranks);
 }
 
 }  // namespace
 
-SystemShape find_system(const RankContext& context, int node, const RunOptions& options) {
+std::string fetched_folder(const RunOptions& options) {
+  return options.system.scratch.empty() ? options.output.dir : options.system.scratch;
+}
+
+SystemShape find_system(const RankContext& context, int node, const RunOptions& options, bool complete) {
   Comm& comm = context.comm;
   std::vector<int> leaf_ranks;
   placement::Topology topology = options.system.topology == "auto"
-                                     ? launch_with_rates(context, node, options, leaf_ranks)
+                                     ? launch_with_rates(context, node, options, leaf_ranks, complete)
                                      : load_topology(options.system.topology);
   SystemShape shape = shape_of(topology, comm.size(), leaf_ranks);
   const std::vector<double>& shares = options.train.share_list;
@@ -216,6 +249,13 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
     planned.plan = std::move(*result.plan);
     planned.predicted = std::move(result.cost);
     keep_tables_whole(planned.plan);
+    if (*strategy == placement::Strategy::fetched && !options.placement.deduplicate) {
+      for (placement::TablePlan& table : planned.plan.tables) {
+        table.deduplicated = false;
+        table.transport = placement::Transport::pooled;
+      }
+      planned.predicted = placement::evaluate(model, placement::to_placement(planned.plan, workload));
+    }
     const bool undeduplicated = std::any_of(planned.plan.tables.begin(), planned.plan.tables.end(),
                                             [](const placement::TablePlan& table) { return !table.deduplicated; });
     if (undeduplicated && options.placement.deduplicate) {

@@ -49,7 +49,11 @@ SlotRoom room_for_rows(const SystemShape& shape, const placement::Workload& work
 
 /// The topology of the run: that of the file named by system.topology, or the launch itself with measured rates, with
 /// the memory budget and the batch shares of the configuration. Collective; every rank gets the same.
-SystemShape find_system(const RankContext& context, int node, const RunOptions& options);
+/// The slower store is measured only if rows may be put there (see uses_slower_store), or if `complete`.
+SystemShape find_system(const RankContext& context, int node, const RunOptions& options, bool complete = false);
+
+/// Where the file of fetched rows goes.
+std::string fetched_folder(const RunOptions& options);
 
 /// Each rank's share of the global batch, of the configuration or (planned) of the topology.
 std::vector<double> batch_shares(const RunOptions& options, const SystemShape& shape);

@@ -126,6 +126,7 @@ json predicted(const Prediction& of) {
   for (const auto& [phase, value] : of.seconds_by_phase) seconds[phase] = value;
   return {{"bytes_per_iteration", bytes},
           {"bytes_by_level", of.level_bytes},
+          {"store_bytes_per_iteration", {{"read", of.store_read_bytes}, {"written", of.store_written_bytes}}},
           {"distinct_rows_per_iteration", of.distinct_rows_per_iteration},
           {"seconds_per_iteration", of.seconds_per_iteration},
           {"seconds_by_phase", seconds},
@@ -202,7 +203,11 @@ void print_ledger(const json& summary) {
         human_bytes(number(summary["bytes_per_iteration"][phase])));
   row("distinct rows", fmt::format("{:.0f}", number(predicted["distinct_rows_per_iteration"])),
       fmt::format("{:.0f}", number(summary["distinct_rows_per_iteration"])));
-  for (const char* part : {"ids", "rows", "compute", "gradients", "allreduce", "update"})
+  for (const char* moved : {"read", "written"})
+    if (number(summary["store_bytes_per_iteration"][moved]) > 0)
+      row(fmt::format("slower store, {}", moved), human_bytes(number(predicted["store_bytes_per_iteration"][moved])),
+          human_bytes(number(summary["store_bytes_per_iteration"][moved])));
+  for (const char* part : {"ids", "store", "rows", "compute", "gradients", "allreduce", "update"})
     row(fmt::format("{}, ms", part),
         fmt::format("{:.3f}", 1e3 * number(predicted["seconds_by_phase"].value(part, json(0.0)))),
         fmt::format("{:.3f}", 1e3 * number(summary["seconds_by_phase"][part])));
@@ -275,6 +280,13 @@ void write_summary(Comm& comm, const RunResult& result, const std::string& path)
   }
   summary["bytes_per_iteration"] = bytes_per_iteration(comm, ledger, iterations);
   summary["bytes_by_stage"] = bytes_by_stage(comm, ledger, iterations);
+  const auto store_bytes = [&](int64_t bytes) {
+    return over_ranks(comm, static_cast<double>(bytes) / iterations).mean;
+  };
+  summary["store_bytes_per_iteration"] = {{"read", store_bytes(ledger.store_read_bytes)},
+                                          {"written", store_bytes(ledger.store_written_bytes)}};
+  summary["row_memory_bytes"] = over_ranks(comm, static_cast<double>(result.row_bytes)).max;
+  summary["fetched_buffer_bytes"] = over_ranks(comm, static_cast<double>(result.fetched_buffer_bytes)).max;
   summary["distinct_rows_per_iteration"] =
       over_ranks(comm, static_cast<double>(ledger.distinct_rows) / iterations).mean;
   summary["lookups_per_iteration"] = over_ranks(comm, static_cast<double>(ledger.lookups) / iterations).mean;

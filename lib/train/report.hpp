@@ -56,7 +56,8 @@ struct Prediction {
   double distinct_rows_per_iteration = 0;
   std::array<double, kPhases> mean_bytes{}, max_bytes{};
   std::vector<double> level_bytes;  ///< mean over ranks, by the level of the tree at which ways part: 0 crosses nodes
-  /// Under the names of the ledger's parts; fetch: reading slower stores.
+  double store_read_bytes = 0, store_written_bytes = 0;  ///< of a rank's slower store, mean
+  /// Under the names of the ledger's parts.
   std::vector<std::pair<std::string, double>> seconds_by_phase;
 };
 
@@ -76,6 +77,8 @@ struct RunResult {
   std::vector<std::string> replannings;    ///< rank 0's: the records of metrics.jsonl
   MigrationTotals migrated;                ///< of this rank
   double settled_bytes_per_iteration = 0;  ///< sent per rank under the last plan, if the run re-plans
+  /// Of this rank: device memory of its rows; host memory of fetched rows on their way.
+  int64_t row_bytes = 0, fetched_buffer_bytes = 0;
 };
 
 /// Collective: gathers the ledgers; rank 0 writes `path` (under another name, then renamed, so a summary is whole or

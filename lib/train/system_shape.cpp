@@ -103,6 +103,7 @@ placement::Topology launch_topology(const std::vector<int>& node_of, const Machi
   placement::Domain rank;
   rank.name = "rank";
   rank.stores.push_back({"memory", rates.memory_bytes, placement::kInfinity, 0, 1});
+  if (rates.slower_store) rank.stores.push_back(*rates.slower_store);
   rank.ports.push_back(
       {"memory", rates.rank_bytes_per_s, rates.rank_bytes_per_s, rates.rank_latency_s, rates.rank_overhead_s});
   rank.flops_per_s = rates.flops_per_s;
@@ -131,24 +132,33 @@ placement::Topology launch_topology(const std::vector<int>& node_of, const Machi
 
 namespace {
 
-/// For each domain of the option's level, the ranks that hold its rows, in slot order.
+/// The ranks that serve a site's slots inside one domain of a level, in the order of the holder rule: slot by slot, and
+/// where several ranks share a slot (a store above them), each in its turn. `slots`: ranks below each slot.
+std::vector<int> serving_ranks(const std::vector<std::vector<int>>& slots) {
+  std::vector<int> ring;
+  for (size_t turn = 0; !slots.empty() && turn < slots[0].size(); ++turn)
+    for (const std::vector<int>& ranks : slots) ring.push_back(ranks[turn]);
+  return ring;
+}
+
+/// For each domain of the option's level, the ranks that hold its rows, in slot order, and in which store.
 CopyOption copy_option(const placement::Option& option, const placement::Tree& tree, const SystemShape& shape) {
   CopyOption result;
   result.level = shape.hierarchy_level[static_cast<size_t>(option.level)];
   result.reduction = option.reduction == placement::Reduction::dense ? CopyReduction::dense : CopyReduction::sparse;
-  result.rings.resize(static_cast<size_t>(shape.hierarchy.domains(result.level)));
+  const auto domains = static_cast<size_t>(shape.hierarchy.domains(result.level));
+  result.rings.resize(domains);
+  result.stores.assign(domains, CopyStore::device);
   const std::vector<int>& types = tree.at_level(option.level);
   for (size_t i = 0; i < types.size(); ++i) {
     const placement::Site site = option.sites[i];
-    if (!tree.is_device(site))
-      fail("the plan keeps rows in {}: stores other than device memory are not available yet", tree.site_name(site));
-    for (const std::vector<int>& holder : shape.instances[static_cast<size_t>(site.domain)]) {
-      const int domain = shape.hierarchy.domain(result.level, holder[0]);
-      const auto& of_type = shape.instances[static_cast<size_t>(types[i])];
-      const bool inside = std::any_of(of_type.begin(), of_type.end(), [&](const std::vector<int>& ranks) {
-        return shape.hierarchy.domain(result.level, ranks[0]) == domain;
-      });
-      if (inside) result.rings[static_cast<size_t>(domain)].push_back(holder[0]);
+    for (const std::vector<int>& of_type : shape.instances[static_cast<size_t>(types[i])]) {
+      const auto domain = static_cast<size_t>(shape.hierarchy.domain(result.level, of_type[0]));
+      std::vector<std::vector<int>> slots;
+      for (const std::vector<int>& holders : shape.instances[static_cast<size_t>(site.domain)])
+        if (std::find(of_type.begin(), of_type.end(), holders[0]) != of_type.end()) slots.push_back(holders);
+      result.rings[domain] = serving_ranks(slots);
+      if (!tree.is_device(site)) result.stores[domain] = CopyStore::fetched;
     }
   }
   return result;

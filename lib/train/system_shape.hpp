@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "embedding/copy_plan.hpp"
@@ -34,7 +35,8 @@ struct MachineRates {
   double rank_bytes_per_s = 4e9, rank_latency_s = 5e-6, rank_overhead_s = 1e-6;  ///< of a rank, within a node
   double flops_per_s = 5e10;
   double hash_ids_per_s = 5e7, gather_bytes_per_s = 4e9, pack_bytes_per_s = 4e9, update_bytes_per_s = 2e9;
-  int64_t memory_bytes = int64_t{4} << 30;  ///< of a rank, for rows
+  int64_t memory_bytes = int64_t{4} << 30;       ///< of a rank, for rows
+  std::optional<placement::Store> slower_store;  ///< of a rank, where rows may need one
 };
 
 /// The topology of the launch itself: node_of[rank] of every rank. Nodes of equal size are one domain type; one node:
@@ -42,7 +44,8 @@ struct MachineRates {
 placement::Topology launch_topology(const std::vector<int>& node_of, const MachineRates& rates,
                                     std::vector<int>& leaf_ranks);
 
-/// A plan in terms of this run's ranks. Throws Error for a plan with rows in a slower store than device memory.
+/// A plan in terms of this run's ranks. A rank has one slower store: all of the topology's that it reads and writes,
+/// its own and those of the domains above it, are one here.
 CopyPlan copy_plan(const placement::Plan& plan, const SystemShape& shape);
 
 }  // namespace sparrow

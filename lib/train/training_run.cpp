@@ -170,6 +170,7 @@ TrainerOptions TrainingRun::trainer_options() const {
   options.precision = options_.system.precision;
   options.wire = options_.system.wire;
   options.seed = options_.train.seed;
+  options.fetched.folder = fetched_folder(options_);
   if (options_.placement.replan_every > 0)
     options.room = room_for_rows(system_, make_workload({options_, data_.shapes, data_.counts}), comm_.rank());
   // A short batch may round the other way, hence one more.
@@ -241,6 +242,8 @@ RunResult TrainingRun::run() {
   result_.migrated = trainer_.migrated();
   if (replanner_) result_.settled_bytes_per_iteration = counted_bytes();
   result_.predicted = prediction();
+  result_.row_bytes = trainer_.store().bytes();
+  if (trainer_.store().fetched()) result_.fetched_buffer_bytes = trainer_.store().fetched()->buffer_bytes();
   write_summary(comm_, result_, options_.output.dir + "/summary.json");
   if (options_.output.trace) write_trace(comm_, trainer_.ledger(), options_.output.dir + "/trace.json");
   return result_;
@@ -267,13 +270,24 @@ Prediction TrainingRun::prediction() const {
   put(Phase::rows, cost.sent_mean.rows, cost.sent_max.rows);
   put(Phase::gradients, cost.sent_mean.gradients, cost.sent_max.gradients);
   put(Phase::allreduce, cost.sent_mean.allreduce, cost.sent_max.allreduce);
+  double write_back = 0;  // a step of the update in the theory, booked with the store here
+  for (const placement::StageCost& stage : cost.stages)
+    if (stage.name == "write back") write_back += stage.seconds;
   using P = placement::Phase;
   constexpr std::pair<P, const char*> kParts[] = {
-      {P::ids, "ids"},         {P::fetch, "fetch"},        {P::forward, "rows"},
+      {P::ids, "ids"},         {P::fetch, "store"},        {P::forward, "rows"},
       {P::compute, "compute"}, {P::backward, "gradients"}, {P::reduction, "allreduce"},
       {P::update, "update"}};
-  for (const auto& [phase, part] : kParts)
-    predicted.seconds_by_phase.emplace_back(part, cost.seconds_by_phase[static_cast<int>(phase)]);
+  for (const auto& [phase, part] : kParts) {
+    const double moved = phase == P::fetch ? write_back : phase == P::update ? -write_back : 0;
+    predicted.seconds_by_phase.emplace_back(part, cost.seconds_by_phase[static_cast<int>(phase)] + moved);
+  }
+  const placement::Tree tree(system_.topology);
+  for (const placement::StoreCost& store : cost.stores) {
+    const double per_rank = static_cast<double>(tree.instances(store.site.domain)) / comm_.size();
+    predicted.store_read_bytes += per_rank * store.read_bytes;
+    predicted.store_written_bytes += per_rank * store.written_bytes;
+  }
   return predicted;
 }
 
