@@ -14,7 +14,7 @@ namespace sparrow {
 struct Loader::State {
   State(const Dataset& data, SampleRange range, const PositionMap& positions, LoaderOptions options)
       : reader(data, range, positions, std::move(options)),
-        ring(static_cast<size_t>(reader.options().ahead) + 1),
+        ring(static_cast<size_t>(reader.options().ahead) + kInUse),
         made(reader.options().first_batch),
         taken(made) {
     for (BatchBuffer& buffer : ring) reader.prepare(buffer);
@@ -35,8 +35,8 @@ struct Loader::State {
       for (int64_t k = made; k < reader.batches(); ++k) {
         {
           std::unique_lock lock(mutex);
-          // The buffer of batch `taken - 1` is in use.
-          changed.wait(lock, [&] { return stop || k - (taken - 1) < static_cast<int64_t>(ring.size()); });
+          // The buffers of batches `taken - 2` and `taken - 1` are in use.
+          changed.wait(lock, [&] { return stop || k - (taken - kInUse) < static_cast<int64_t>(ring.size()); });
         }
         if (!stop) reader.fill(slot(k), k, stop);
         if (stop) return;
@@ -52,11 +52,12 @@ struct Loader::State {
   }
 
   BatchReader reader;
-  std::vector<BatchBuffer> ring;  ///< batch k is in slot k mod (ahead + 1)
+  static constexpr int64_t kInUse = 2;  ///< batches given out that stay valid
+  std::vector<BatchBuffer> ring;        ///< batch k is in slot k mod (ahead + kInUse)
   std::mutex mutex;
   std::condition_variable changed;
   int64_t made;   ///< batches before this are read (counted from 0, as if the pass had begun there)
-  int64_t taken;  ///< batches before this were given out; the last of them is in use
+  int64_t taken;  ///< batches before this were given out; the last two of them are in use
   std::exception_ptr error;
   std::atomic<bool> stop = false;
   double waited_seconds = 0;
@@ -72,7 +73,7 @@ const Batch* Loader::next() {
   State& s = *state_;
   if (s.taken == s.reader.batches()) return nullptr;
   std::unique_lock lock(s.mutex);
-  const int64_t k = s.taken++;  // gives back the buffer of batch k - 1
+  const int64_t k = s.taken++;  // gives back the buffer of batch k - 2
   s.changed.notify_all();
   const auto ready = [&] { return s.made > k || s.error; };
   if (!ready()) {

@@ -31,7 +31,7 @@ struct LoaderOptions {
   int64_t shuffle_window = 0;  ///< samples; 0: the order of the files. Not together with split_data
   uint64_t seed = 1;
   int64_t epoch = 0;
-  int ahead = 4;  ///< batches read ahead of the one in use
+  int ahead = 4;  ///< batches read ahead of those in use
   /// Memory for the buffers, all of it asked for in the constructor: at least 64-byte aligned, e.g. pinned. Empty:
   /// ordinary memory.
   std::function<std::shared_ptr<std::byte>(size_t bytes)> allocate;
@@ -47,8 +47,8 @@ class Loader {
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// The next batch, valid until the next call of next(); nullptr after the last. Waits if it is not ready. Rethrows,
-  /// once the batches before it are delivered, what went wrong on the thread.
+  /// The next batch, valid until the next call but one of next(); nullptr after the last. Waits if it is not ready.
+  /// Rethrows, once the batches before it are delivered, what went wrong on the thread.
   const Batch* next();
 
   /// Global batches in the pass.

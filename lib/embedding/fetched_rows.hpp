@@ -46,10 +46,13 @@ class FetchedBatch {
   /// Returns at once. slots: ascending, all different. Must follow finish, or be the first call.
   virtual void start(std::span<const int64_t> slots) = 0;
   /// Waits until the rows numbered places[0 ..] in start's list can be read and updated in rows(). Each row is loaded
-  /// once, and after every batch that was started before and updates it has finished.
+  /// once, and after every batch that was started before and updates it has passed it on or finished.
   virtual void load(std::span<const int32_t> places) = 0;
   /// All rows of the list.
   virtual void load() = 0;
+  /// Rows that a batch started later uses too are final: it may load them as they are in rows() now, before this batch
+  /// is finished. All rows must be loaded.
+  virtual void pass_on() = 0;
   /// Ends the batch. updated: rows may have changed since they were loaded (all of them must be loaded) and go back.
   /// May wait for the reads and, to bound the memory, for the writes of the batch before.
   virtual void finish(bool updated) = 0;

@@ -72,6 +72,7 @@ class FileBatch : public FetchedBatch {
   void start(std::span<const int64_t> slots) override;
   void load(std::span<const int32_t> places) override;
   void load() override;
+  void pass_on() override;
   void finish(bool updated) override;
   RowStore rows() const override { return {values_.data(), state_.data(), count(), store_.dim_, store_.state_dim_}; }
   int64_t place_of(int64_t i) const override { return i; }
@@ -142,16 +143,18 @@ void FileBatch::load() {
   for (int64_t i = 0; i < count(); ++i) load_row(i);
 }
 
-void FileBatch::finish(bool updated) {
+void FileBatch::pass_on() {
   const int64_t dim = store_.dim_, state_dim = store_.state_dim_;
-  if (updated) {
-    store_.cache_.prepare_change(pins_);
-    for (int64_t i = 0; i < count(); ++i) {
-      std::byte* to = row_in_block(i);
-      std::memcpy(to, values_.data() + i * dim, static_cast<size_t>(4 * dim));
-      if (state_dim > 0) std::memcpy(to + 4 * dim, state_.data() + i * state_dim, static_cast<size_t>(4 * state_dim));
-    }
+  store_.cache_.prepare_change(pins_);
+  for (int64_t i = 0; i < count(); ++i) {
+    std::byte* to = row_in_block(i);
+    std::memcpy(to, values_.data() + i * dim, static_cast<size_t>(4 * dim));
+    if (state_dim > 0) std::memcpy(to + 4 * dim, state_.data() + i * state_dim, static_cast<size_t>(4 * state_dim));
   }
+}
+
+void FileBatch::finish(bool updated) {
+  if (updated) pass_on();
   store_.cache_.unpin(pins_, updated);
   block_of_.clear();
 }

@@ -34,6 +34,7 @@ class PinnedBatch : public FetchedBatch {
   }
   void load(std::span<const int32_t>) override {}
   void load() override {}
+  void pass_on() override {}  // rows are updated where they are
   void finish(bool updated) override {
     under_way_ = false;
     if (!updated) return;

@@ -221,7 +221,7 @@ void CopySync::note_final(int level, CopyRoute& copies) {
   }
 }
 
-void CopySync::reduce(Stream& stream, Route& route, CopyRoute& copies, const RowStore& fetched) {
+void CopySync::reduce(Stream& stream, const Route& route, CopyRoute& copies, const RowStore& fetched) {
   updates_.clear();
   for (Dense& dense : dense_) reduce_dense(stream, dense, route);
   if (!sparse_needed_) return;
@@ -242,7 +242,7 @@ void CopySync::round_to_wire(Stream& stream, float* values, int64_t rows) {
   backend_.convert(stream, rounded, exact);
 }
 
-void CopySync::merge(Stream& stream, int level, Route& route, CopyRoute& copies) {
+void CopySync::merge(Stream& stream, int level, const Route& route, CopyRoute& copies) {
   CopyRoute::Level& at = copies.levels[static_cast<size_t>(level)];
   const int64_t row_bytes = dim_ * size_of(wire_);
   int64_t asked = 0;
@@ -260,9 +260,10 @@ void CopySync::merge(Stream& stream, int level, Route& route, CopyRoute& copies)
                              counts.requested, counts.requested_offsets, row_bytes, true));
     backend_.convert(stream, Matrix::of(wire_, recv, asked, dim_), Matrix::f32(received, asked, dim_));
   }
-  const RowList& list = route.lists[static_cast<size_t>(level)];
-  const float** addresses = addresses_.reserve(list.here);
-  backend_.address_rows(stream, list.gradients.data(), nullptr, list.here, dim_, addresses);
+  // Rows with copies are shared ones, and first in the list: their places in it are those in the part.
+  const ListPart& own = route.part(static_cast<size_t>(level), RowHalf::shared);
+  const float** addresses = addresses_.reserve(own.here);
+  backend_.address_rows(stream, own.gradients.data(), nullptr, own.here, dim_, addresses);
   backend_.pack_rows(stream, addresses, at.own.device(), at.own_count,
                      Matrix::f32(received + asked * dim_, at.own_count, dim_));
   backend_.sum_rows(stream, at.merged.groups, Matrix::f32(received, asked + at.own_count, dim_),
@@ -302,9 +303,10 @@ void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies, const RowSt
 
 /// The gradients of this rank's touched rows in a block of all its rows of the option, summed over the holders of the
 /// same rows.
-void CopySync::reduce_dense(Stream& stream, Dense& dense, Route& route) {
+void CopySync::reduce_dense(Stream& stream, Dense& dense, const Route& route) {
   const int level = directory_.plan().options[static_cast<size_t>(dense.option)].level;
   const RowList& list = route.lists[static_cast<size_t>(level)];
+  float* gradients = route.part(static_cast<size_t>(level), RowHalf::shared).gradients.data();
   backend_.zero(stream, dense.gradients.data(), dense.rows * dim_ * 4);
   int64_t* block_rows = dense.block_rows.reserve(list.here);
   dense.touched.clear();
@@ -319,7 +321,7 @@ void CopySync::reduce_dense(Stream& stream, Dense& dense, Route& route) {
   const RowStore block{dense.gradients.data(), nullptr, dense.rows, dim_, 0};
   for (const auto& [first, count] : dense.touched)  // block += gradients: a step of SGD at rate -1
     backend_.update_rows(stream, {OptimizerKind::sgd, -1.0f, 0.0f}, block, dense.block_rows.device() + first,
-                         Matrix::f32(list.gradients.data() + first * dim_, count, dim_), count);
+                         Matrix::f32(gradients + first * dim_, count, dim_), count);
   dense.all_reduce->sum(stream, dense.gradients.data());
   updates_.push_back({store_, dense.slots.device(), dense.gradients.data(), dense.rows});
 }

@@ -63,9 +63,10 @@ class CopySync {
   /// which are the directory's yet.
   void build(Stream& stream, const Route& route, CopyRoute& copies);
 
-  /// Collective: after RowExchange::return_gradients. Afterwards updates() lists all rows with copies that must be
-  /// updated here, valid until the next call. fetched: where the batch's rows of the slower store are.
-  void reduce(Stream& stream, Route& route, CopyRoute& copies, const RowStore& fetched);
+  /// Collective: after RowExchange::return_gradients of the shared half. Afterwards updates() lists all rows with
+  /// copies that must be updated here, valid until the next call. fetched: where the batch's rows of the slower store
+  /// are.
+  void reduce(Stream& stream, const Route& route, CopyRoute& copies, const RowStore& fetched);
   std::span<const RowUpdate> updates() const { return updates_; }
 
   /// Of the dense reductions, by stage; the sparse ones are counted by the stage communicators.
@@ -95,9 +96,9 @@ class CopySync {
   void build_up(int level, const Route& route, CopyRoute& copies);
   void build_down(int stage, CopyRoute& copies);
   void note_final(int level, CopyRoute& copies);
-  void merge(Stream& stream, int level, Route& route, CopyRoute& copies);
+  void merge(Stream& stream, int level, const Route& route, CopyRoute& copies);
   void deliver(Stream& stream, int stage, CopyRoute& copies, const RowStore& fetched);
-  void reduce_dense(Stream& stream, Dense& dense, Route& route);
+  void reduce_dense(Stream& stream, Dense& dense, const Route& route);
   void round_to_wire(Stream& stream, float* values, int64_t rows);
 
   Backend& backend_;

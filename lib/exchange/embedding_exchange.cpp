@@ -30,7 +30,8 @@ EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory
       fetched_(fetched),
       wire_(wire),
       router_(context.host, directory, comms),
-      rows_(context.backend, comms, store, wire),
+      splitter_(context.host, directory, comms),
+      rows_(context, comms, store, wire),
       retired_(static_cast<size_t>(comms.count())),
       part_offsets_(context.host, Memory::host),
       part_items_(context.host, Memory::host) {
@@ -80,7 +81,6 @@ void EmbeddingExchange::split(const Batch& batch) {
 }
 
 void EmbeddingExchange::build(Stream& stream, const Batch& batch, BatchRoute& route, bool training) {
-  updates_.clear();
   route.lookups = static_cast<int64_t>(batch.positions.size());
   route.merged = pooled_ != nullptr;
   if (!pooled_) {
@@ -97,6 +97,12 @@ void EmbeddingExchange::build(Stream& stream, const Batch& batch, BatchRoute& ro
   }
   if (training) copies_->build(stream, route.rows, route.copies);
   place_rows(stream, route, training);
+  rows_.leave_rows_whole(route.rows);
+  if (training) rows_.leave_gradients_whole(route.rows);
+}
+
+void EmbeddingExchange::divide(Stream& stream, BatchRoute& batch, BatchRoute& next) {
+  rows_.divide(stream, batch.rows, next.rows, splitter_);
 }
 
 /// Lists the rows of the slower store, begins to read them, and turns their slots into places where they will be.
@@ -144,32 +150,52 @@ void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {
   route.row_of_lookup.upload(stream, n);
 }
 
-void EmbeddingExchange::fetch(Stream& stream, BatchRoute& route) {
-  rows_.fetch(stream, route.rows, route.fetched.rows());
+void EmbeddingExchange::place(Stream& stream, BatchRoute& route) {
+  rows_.place(stream, route.rows, route.fetched.rows());
   if (!pooled_) return;
-  pooled_->fetch(stream, route.pooled, route.fetched.rows());
   const RowList& list = route.rows.lowest();
   const int64_t parts = route.pooled.parts.asked_total, dim = directory_.tables().dim();
+  const float* vectors = route.pooled.vectors.reserve(parts * dim);
   const float** addresses = route.merged_addresses.reserve(list.count + parts);
   std::copy_n(list.addresses.data(), list.count, addresses);
-  for (int64_t i = 0; i < parts; ++i) addresses[list.count + i] = route.pooled.vectors.data() + i * dim;
+  for (int64_t i = 0; i < parts; ++i) addresses[list.count + i] = vectors + i * dim;
   route.merged_addresses.upload(stream, list.count + parts);
 }
 
-void EmbeddingExchange::return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients) {
-  rows_.return_gradients(stream, route.rows, bag_gradients);
-  updates_.clear();
-  add_update(route.rows.lists.front(), route.fetched.rows());  // rows with a single copy
-  if (!pooled_) return;
-  pooled_->return_gradients(stream, route.pooled, bag_gradients);
-  add_update(route.pooled.rows, route.fetched.rows());
+void EmbeddingExchange::fetch(Stream& stream, BatchRoute& route, RowHalf half) {
+  rows_.fetch(stream, route.rows, half);
+  if (pooled_ && half == RowHalf::shared) pooled_->fetch(stream, route.pooled, route.fetched.rows());
 }
 
-/// The rows of a list that are here, by store.
-void EmbeddingExchange::add_update(const RowList& rows, const RowStore& fetched) {
-  const int64_t* slots = rows.slots.device();
-  const float* gradients = rows.gradients.data();
-  const int64_t device = rows.device, beyond = rows.here - rows.device;
+void EmbeddingExchange::fetch(Stream& stream, BatchRoute& route) {
+  place(stream, route);
+  fetch(stream, route, RowHalf::shared);
+}
+
+void EmbeddingExchange::sum_own(Stream& stream, BatchRoute& route, const Matrix& bag_gradients, RowHalf half) {
+  rows_.sum_own(stream, route.rows, bag_gradients, half);
+}
+
+void EmbeddingExchange::return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients, RowHalf half) {
+  rows_.return_gradients(stream, route.rows, half);
+  updates_.clear();
+  const ListPart& held = route.rows.part(0, half);  // rows with a single copy
+  add_update(held.slots, held.gradients.data(), held.device, held.here, route.fetched.rows());
+  if (!pooled_ || half == RowHalf::single) return;
+  pooled_->return_gradients(stream, route.pooled, bag_gradients);
+  const RowList& rows = route.pooled.rows;
+  add_update(rows.slots.device(), rows.gradients.data(), rows.device, rows.here, route.fetched.rows());
+}
+
+void EmbeddingExchange::return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients) {
+  sum_own(stream, route, bag_gradients, RowHalf::shared);
+  return_gradients(stream, route, bag_gradients, RowHalf::shared);
+}
+
+/// Rows of a list that are here, by store: the first `device` are in device memory.
+void EmbeddingExchange::add_update(const int64_t* slots, const float* gradients, int64_t device, int64_t here,
+                                   const RowStore& fetched) {
+  const int64_t beyond = here - device;
   if (device > 0) updates_.push_back({store_, slots, gradients, device});
   if (beyond > 0) updates_.push_back({fetched, slots + device, gradients + device * store_.dim, beyond});
 }

@@ -45,20 +45,45 @@ class EmbeddingExchange {
   void replan();
 
   /// Collective. Finds the rows of this rank's part of a batch, and begins to read those of the slower store; training:
-  /// gradients will be returned too. The batch that used `route` before must be finished.
+  /// gradients will be returned too. The batch that used `route` before must be finished. Leaves the batch whole: all
+  /// of its rows count as shared.
   void build(Stream& stream, const Batch& batch, BatchRoute& route, bool training);
-  /// Waits for the rows of the slower store. Before fetch.
+  /// Collective, for consecutive batches, both built, before `next` is placed: divides the gradients of `batch` and the
+  /// rows of `next` into halves (row_split.hpp).
+  void divide(Stream& stream, BatchRoute& batch, BatchRoute& next);
+  /// Afterwards route.bags and route.addresses() say where every row (or pooled part) will be.
+  void place(Stream& stream, BatchRoute& route);
+  /// Waits for rows of the slower store: of a whole batch, all; else those that batch `before`, which is under way,
+  /// does not use, or (with the shared half) those that it does, as passed on by it.
   void load(BatchRoute& route) { route.fetched.load(); }
-  /// Collective. Afterwards route.bags and route.addresses() say where every row (or pooled part) is.
+  void load_single(BatchRoute& route, const BatchRoute& before) { route.fetched.load_single(before.fetched); }
+  void load_shared(BatchRoute& route) { route.fetched.load_shared(); }
+  /// Collective, after place and load: brings one half of the rows, as they are now. Pooled parts come with the shared
+  /// half.
+  void fetch(Stream& stream, BatchRoute& route, RowHalf half);
+  /// place and fetch of a whole batch.
   void fetch(Stream& stream, BatchRoute& route);
-  /// Collective. bag_gradients: (bags, dim).
+
+  /// Adds up this rank's own gradients of one half. bag_gradients: (bags, dim), read until `stream` has passed this
+  /// and, for the shared half, return_gradients.
+  void sum_own(Stream& stream, BatchRoute& route, const Matrix& bag_gradients, RowHalf half);
+  /// Collective, after sum_own: to the holders. Fills updates(). Pooled parts go with the shared half.
+  void return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients, RowHalf half);
+  /// sum_own and return_gradients of a whole batch.
   void return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients);
-  /// Collective, after return_gradients: sums over copies.
+  /// Collective, after return_gradients of the shared half: sums over copies. Adds to updates().
   void reduce_copies(Stream& stream, BatchRoute& route);
-  /// After reduce_copies: rows to update at this rank, each exactly once; valid until the next build.
+  /// Rows to update at this rank, each exactly once; valid until the next return_gradients.
   std::span<const RowUpdate> updates() const { return updates_; }
+  /// Of the slower store: hands rows that are updated already on to the batch that follows.
+  void pass_on(BatchRoute& route) { route.fetched.pass_on(); }
   /// The batch is done with the rows of the slower store; updated: they go back to it.
   void finish(BatchRoute& route, bool updated) { route.fetched.finish(updated); }
+  /// Waits until everything that went back to the slower store is there.
+  void drain_store() {
+    if (fetched_) fetched_->drain();
+  }
+  StoreTraffic store_traffic() const { return fetched_ ? fetched_->traffic() : StoreTraffic{}; }
 
   /// Bytes of a stage that its communicator does not count.
   Traffic stage_traffic(int stage) const {
@@ -69,7 +94,7 @@ class EmbeddingExchange {
   void split(const Batch& batch);
   void merge_bags(Stream& stream, BatchRoute& route);
   void place_rows(Stream& stream, BatchRoute& route, bool training);
-  void add_update(const RowList& rows, const RowStore& fetched);
+  void add_update(const int64_t* slots, const float* gradients, int64_t device, int64_t here, const RowStore& fetched);
 
   RankContext context_;
   Backend& backend_;
@@ -81,6 +106,7 @@ class EmbeddingExchange {
   FetchedRows* fetched_;
   DType wire_;
   Router router_;
+  RowSplitter splitter_;
   RowExchange rows_;
   std::unique_ptr<CopySync> copies_;
   std::unique_ptr<BagExchange> pooled_;  ///< only if some table is pooled

@@ -21,6 +21,27 @@ void FetchedRoute::load() {
   if (batch_) batch_->load();
 }
 
+void FetchedRoute::load_single(const FetchedRoute& before) {
+  if (!batch_) return;
+  single_.clear();
+  shared_.clear();
+  auto other = before.slots_.begin();
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    while (other != before.slots_.end() && *other < slots_[i]) ++other;
+    const bool shared = other != before.slots_.end() && *other == slots_[i];
+    (shared ? shared_ : single_).push_back(static_cast<int32_t>(i));
+  }
+  batch_->load(single_);
+}
+
+void FetchedRoute::load_shared() {
+  if (batch_) batch_->load(shared_);
+}
+
+void FetchedRoute::pass_on() {
+  if (batch_) batch_->pass_on();
+}
+
 void FetchedRoute::to_places(std::span<int64_t> directory_slots) const {
   for (int64_t& slot : directory_slots) {
     const auto found = std::lower_bound(slots_.begin(), slots_.end(), slot - device_slots_);

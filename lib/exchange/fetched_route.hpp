@@ -29,6 +29,12 @@ class FetchedRoute {
 
   /// Waits until all rows are there.
   void load();
+  /// The same for those that the batch before, which is under way, does not use; and for the others, once it has passed
+  /// them on.
+  void load_single(const FetchedRoute& before);
+  void load_shared();
+  /// Hands the rows on, as updated so far, to the batch that follows; this one is not finished yet.
+  void pass_on();
   /// Turns slots of the directory into those of rows(). After start.
   void to_places(std::span<int64_t> directory_slots) const;
   /// Where the rows are. Empty where there is no store.
@@ -39,6 +45,7 @@ class FetchedRoute {
  private:
   std::unique_ptr<FetchedBatch> batch_;
   std::vector<int64_t> slots_;
+  std::vector<int32_t> single_, shared_;  ///< places in slots_, as load_single divided them
   int64_t device_slots_ = 0;
 };
 

@@ -5,9 +5,19 @@
 
 namespace sparrow {
 
-Route::Route(Backend& backend, std::span<const int> peers) : bag_offsets(backend) {
-  for (const int size : peers) stages.emplace_back(size);
-  for (size_t level = 0; level <= peers.size(); ++level) lists.emplace_back(backend);
+Route::Route(Backend& backend, std::span<const int> peers)
+    : bag_offsets(backend),
+      held_slots(backend, Memory::host),
+      with_previous(backend, peers),
+      with_next(backend, peers) {
+  for (const int size : peers) {
+    stages.emplace_back(size);
+    received.emplace_back(backend);
+  }
+  for (size_t level = 0; level <= peers.size(); ++level) {
+    lists.emplace_back(backend);
+    parts.push_back({ListPart(backend), ListPart(backend)});
+  }
 }
 
 Router::Router(Backend& host, const Directory& directory, const StageComms& comms)
@@ -75,6 +85,7 @@ void Router::collect(int level, const int64_t* keys, std::span<const int64_t> se
   }
   int64_t* slots = list.slots.reserve(list.here);
   for (int64_t i = 0; i < list.here; ++i) slots[i] = directory_.slot(list.keys.data()[i]);
+  if (level == 0) std::copy_n(slots, list.here, route.held_slots.reserve(list.here));
 }
 
 }  // namespace sparrow

@@ -21,9 +21,19 @@
 
 #include "data/batch.hpp"
 #include "embedding/directory.hpp"
-#include "exchange/row_list.hpp"
+#include "exchange/list_part.hpp"
+#include "exchange/row_split.hpp"
 
 namespace sparrow {
+
+/// Rows that one stage of the exchange brings to this rank: single ones first, then shared ones, each by peer.
+struct ReceivedRows {
+  explicit ReceivedRows(Backend& backend)
+      : rows(backend, Memory::device), sent{{Mirrored<int32_t>(backend), Mirrored<int32_t>(backend)}} {}
+  Scratch<float> rows;
+  std::array<Mirrored<int32_t>, 2>
+      sent;  ///< by half: rows of the stage's list that this rank sends, in order of request
+};
 
 struct Route {
   /// depth: of the hierarchy; peers[s]: ranks of stage s's communicator.
@@ -34,7 +44,13 @@ struct Route {
   std::vector<RowList> lists;       ///< by level, 0 .. depth
   std::vector<StageCounts> stages;  ///< by stage, 0 .. depth - 1
   Mirrored<int64_t> bag_offsets;    ///< copy of the batch's, empty for bags of one
+  Scratch<int64_t> held_slots;      ///< of list 0, all of them the directory's
+  // Division by the batches before and after (row_split.hpp):
+  RowSplit with_previous, with_next;
+  std::vector<ReceivedRows> received;          ///< by stage
+  std::vector<std::array<ListPart, 2>> parts;  ///< by level and half with respect to the next batch
 
+  const ListPart& part(size_t level, RowHalf half) const { return parts[level][index_of(half)]; }
   RowList& lowest() { return lists.back(); }
   int64_t lookups() const { return lists.back().members; }
 };

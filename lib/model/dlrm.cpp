@@ -126,7 +126,7 @@ const float* Dlrm::forward(Stream& stream, const float* dense, const Bags& bags,
   return logits_.data();
 }
 
-Matrix Dlrm::backward(Stream& stream, const float* labels, float scale, double* loss_sum) {
+Matrix Dlrm::backward_to_bags(Stream& stream, const float* labels, float scale, double* loss_sum) {
   const int64_t vectors = tables_ + 1;
   const Matrix dlogits = Matrix::of(precision_, dlogits_.data(), batch_, 1);
   const Matrix dz = Matrix::of(precision_, dz_.data(), batch_, interaction_width_);
@@ -135,8 +135,11 @@ Matrix Dlrm::backward(Stream& stream, const float* labels, float scale, double* 
   backend_.loss(stream, logits_.data(), labels, batch_, scale, dlogits, loss_sum);
   mlps_[1].backward(stream, dlogits, dz);
   backend_.interaction_backward(stream, features(), vectors, dz, ddense, dbags);
-  mlps_[0].backward(stream, ddense, Matrix{});
   return dbags;
+}
+
+void Dlrm::backward_bottom(Stream& stream) {
+  mlps_[0].backward(stream, Matrix::of(precision_, ddense_.data(), batch_, dim_), Matrix{});
 }
 
 void Dlrm::loss(Stream& stream, const float* labels, double* loss_sum) {

@@ -52,9 +52,17 @@ class Dlrm {
   const float* forward(Stream& stream, const float* dense, const Bags& bags, const float* const* rows);
 
   /// After forward: the sum of the batch's losses into loss_sum (host or pinned), gradients of mean loss (scale = 1 /
-  /// global batch) into gradients() and, per bag in bag order, into the matrix returned, (tables * b, dim), valid until
-  /// the next forward.
-  Matrix backward(Stream& stream, const float* labels, float scale, double* loss_sum);
+  /// global batch) of each bag, in bag order, into the matrix returned, (tables * b, dim), valid until the next call,
+  /// and those of the top MLP into gradients().
+  Matrix backward_to_bags(Stream& stream, const float* labels, float scale, double* loss_sum);
+  /// The rest of gradients(): those of the bottom MLP. After backward_to_bags.
+  void backward_bottom(Stream& stream);
+  /// Both.
+  Matrix backward(Stream& stream, const float* labels, float scale, double* loss_sum) {
+    const Matrix bags = backward_to_bags(stream, labels, scale, loss_sum);
+    backward_bottom(stream);
+    return bags;
+  }
 
   /// After forward: the loss alone.
   void loss(Stream& stream, const float* labels, double* loss_sum);

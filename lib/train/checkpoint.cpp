@@ -58,8 +58,8 @@ class RowReader {
       : trainer_(trainer),
         rows_(trainer.store().rows()),
         router_(trainer.context().host, trainer.directory(), trainer.comms()),
-        values_(trainer.backend(), trainer.comms(), rows_, DType::f32),
-        state_(trainer.backend(), trainer.comms(), state_of(rows_), DType::f32),
+        values_(trainer.context(), trainer.comms(), rows_, DType::f32),
+        state_(trainer.context(), trainer.comms(), state_of(rows_), DType::f32),
         route_(trainer.backend(), trainer.comms().sizes()),
         packed_(trainer.backend(), Memory::device) {}
 
@@ -102,7 +102,7 @@ class RowReader {
   }
 
   void take(RowExchange& exchange, const RowStore& fetched, int64_t n, int64_t dim, std::vector<float>& out) {
-    exchange.fetch(trainer_.stream(), route_, fetched);
+    exchange.fetch_whole(trainer_.stream(), route_, fetched);
     out.resize(static_cast<size_t>(n * dim));
     float* packed = packed_.reserve(n * dim);
     trainer_.backend().pack_rows(trainer_.stream(), route_.lowest().addresses.device(),
@@ -246,6 +246,7 @@ std::optional<std::string> newest_checkpoint(const std::string& dir) {
 void save_checkpoint(Comm& comm, Trainer& trainer, const Store::IdOfPosition& position_of_id,
                      const RunPosition& position, const std::string& dir, int keep,
                      const std::function<void(const std::string& folder)>& save_more) {
+  trainer.drain();
   const std::string folder = fmt::format("{}/checkpoints/samples_{:012}", dir, position.samples);
   std::string error;
   RowFileWriter writer(error);

@@ -11,37 +11,64 @@
 namespace sparrow {
 
 const char* part_name(Part part) {
-  constexpr const char* kNames[kParts] = {"data",    "ids",       "store",     "rows",
-                                          "compute", "gradients", "allreduce", "update"};
+  constexpr const char* kNames[kParts] = {"data",      "ids",       "store",  "rows",   "compute",
+                                          "gradients", "allreduce", "update", "waiting"};
   return kNames[static_cast<size_t>(part)];
 }
 
-Ledger::Booking::Booking(Ledger& ledger, Part part) : ledger_(ledger), part_(part) {
+Ledger::Booking::Booking(Ledger& ledger, Part part, Lane lane)
+    : ledger_(ledger), part_(part), lane_(lane) {
   if (ledger_.profiled) ledger_.profiled->begin_range(part_name(part));
 }
 
 Ledger::Booking::~Booking() {
   if (ledger_.profiled) ledger_.profiled->end_range();
   const double seconds = timer_.seconds();
-  ledger_.seconds[static_cast<size_t>(part_)] += seconds;
+  ledger_.seconds[static_cast<size_t>(lane_)][static_cast<size_t>(part_)] += seconds;
   if (ledger_.tracing && ledger_.trace.size() < kMostTraceEvents)
-    ledger_.trace.push_back({part_, ledger_.clock.seconds() - seconds, seconds});
+    ledger_.trace.push_back({part_, lane_, ledger_.clock.seconds() - seconds, seconds});
+}
+
+const char* lane_name(Lane lane) {
+  return lane == Lane::compute ? "compute" : "exchange";
+}
+
+void Ledger::take(Ledger& other) {
+  for (size_t lane = 0; lane < seconds.size(); ++lane)
+    for (size_t part = 0; part < seconds[lane].size(); ++part) seconds[lane][part] += other.seconds[lane][part];
+  other.seconds = {};
+  path.to_gradients += other.path.to_gradients;
+  path.ahead += other.path.ahead;
+  path.urgent += other.path.urgent;
+  other.path = {};
+  traffic = traffic + other.traffic;
+  other.traffic = {};
+  for (size_t stage = 0; stage < stages.size(); ++stage) {
+    stages[stage] = stages[stage] + other.stages[stage];
+    other.stages[stage] = {};
+  }
+  const size_t room = kMostTraceEvents - std::min(kMostTraceEvents, trace.size());
+  const auto kept = static_cast<std::ptrdiff_t>(std::min(room, other.trace.size()));
+  trace.insert(trace.end(), other.trace.begin(), other.trace.begin() + kept);
+  other.trace.clear();
 }
 
 void write_trace(Comm& comm, const Ledger& ledger, const std::string& path) {
   std::string mine;
+  const auto row = [](int rank, Lane lane) { return kLanes * rank + static_cast<int>(lane); };
   for (const TraceEvent& event : ledger.trace)
     mine += fmt::format("{{\"name\":\"{}\",\"ph\":\"X\",\"pid\":0,\"tid\":{},\"ts\":{:.1f},\"dur\":{:.1f}}},\n",
-                        part_name(event.part), comm.rank(), event.begin * 1e6, event.seconds * 1e6);
+                        part_name(event.part), row(comm.rank(), event.lane), event.begin * 1e6, event.seconds * 1e6);
   const std::vector<std::string> all = all_gather(comm, mine);
   if (comm.rank() != 0) return;
   std::ofstream file(path, std::ios::trunc);
   file << "[\n";
   for (const std::string& events : all) file << events;
-  for (size_t rank = 0; rank < all.size(); ++rank)
-    file << fmt::format(
-        "{{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":0,\"tid\":{0},\"args\":{{\"name\":\"rank {0}\"}}}}{1}\n", rank,
-        rank + 1 < all.size() ? "," : "");
+  for (int rank = 0; rank < comm.size(); ++rank)
+    for (const Lane lane : {Lane::compute, Lane::exchange})
+      file << fmt::format(
+          "{{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":0,\"tid\":{},\"args\":{{\"name\":\"rank {} {}\"}}}}{}\n",
+          row(rank, lane), rank, lane_name(lane), rank + 1 < comm.size() || lane == Lane::compute ? "," : "");
   file << "]\n" << std::flush;
   if (!file) fail_errno(path);
 }

@@ -14,13 +14,26 @@ namespace sparrow {
 class Backend;
 
 /// Parts of an iteration that time is booked on.
-enum class Part : uint8_t { data, ids, store, rows, compute, gradients, allreduce, update };
-constexpr int kParts = 8;
+enum class Part : uint8_t { data, ids, store, rows, compute, gradients, allreduce, update, waiting };
+constexpr int kParts = 9;
 const char* part_name(Part part);
+
+/// Where it is spent: a rank computes and exchanges rows on a thread each (pipeline.hpp).
+enum class Lane : uint8_t { compute, exchange };
+constexpr int kLanes = 2;
+const char* lane_name(Lane lane);
+
+/// What follows one another in an overlapped iteration, timed.
+struct PathSeconds {
+  double to_gradients = 0;  ///< compute lane: from the rows of a batch to the gradients of its bags
+  double ahead = 0;         ///< exchange lane, beside it: late gradients, ids and clean rows of the next batch
+  double urgent = 0;        ///< then: gradients of shared rows, their update, dirty rows of the next batch
+};
 
 /// One booking, for the timeline.
 struct TraceEvent {
   Part part{};
+  Lane lane{};
   double begin = 0, seconds = 0;  ///< since the run's clock started
 };
 
@@ -29,7 +42,8 @@ struct Ledger {
   int64_t samples = 0;        ///< of this rank
   int64_t lookups = 0;        ///< of this rank
   int64_t distinct_rows = 0;  ///< of this rank's parts of the batches
-  std::array<double, kParts> seconds{};
+  std::array<std::array<double, kParts>, kLanes> seconds{};
+  PathSeconds path;
   int64_t store_read_bytes = 0, store_written_bytes = 0;  ///< of this rank's slower store
   Traffic traffic;
   std::vector<Traffic> stages;  ///< the same by stage of the hierarchy
@@ -39,10 +53,17 @@ struct Ledger {
   std::vector<TraceEvent> trace;  ///< the first kMostTraceEvents bookings, if tracing
   static constexpr size_t kMostTraceEvents = 200000;
 
+  /// Seconds of a part, both lanes together.
+  double seconds_of(Part part) const {
+    return seconds[0][static_cast<size_t>(part)] + seconds[1][static_cast<size_t>(part)];
+  }
+  /// Adds what another ledger has, with the same stages, and empties it.
+  void take(Ledger& other);
+
   /// Adds the time from its making to its end to a part.
   class Booking {
    public:
-    Booking(Ledger& ledger, Part part);
+    Booking(Ledger& ledger, Part part, Lane lane = Lane::compute);
     ~Booking();
     Booking(const Booking&) = delete;
     Booking& operator=(const Booking&) = delete;
@@ -50,11 +71,13 @@ struct Ledger {
    private:
     Ledger& ledger_;
     Part part_;
+    Lane lane_;
     Timer timer_;
   };
 };
 
-/// Collective: the bookings of all ranks as a Chrome/Perfetto timeline (JSON, one row per rank), written by rank 0.
+/// Collective: the bookings of all ranks as a Chrome/Perfetto timeline (JSON, one row per rank and lane), written by
+/// rank 0.
 void write_trace(Comm& comm, const Ledger& ledger, const std::string& path);
 
 /// Mean and maximum over ranks of a rank's number.

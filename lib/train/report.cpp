@@ -293,7 +293,7 @@ void write_summary(Comm& comm, const RunResult& result, const std::string& path)
   summary["seconds_per_iteration"] = result.seconds / iterations;
   for (int part = 0; part < kParts; ++part)
     summary["seconds_by_phase"][part_name(static_cast<Part>(part))] =
-        over_ranks(comm, ledger.seconds[static_cast<size_t>(part)] / iterations).mean;
+        over_ranks(comm, ledger.seconds_of(static_cast<Part>(part)) / iterations).mean;
   summary["predicted"] = predicted(result.predicted);
   const json replanning = replanning_summary(comm, result);
   if (!replanning.is_null()) summary["replanning"] = replanning;

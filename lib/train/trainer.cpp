@@ -33,7 +33,6 @@ Trainer::Trainer(const RankContext& context, const Tables& tables, const Hierarc
       directory_(tables, hierarchy, plan, context.comm.rank(), options.room),
       store_(backend_, directory_, state_dim(options.optimizer.sparse.kind, tables.dim()), options.fetched),
       exchange_(context_, directory_, comms_, store_.rows(), store_.fetched(), options.wire),
-      route_(backend_, comms_, context.comm.size()),
       model_(backend_, *stream_, options.model, tables.count(), options.precision, options.max_samples, options.seed),
       reduce_dense_(backend_, context.device_comm, hierarchy, model_.parameter_count(), DType::f32),
       dense_state_(backend_, Memory::device,
@@ -42,9 +41,10 @@ Trainer::Trainer(const RankContext& context, const Tables& tables, const Hierarc
       dense_input_(backend_, Memory::device, options.max_samples * kCriteoDense, MemoryPart::activations),
       labels_(backend_, Memory::device, options.max_samples, MemoryPart::activations),
       loss_sum_(backend_, Memory::pinned, 1),
-      logits_(backend_, Memory::pinned, options.max_samples) {
-  ledger_.stages.resize(static_cast<size_t>(comms_.count()));
-  traffic_before_.resize(ledger_.stages.size());
+      loss_ready_(backend_.make_event()),
+      dense_traffic_(static_cast<size_t>(comms_.count())),
+      logits_(backend_, Memory::pinned, options.max_samples),
+      pipeline_(context_, exchange_, comms_, ledger_, options.overlapped) {
   ledger_.profiled = &backend_;
   SPARROW_CHECK(options.optimizer.dense.kind != OptimizerKind::rowwise_adagrad,
                 "row-wise Adagrad is for embedding rows");
@@ -61,10 +61,64 @@ Traffic Trainer::stage_traffic(int stage) const {
   return comms_.traffic(stage) + exchange_.stage_traffic(stage) + reduce_dense_.comms().traffic(stage);
 }
 
-void Trainer::count_traffic() {
-  for (int stage = 0; stage < comms_.count(); ++stage) {
+const float* Trainer::forward(const Batch& batch, const BatchRoute& route) {
+  SPARROW_CHECK(batch.samples <= options_.max_samples, "a part of {} samples, planned for {}", batch.samples,
+                options_.max_samples);
+  backend_.copy(*stream_, dense_input_.data(), batch.dense.data(), batch.samples * kCriteoDense * 4);
+  backend_.copy(*stream_, labels_.data(), batch.labels.data(), batch.samples * 4);
+  return model_.forward(*stream_, dense_input_.data(), route.bags, route.addresses());
+}
+
+double Trainer::step(const Batch& batch, const Batch* next) {
+  SPARROW_CHECK(batch.global_samples > 0);
+  move_rows();
+  if (migration_) next = nullptr;  // more rows move before its step
+  const double factor = learning_rate_factor(options_.optimizer, steps_);
+  const BatchRoute& route = pipeline_.begin(*stream_, batch, next, at_factor(options_.optimizer.sparse, factor));
+  ++ledger_.iterations;
+  ledger_.samples += batch.samples;
+  ledger_.lookups += route.lookups;
+  // Where bags are pooled at their holders, what reaches this rank is a vector per part of a bag.
+  ledger_.distinct_rows += route.rows.lists.back().count + route.pooled.parts.asked_total;
+  {
+    Ledger::Booking booking(ledger_, Part::compute);
+    forward(batch, route);
+  }
+  pipeline_.before_backward(*stream_);
+  Matrix bag_gradients;
+  {
+    Ledger::Booking booking(ledger_, Part::compute);
+    const float scale = static_cast<float>(1.0 / static_cast<double>(batch.global_samples));
+    bag_gradients = model_.backward_to_bags(*stream_, labels_.data(), scale, loss_sum_.data());
+    backend_.record(*loss_ready_, *stream_);
+  }
+  pipeline_.give_gradients(*stream_, bag_gradients);
+  {
+    Ledger::Booking booking(ledger_, Part::compute);
+    model_.backward_bottom(*stream_);
+  }
+  {
+    Ledger::Booking booking(ledger_, Part::allreduce);
+    reduce_gradients();
+  }
+  {
+    Ledger::Booking booking(ledger_, Part::update);
+    backend_.update_dense(*stream_, at_factor(options_.optimizer.dense, factor), model_.values(), model_.gradients(),
+                          dense_state_.data(), model_.parameter_count());
+    model_.refresh(*stream_);
+  }
+  backend_.synchronize(*loss_ready_);
+  ++steps_;
+  return loss_sum_[0];
+}
+
+void Trainer::reduce_gradients() {
+  const StageComms& comms = reduce_dense_.comms();
+  for (int stage = 0; stage < comms.count(); ++stage) dense_traffic_[static_cast<size_t>(stage)] = comms.traffic(stage);
+  reduce_dense_.sum(*stream_, model_.gradients());
+  for (int stage = 0; stage < comms.count(); ++stage) {
     const auto s = static_cast<size_t>(stage);
-    const Traffic sent = stage_traffic(stage) - traffic_before_[s];
+    const Traffic sent = comms.traffic(stage) - dense_traffic_[s];
     ledger_.stages[s] = ledger_.stages[s] + sent;
     ledger_.traffic = ledger_.traffic + sent;
   }
@@ -85,6 +139,7 @@ std::string Trainer::lack_of_room(const CopyPlan& plan) const {
 
 void Trainer::continue_migration(const CopyPlan& plan, const MigrationState& state) {
   SPARROW_CHECK(!migration_, "rows are on their way to another plan already");
+  pipeline_.forget();
   migration_ = std::make_unique<Migration>(context_, directory_, store_, plan, state);
   exchange_.replan();
   if (migration_->finished()) migration_.reset();
@@ -93,6 +148,7 @@ void Trainer::continue_migration(const CopyPlan& plan, const MigrationState& sta
 /// The next rows of a move under way.
 void Trainer::move_rows() {
   if (!migration_) return;
+  pipeline_.forget();
   migration_->move(*stream_);
   if (!migration_->finished()) return;
   migrated_ = migrated();
@@ -111,99 +167,12 @@ MigrationTotals Trainer::migrated() const {
   return all;
 }
 
-void Trainer::count_store() {
-  if (!store_.fetched()) return;
-  const StoreTraffic moved = store_.fetched()->traffic() - store_before_;
-  ledger_.store_read_bytes += moved.read_bytes;
-  ledger_.store_written_bytes += moved.written_bytes;
-}
-
-const float* Trainer::forward(const Batch& batch, bool training) {
-  SPARROW_CHECK(batch.samples <= options_.max_samples, "a part of {} samples, planned for {}", batch.samples,
-                options_.max_samples);
-  {
-    Ledger::Booking booking(ledger_, Part::ids);
-    exchange_.build(*stream_, batch, route_, training);
-  }
-  {
-    Ledger::Booking booking(ledger_, Part::store);
-    exchange_.load(route_);
-  }
-  {
-    Ledger::Booking booking(ledger_, Part::rows);
-    exchange_.fetch(*stream_, route_);
-  }
-  Ledger::Booking booking(ledger_, Part::compute);
-  backend_.copy(*stream_, dense_input_.data(), batch.dense.data(), batch.samples * kCriteoDense * 4);
-  backend_.copy(*stream_, labels_.data(), batch.labels.data(), batch.samples * 4);
-  return model_.forward(*stream_, dense_input_.data(), route_.bags, route_.addresses());
-}
-
-double Trainer::step(const Batch& batch) {
-  SPARROW_CHECK(batch.global_samples > 0);
-  move_rows();
-  for (int stage = 0; stage < comms_.count(); ++stage)
-    traffic_before_[static_cast<size_t>(stage)] = stage_traffic(stage);
-  if (store_.fetched()) store_before_ = store_.fetched()->traffic();
-  forward(batch, true);
-  Matrix bag_gradients;
-  {
-    Ledger::Booking booking(ledger_, Part::compute);
-    const float scale = static_cast<float>(1.0 / static_cast<double>(batch.global_samples));
-    bag_gradients = model_.backward(*stream_, labels_.data(), scale, loss_sum_.data());
-  }
-  {
-    Ledger::Booking booking(ledger_, Part::gradients);
-    exchange_.return_gradients(*stream_, route_, bag_gradients);
-    backend_.synchronize(*stream_);
-  }
-  {
-    Ledger::Booking booking(ledger_, Part::allreduce);
-    reduce_dense_.sum(*stream_, model_.gradients());
-    exchange_.reduce_copies(*stream_, route_);
-  }
-  {
-    Ledger::Booking booking(ledger_, Part::update);
-    update(learning_rate_factor(options_.optimizer, steps_));
-  }
-  {
-    Ledger::Booking booking(ledger_, Part::store);
-    exchange_.finish(route_, true);
-    if (store_.fetched()) store_.fetched()->drain();  // the sequential step overlaps nothing
-  }
-  ++steps_;
-  ++ledger_.iterations;
-  count_store();
-  ledger_.samples += batch.samples;
-  ledger_.lookups += route_.lookups;
-  // Where bags are pooled at their holders, what reaches this rank is a vector per part of a bag.
-  ledger_.distinct_rows += route_.rows.lowest().count + route_.pooled.parts.asked_total;
-  count_traffic();
-  return loss_sum_[0];
-}
-
-void Trainer::update(double factor) {
-  const OptimizerStep step = at_factor(options_.optimizer.sparse, factor);
-  for (const RowUpdate& rows : exchange_.updates()) update_rows(step, rows);
-  backend_.update_dense(*stream_, at_factor(options_.optimizer.dense, factor), model_.values(), model_.gradients(),
-                        dense_state_.data(), model_.parameter_count());
-  model_.refresh(*stream_);
-  backend_.synchronize(*stream_);
-}
-
-void Trainer::update_rows(const OptimizerStep& step, const RowUpdate& update) {
-  const Matrix gradients = Matrix::f32(const_cast<float*>(update.gradients), update.count, directory_.tables().dim());
-  backend_.update_rows(*stream_, step, update.store, update.slots, gradients, update.count);
-}
-
 std::span<const float> Trainer::predict(const Batch& batch, double& loss_sum) {
-  const std::array<double, kParts> seconds = ledger_.seconds;
-  const float* logits = forward(batch, false);
+  const float* logits = forward(batch, pipeline_.fetch(*stream_, batch));
   model_.loss(*stream_, labels_.data(), loss_sum_.data());
   backend_.copy(*stream_, logits_.data(), logits, batch.samples * 4);
   backend_.synchronize(*stream_);
-  exchange_.finish(route_, false);
-  ledger_.seconds = seconds;  // the ledger is of training steps alone
+  pipeline_.finish_fetch();
   loss_sum += loss_sum_[0];
   return logits_.span().first(static_cast<size_t>(batch.samples));
 }

@@ -9,6 +9,8 @@
 //           that have several copies over the copies
 //   update  rows held here, and dense parameters
 //   finish  rows of the slower store go back to it               store
+//
+// What of this happens beside computation is in pipeline.hpp.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +29,7 @@
 #include "kernels/backend.hpp"
 #include "model/dlrm.hpp"
 #include "train/ledger.hpp"
+#include "train/pipeline.hpp"
 
 namespace sparrow {
 
@@ -39,6 +42,7 @@ struct TrainerOptions {
   int64_t max_samples = 0;  ///< most samples of this rank in one batch
   SlotRoom room;            ///< for rows, at least; more than the plan needs if rows are to move to another plan
   FetchedOptions fetched;   ///< where rows beyond device memory are kept
+  bool overlapped = false;  ///< exchange beside computation (pipeline.hpp); the bits do not depend on it
 };
 
 /// Learning rate factor of a step (from 0): linear warm-up, then 1, then polynomial decay of power 2, then held
@@ -52,8 +56,15 @@ class Trainer {
           const TrainerOptions& options, const Store::IdOfPosition& id_of);
 
   /// Collective. Trains on one global batch, of which `batch` is this rank's part. Returns the sum of its samples'
-  /// losses, before the update.
-  double step(const Batch& batch);
+  /// losses, before the update. next: this rank's part of the batch that the next call will be given, so that its rows
+  /// can be fetched meanwhile; null where none is known. Both batches must stay alive until the next call, or
+  /// release_batches().
+  double step(const Batch& batch, const Batch* next = nullptr);
+  /// Waits until announced batches are no longer read: before their memory goes, also when an error ends the run.
+  void release_batches() noexcept { pipeline_.release(); }
+  /// Collective. Waits for what is still to be done of the last step, so that the model is whole: before rows are read
+  /// or written. Predictions do so themselves; what was fetched for the next batch stays valid unless rows are written.
+  void drain() { pipeline_.drain(); }
 
   /// Collective, between steps: rows move to `plan`, some before every step from the next one on, until all have. No
   /// move may be under way. Throws Error, on all ranks alike, if a rank has no room on the way. Training does not
@@ -82,7 +93,11 @@ class Trainer {
   Dlrm& model() { return model_; }
   float* dense_state() const { return dense_state_.data(); }
   int64_t dense_state_size() const { return dense_state_.size(); }
-  Store& store() { return store_; }
+  /// After drain().
+  Store& store() {
+    SPARROW_CHECK(pipeline_.drained(), "rows are read or written before the last step is over");
+    return store_;
+  }
   const Directory& directory() const { return directory_; }
   const StageComms& comms() const { return comms_; }
   const RankContext& context() const { return context_; }
@@ -90,11 +105,8 @@ class Trainer {
   Stream& stream() { return *stream_; }
 
  private:
-  const float* forward(const Batch& batch, bool training);
-  void count_traffic();
-  void count_store();
-  void update(double factor);
-  void update_rows(const OptimizerStep& step, const RowUpdate& update);
+  const float* forward(const Batch& batch, const BatchRoute& route);
+  void reduce_gradients();
 
   RankContext context_;
   Backend& backend_;
@@ -106,16 +118,16 @@ class Trainer {
   EmbeddingExchange exchange_;
   std::unique_ptr<Migration> migration_;
   MigrationTotals migrated_;  ///< by moves that are over
-  BatchRoute route_;
+  Ledger ledger_;
   Dlrm model_;
   StagedAllReduce reduce_dense_;
   Array<float> dense_state_, dense_input_, labels_;
   Array<double> loss_sum_;
+  std::unique_ptr<Event> loss_ready_;
+  std::vector<Traffic> dense_traffic_;  ///< by stage: before the reduction under way
   Array<float> logits_;
+  Pipeline pipeline_;  ///< last, so that its thread ends before what it uses
   int64_t steps_ = 0;
-  Ledger ledger_;
-  std::vector<Traffic> traffic_before_;  ///< by stage: before the step under way
-  StoreTraffic store_before_;            ///< of the slower store, likewise
 };
 
 }  // namespace sparrow

@@ -38,6 +38,18 @@ void cut_metrics(const std::string& path, int64_t samples) {
   std::ofstream(path, std::ios::trunc) << kept;
 }
 
+/// Keeps the batches of a loader alive while the exchange reads ahead, also when an error passes by.
+class BatchesInUse {
+ public:
+  explicit BatchesInUse(Trainer& trainer) : trainer_(trainer) {}
+  ~BatchesInUse() { trainer_.release_batches(); }
+  BatchesInUse(const BatchesInUse&) = delete;
+  BatchesInUse& operator=(const BatchesInUse&) = delete;
+
+ private:
+  Trainer& trainer_;
+};
+
 class TrainingRun {
  public:
   TrainingRun(const RunOptions& options, const RankContext& context, const NodePlace& place);
@@ -171,6 +183,7 @@ TrainerOptions TrainingRun::trainer_options() const {
   options.wire = options_.system.wire;
   options.seed = options_.train.seed;
   options.fetched.folder = fetched_folder(options_);
+  options.overlapped = options_.system.overlapped;
   if (options_.placement.replan_every > 0)
     options.room = room_for_rows(system_, make_workload({options_, data_.shapes, data_.counts}), comm_.rank());
   // A short batch may round the other way, hence one more.
@@ -227,6 +240,7 @@ RunResult TrainingRun::run() {
   result_.samples = position_.samples;
   clock_.restart();
   while (position_.samples < total_samples_ && !stop_) pass(position_.samples / per_pass);
+  trainer_.drain();
   if (interval_steps_ > 0) report(position_.samples);
   result_.seconds = clock_.seconds() - paused_;
   if (progress_) progress_->clear();
@@ -295,18 +309,20 @@ void TrainingRun::pass(int64_t number) {
   LoaderOptions options = loader_options(number);
   options.first_batch = (position_.samples - number * data_.train_range.size()) / options_.train.global_batch;
   Loader loader(data_.train, data_.train_range, data_.positions, options);
-  while (!stop_ && position_.samples < total_samples_) {
-    const Batch* batch = nullptr;
-    {
-      Ledger::Booking booking(trainer_.ledger(), Part::data);
-      batch = loader.next();
-    }
-    if (batch == nullptr) break;
-    const double loss_sum = trainer_.step(*batch);
+  const BatchesInUse in_use(trainer_);
+  const auto next_batch = [&] {
+    Ledger::Booking booking(trainer_.ledger(), Part::data);
+    return loader.next();
+  };
+  for (const Batch* batch = next_batch(); batch != nullptr;) {
+    const bool last = position_.samples + batch->global_samples >= total_samples_;
+    const Batch* next = last ? nullptr : next_batch();
+    const double loss_sum = trainer_.step(*batch, next);
     if (replanner_) replanner_->count(*batch);
     position_.steps = trainer_.steps();
     position_.samples += batch->global_samples;
     after_step(loss_sum, batch->global_samples);
+    batch = stop_ ? nullptr : next;
   }
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <random>
+#include <set>
 
 #include "comm/thread_comm.hpp"
 #include "exchange/embedding_exchange.hpp"
@@ -213,20 +214,73 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
       std::vector<float> values(static_cast<size_t>(directory.slots() * kDim));
       std::fill_n(values.data(), values.size(), 1.0f);
       Router router(*backend, directory, comms);
-      RowExchange exchange(*backend, comms, {values.data(), nullptr, directory.slots(), kDim, 0}, DType::f32);
+      RowExchange exchange(RankContext::on_host(*backend, comm), comms,
+                           {values.data(), nullptr, directory.slots(), kDim, 0}, DType::f32);
       Route route(*backend, comms.sizes());
       Batch batch;
       batch.samples = 40;
       batch.tables = 1;
       batch.positions = positions;
       router.build(*stream, batch, route);
-      exchange.fetch(*stream, route, {});
+      exchange.fetch_whole(*stream, route, {});
       const std::lock_guard lock(mutex);
       between_nodes += comms.traffic(0).received_bytes[static_cast<size_t>(Phase::rows)];
     });
     // Each node lacks 20 of the 40 rows: once per node with combining, once per rank plus what its own node holds
     // without.
     CHECK(between_nodes == (combine ? 2 * 20 : 4 * 30) * kDim * 4);
+  }
+}
+
+TEST_CASE("RowsThatTwoBatchesUseAreFoundByAllWhoAskForThem") {
+  std::mt19937 random(8);
+  const Tables tables({1, 4, 60, 2000, 30}, kDim);
+  for (const auto& [name, hierarchy] : hierarchies()) {
+    INFO(name);
+    const int ranks = hierarchy.ranks();
+    CopyPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
+    for (CopyTable& table : plan.tables) table.transport = random() % 2 ? CopyTransport::staged : CopyTransport::direct;
+    std::vector<RandomBatch> batches[2];
+    std::set<int64_t> used[2];
+    for (const size_t k : {0, 1})
+      for (int rank = 0; rank < ranks; ++rank) {
+        batches[k].emplace_back(tables, rank == 1 ? 0 : 5 + rank, 4, static_cast<unsigned>(100 * k) + rank);
+        const RandomBatch& batch = batches[k].back();
+        for (int t = 0; t < tables.count(); ++t)
+          for (int64_t l = batch.offsets[static_cast<size_t>(t * batch.batch.samples)];
+               l < batch.offsets[static_cast<size_t>((t + 1) * batch.batch.samples)]; ++l)
+            used[k].insert(tables.first_key(t) + batch.positions[static_cast<size_t>(l)]);
+      }
+    std::mutex mutex;
+    int64_t wrong = 0, shared = 0, single = 0;
+    run_ranks(ranks, [&, &shape = hierarchy](Comm& comm) {
+      const auto backend = make_host_backend(1);
+      const auto stream = backend->make_stream();
+      const Directory directory(tables, shape, plan, comm.rank());
+      const StageComms comms(comm, comm, shape);
+      Array<float> values(*backend, Memory::device, directory.slots() * kDim);
+      EmbeddingExchange exchange(RankContext::on_host(*backend, comm), directory, comms,
+                                 {values.data(), nullptr, directory.slots(), kDim, 0}, nullptr, DType::f32);
+      BatchRoute first(*backend, comms, ranks), second(*backend, comms, ranks);
+      exchange.build(*stream, batches[0][static_cast<size_t>(comm.rank())].batch, first, true);
+      exchange.build(*stream, batches[1][static_cast<size_t>(comm.rank())].batch, second, true);
+      exchange.divide(*stream, first, second);
+      const std::lock_guard lock(mutex);
+      const auto compare = [&](const Route& route, const RowSplit& split) {
+        for (size_t level = 0; level < route.lists.size(); ++level)
+          for (int64_t i = 0; i < route.lists[level].count; ++i) {
+            const int64_t key = route.lists[level].keys.data()[i];
+            const bool expected = directory.level(key) > 0 || (used[0].count(key) && used[1].count(key));
+            wrong += split.shared[level].data()[i] != (expected ? 1 : 0);
+            ++(expected ? shared : single);
+          }
+      };
+      compare(first.rows, first.rows.with_next);
+      compare(second.rows, second.rows.with_previous);
+    });
+    CHECK(wrong == 0);
+    CHECK(shared > 0);
+    CHECK(single > 0);
   }
 }
 

@@ -110,6 +110,7 @@ RankTrainer::RankTrainer(const TrainingCase& problem, Comm& comm)
   options.seed = problem.seed;
   options.room = problem.room;
   options.fetched.folder = std::filesystem::temp_directory_path();
+  options.overlapped = problem.overlapped;
   options.max_samples = part_of_batch(problem.global_batch, comm.rank(), comm.size(), problem.shares).size();
   const CopyPlan plan = problem.plan.value_or(CopyPlan::uniform(tables_, hierarchy_, 0));
   trainer_ =
@@ -121,9 +122,12 @@ Store::IdOfPosition RankTrainer::id_of() const {
       [rows = problem_.rows](int table, int64_t position) { return rows[static_cast<size_t>(table)] - 1 - position; };
 }
 
-double RankTrainer::step(int64_t k) {
-  const PartOfBatch part(problem_, k, comm_.rank(), comm_.size());
-  return sum(comm_, trainer_->step(part.batch)) / static_cast<double>(problem_.global_batch);
+double RankTrainer::step(int64_t k, bool look_ahead) {
+  std::unique_ptr<PartOfBatch> part = std::move(next_);
+  if (!part) part = std::make_unique<PartOfBatch>(problem_, k, comm_.rank(), comm_.size());
+  if (look_ahead) next_ = std::make_unique<PartOfBatch>(problem_, k + 1, comm_.rank(), comm_.size());
+  const double loss = trainer_->step(part->batch, next_ ? &next_->batch : nullptr);
+  return sum(comm_, loss) / static_cast<double>(problem_.global_batch);
 }
 
 ModelState empty_state(const TrainingCase& problem) {
@@ -136,6 +140,7 @@ ModelState empty_state(const TrainingCase& problem) {
 }
 
 void RankTrainer::read_state(ModelState& state) {
+  trainer_->drain();
   if (comm_.rank() == 0) {
     const Dlrm& model = trainer_->model();
     state.dense.assign(model.values(), model.values() + model.parameter_count());
@@ -169,7 +174,7 @@ Trained train(const TrainingCase& problem, int ranks, int64_t steps, const Model
     if (start) trainer.write_state(*start);
     trainer->set_steps(first);
     for (int64_t k = first; k < first + steps; ++k) {
-      const double loss = trainer.step(k);
+      const double loss = trainer.step(k, k + 1 < first + steps);
       if (comm.rank() == 0) result.losses.push_back(loss);
     }
     trainer.read_state(result.state);

@@ -27,6 +27,7 @@ struct TrainingCase {
   std::optional<CopyPlan> plan;        ///< for that hierarchy; none: every row on one rank
   DType wire = DType::f32;
   SlotRoom room;  ///< of each rank, for rows that move
+  bool overlapped = false;
   uint64_t seed = 11;
 };
 
@@ -59,8 +60,9 @@ class RankTrainer {
   Trainer* operator->() { return trainer_.get(); }
   const TrainingCase& problem() const { return problem_; }
 
-  /// Collective. Trains on batch k; the mean loss over all ranks' samples, before the update.
-  double step(int64_t k);
+  /// Collective. Trains on batch k; the mean loss over all ranks' samples, before the update. look_ahead: batch k + 1
+  /// follows.
+  double step(int64_t k, bool look_ahead = false);
 
   /// Writes what this rank holds into `state`, made to size if it is empty; ranks may do so at the same time.
   void read_state(ModelState& state);
@@ -76,6 +78,7 @@ class RankTrainer {
   Tables tables_;
   Hierarchy hierarchy_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<PartOfBatch> next_;  ///< announced
   std::unique_ptr<Trainer> trainer_;
 };
 

@@ -1,0 +1,134 @@
+// What overlaps what. A rank works in two lanes: the trainer computes on the caller's thread (the compute lane), and
+// rows and their gradients are exchanged on a thread and a stream of their own (the exchange lane). While batch k
+// computes, the exchange lane
+//
+//   finishes k - 1   gradients of rows that batch k does not use (late): sums, exchange, update
+//   looks ahead      ids of k + 1, and which rows k and k + 1 share
+//   fetches          rows of k + 1 that k does not update (clean)
+//
+// and when the gradients of k's bags exist, beside the rest of the backward pass and the reduction of dense gradients,
+//
+//   returns          gradients of rows shared with k + 1 (urgent), those of rows with several copies; updates
+//   fetches          the shared rows of k + 1, updated (dirty); then k + 1 may begin
+//
+//   compute   | forward k, backward to bags | bottom backward, all-reduce, update | forward k + 1 ...
+//   exchange  | late k-1 | ids k+1 | clean k+1 | urgent k | update | dirty k+1 |  late k ...
+//
+// so that T = max(compute to bags, late + ids + clean) + max(urgent + update + dirty, dense reduction). Exact: a clean
+// row has every update up to k - 1 when it is sent and k does not touch it; a dirty one is sent behind its update; and
+// each row's gradient is summed whole, in the order of the sequential step, so both give the same bits. Without a next
+// batch all gradients are urgent. The sequential pipeline is that, on the caller's thread.
+//
+// Errors of the exchange lane are thrown by the next call here, and again by every later one.
+#pragma once
+
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "data/batch.hpp"
+#include "exchange/embedding_exchange.hpp"
+#include "train/ledger.hpp"
+
+namespace sparrow {
+
+class Pipeline {
+ public:
+  /// Everything passed by reference must outlive it. No one else may use `exchange` and `comms` while a step is under
+  /// way, which is from begin() until wait().
+  Pipeline(const RankContext& context, EmbeddingExchange& exchange, const StageComms& comms, Ledger& ledger,
+           bool overlapped);
+  /// Ends the thread: waits until the exchange under way is over, which may take as long as the communicators' time-out
+  /// where other ranks have failed.
+  ~Pipeline();
+  Pipeline(const Pipeline&) = delete;
+  Pipeline& operator=(const Pipeline&) = delete;
+
+  /// Collective. Begins the step of a batch, whose rows `stream` may read from here on: those that it announced as
+  /// `next`, or any where none was announced. next: the batch of the following call, or null; both must stay alive
+  /// until release(). update: of embedding rows, in this step.
+  const BatchRoute& begin(Stream& stream, const Batch& batch, const Batch* next, const OptimizerStep& update);
+  /// Before the bag gradients of the step before are overwritten.
+  void before_backward(Stream& stream);
+  /// The gradients of the batch's bags are on `stream`; they stay as they are until before_backward of the next step.
+  void give_gradients(Stream& stream, const Matrix& bag_gradients);
+  /// Waits until announced batches are no longer read.
+  void release() noexcept;
+
+  /// Collective: the rows of a batch that is not trained on, valid until the next call.
+  const BatchRoute& fetch(Stream& stream, const Batch& batch);
+  /// After the operations on them.
+  void finish_fetch();
+
+  /// Waits for the exchange lane; books what it did.
+  void wait();
+  /// Collective: completes the model: wait(), then late gradients. What was fetched for the next batch stays valid.
+  void drain();
+  /// Collective: drain(), and drops what was fetched for the announced batch: before rows are written or move.
+  void forget();
+  /// Whether drain() would do nothing.
+  bool drained() const;
+
+ private:
+  /// How far the exchange lane is in a step; rest: what it did is settled.
+  enum class Progress : uint8_t { posted, summed, looked_ahead, done, rest };
+  struct Step {
+    const Batch* next = nullptr;  ///< not read beyond Progress::looked_ahead
+    OptimizerStep update;
+    Matrix bag_gradients;
+    bool gradients_given = false;
+  };
+
+  void run() noexcept;
+  bool exchange_step();
+  void fetch_now(const Batch& batch, BatchRoute& route, bool training);
+  void finish_late();
+  void look_ahead(const Batch& next);
+  void exchange_urgent(bool has_next);
+  void update_rows(const OptimizerStep& step);
+  void count_store();
+  void reach(Progress progress);
+  bool wait_for_gradients();
+  void await(Progress progress);
+  BatchRoute& now() { return *routes_[now_]; }
+  BatchRoute& other() { return *routes_[1 - now_]; }
+  /// Between steps, once drained: the one that has nothing to keep.
+  BatchRoute& idle() { return announced_ ? other() : now(); }
+
+  Backend& backend_;
+  EmbeddingExchange& exchange_;
+  const StageComms& comms_;
+  Ledger& ledger_;
+  const bool overlapped_;
+  std::unique_ptr<Stream> stream_;  ///< of the exchange lane
+  std::unique_ptr<Event> given_event_, summed_event_, rows_event_;
+  std::unique_ptr<BatchRoute> routes_[2];  ///< of the batch of this step, and of its neighbours in turn
+  size_t now_ = 0;
+  struct Announced {
+    const int64_t* positions = nullptr;
+    int64_t index = -1;
+  };
+  std::optional<Announced> announced_;  ///< the batch whose rows route now() has
+  bool late_ = false;                   ///< other() has late gradients
+  Step late_step_;
+  Timer since_begin_;
+  // Used by the lane that exchanges:
+  Ledger lane_ledger_, unbooked_;
+  Ledger* book_ = &lane_ledger_;
+  std::vector<Traffic> traffic_before_;
+  StoreTraffic store_counted_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  Step step_;
+  Progress progress_ = Progress::rest;
+  std::exception_ptr error_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace sparrow

@@ -1,0 +1,188 @@
+// The overlapped pipeline gives the bits of the sequential one.
+#include "train/pipeline.hpp"
+
+#include <catch2/catch.hpp>
+#include <mutex>
+#include <random>
+
+#include "comm/thread_comm.hpp"
+#include "test/support/hierarchies.hpp"
+#include "training_case.hpp"
+
+using namespace sparrow;
+using namespace sparrow::test;
+
+namespace {
+
+constexpr int64_t kSteps = 20;
+
+/// What every rank sees of a run: losses, predictions on the way, its rows at the end.
+struct Seen {
+  std::vector<double> losses;
+  std::vector<float> logits;
+  ModelState state;
+  Ledger ledger;
+  bool operator==(const Seen& other) const {
+    return losses == other.losses && logits == other.logits && state == other.state;
+  }
+};
+
+/// Trains kSteps batches. Predicts behind every `evaluate_every`-th; announces no batch behind every `pause_every`-th.
+std::vector<Seen> run(TrainingCase problem, bool overlapped, int ranks, int64_t evaluate_every = 4,
+                      int64_t pause_every = 7) {
+  problem.overlapped = overlapped;
+  std::vector<Seen> seen(static_cast<size_t>(ranks));
+  run_ranks(ranks, [&](Comm& comm) {
+    RankTrainer trainer(problem, comm);
+    Seen& mine = seen[static_cast<size_t>(comm.rank())];
+    mine.state = empty_state(problem);
+    for (int64_t k = 0; k < kSteps; ++k) {
+      mine.losses.push_back(trainer.step(k, k + 1 < kSteps && k % pause_every != pause_every - 1));
+      if (k % evaluate_every != evaluate_every - 1) continue;
+      const PartOfBatch part(problem, 1000 + k, comm.rank(), comm.size());
+      double loss_sum = 0;
+      const std::span<const float> logits = trainer->predict(part.batch, loss_sum);
+      mine.logits.insert(mine.logits.end(), logits.begin(), logits.end());
+    }
+    trainer.read_state(mine.state);
+    mine.ledger = trainer->ledger();
+  });
+  return seen;
+}
+
+void check_same_bits(const TrainingCase& problem, int ranks) {
+  const std::vector<Seen> sequential = run(problem, false, ranks), overlapped = run(problem, true, ranks);
+  CHECK(sequential == overlapped);
+  // The same rows and gradients move, in other messages; ids may be a few bits more.
+  for (size_t rank = 0; rank < sequential.size(); ++rank)
+    for (const Phase phase : {Phase::rows, Phase::gradients, Phase::allreduce}) {
+      const auto p = static_cast<size_t>(phase);
+      CHECK(sequential[rank].ledger.traffic.sent_bytes[p] == overlapped[rank].ledger.traffic.sent_bytes[p]);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("OverlappedAndSequentialGiveTheSameBitsOnEverySystem") {
+  for (const auto& [name, hierarchy] : hierarchies()) {
+    INFO(name);
+    TrainingCase problem = with_adagrad({}, OptimizerKind::rowwise_adagrad);
+    problem.hierarchy = hierarchy;
+    check_same_bits(problem, hierarchy.ranks());
+  }
+}
+
+TEST_CASE("OverlappedAndSequentialGiveTheSameBitsForRandomPlans") {
+  std::mt19937 random(21);
+  for (const auto& [name, hierarchy] : hierarchies())
+    for (const int longest : {1, 3})
+      for (const DType wire : {DType::f32, DType::bf16}) {
+        INFO(name << ", bags of up to " << longest << ", " << size_of(wire) << " bytes a value");
+        TrainingCase problem = with_adagrad({}, longest == 1 ? OptimizerKind::adagrad : OptimizerKind::rowwise_adagrad);
+        problem.hierarchy = hierarchy;
+        problem.longest_bag = longest;
+        problem.wire = wire;
+        problem.plan =
+            random_plan(Tables(problem.rows, problem.model.embedding_dim), hierarchy, hierarchy.depth(), random);
+        check_same_bits(problem, hierarchy.ranks());
+      }
+}
+
+TEST_CASE("OverlappedAndSequentialGiveTheSameBitsWithPooledTransports") {
+  for (const CopyTransport transport : {CopyTransport::pooled, CopyTransport::partial_sums})
+    for (const int longest : {1, 4}) {
+      TrainingCase problem = with_sgd({}, 0.1);
+      problem.longest_bag = longest;
+      problem.plan = CopyPlan::uniform(Tables(problem.rows, problem.model.embedding_dim), Hierarchy::flat(3), 0);
+      for (CopyTable& table : problem.plan->tables) table.transport = transport;
+      check_same_bits(problem, 3);
+    }
+}
+
+TEST_CASE("OverlappedAndSequentialGiveTheSameBitsWhereRanksHaveNoSamples") {
+  for (const auto& shares : std::vector<std::vector<double>>{{1, 0}, {0, 1, 3}, {0, 0, 2, 1, 0, 0, 4}}) {
+    TrainingCase problem = with_sgd({}, 0.1);
+    problem.shares = shares;
+    check_same_bits(problem, static_cast<int>(shares.size()));
+  }
+  TrainingCase problem = with_sgd({}, 0.1);
+  problem.global_batch = 3;  // fewer samples than ranks
+  check_same_bits(problem, 7);
+}
+
+TEST_CASE("TheExchangeLaneExchangesRowsAndTheComputeLaneDoesNot") {
+  for (const Seen& seen : run({}, true, 2)) {
+    const auto seconds = [&](Lane lane, Part part) {
+      return seen.ledger.seconds[static_cast<size_t>(lane)][static_cast<size_t>(part)];
+    };
+    for (const Part part : {Part::ids, Part::rows, Part::gradients}) {
+      CHECK(seconds(Lane::exchange, part) > 0);
+      CHECK(seconds(Lane::compute, part) == 0);
+    }
+    CHECK(seconds(Lane::exchange, Part::compute) == 0);
+    CHECK(seen.ledger.path.to_gradients > 0);
+    CHECK(seen.ledger.path.ahead > 0);
+    CHECK(seen.ledger.path.urgent > 0);
+  }
+}
+
+TEST_CASE("AnotherBatchThanTheAnnouncedOneIsRefused") {
+  TrainingCase problem;
+  problem.overlapped = true;
+  CHECK_THROWS_WITH(run_ranks(1,
+                              [&](Comm& comm) {
+                                RankTrainer trainer(problem, comm);
+                                const PartOfBatch a(problem, 0, 0, 1), b(problem, 1, 0, 1), c(problem, 2, 0, 1);
+                                trainer->step(a.batch, &b.batch);
+                                trainer->step(c.batch);
+                              }),
+                    Catch::Contains("batch 1 was announced, batch 2 came"));
+}
+
+TEST_CASE("RowsAreNotHandedOutBeforeTheLastStepIsOver") {
+  TrainingCase problem;
+  problem.overlapped = true;
+  CHECK_THROWS_WITH(run_ranks(1,
+                              [&](Comm& comm) {
+                                RankTrainer trainer(problem, comm);
+                                const PartOfBatch a(problem, 0, 0, 1), b(problem, 1, 0, 1);
+                                trainer->step(a.batch, &b.batch);
+                                trainer->drain();
+                                trainer->store();
+                                trainer->step(b.batch, &a.batch);
+                                trainer->step(a.batch);
+                                trainer->store();
+                              }),
+                    Catch::Contains("before the last step is over"));
+}
+
+TEST_CASE("AnErrorOfTheExchangeLaneComesToTheCaller") {
+  TrainingCase problem;
+  problem.overlapped = true;
+  CHECK_THROWS_WITH(run_ranks(2,
+                              [&](Comm& comm) {
+                                RankTrainer trainer(problem, comm);
+                                const PartOfBatch a(problem, 0, comm.rank(), 2);
+                                PartOfBatch b(problem, 1, comm.rank(), 2);
+                                b.batch.tables = 3;
+                                trainer->step(a.batch, &b.batch);
+                                trainer->drain();
+                              }),
+                    Catch::Contains("the batch has 3 tables, the model 4"));
+}
+
+TEST_CASE("ARankThatEndsInTheMiddleOfAStepEndsAll") {
+  TrainingCase problem;
+  problem.overlapped = true;
+  CHECK_THROWS_WITH(run_ranks(
+                        3,
+                        [&](Comm& comm) {
+                          RankTrainer trainer(problem, comm);
+                          for (int64_t k = 0; k < 10; ++k) {
+                            if (k == 5 && comm.rank() == 1) fail("this rank dies");
+                            trainer.step(k, true);
+                          }
+                        },
+                        30),
+                    Catch::Contains("this rank dies"));
+}
