@@ -13,7 +13,6 @@ struct Later {
 
 constexpr Later kLater[] = {
     {"data.vocabulary", [](const Config& c) { return c.data.vocabulary == "hash"; }},
-    {"system.pipeline", [](const Config& c) { return !c.system.overlapped; }},
     {"placement.holders", [](const Config& c) { return c.placement.holders == "arithmetic"; }},
     {"placement.assignment", [](const Config& c) { return c.placement.assignment == "contiguous"; }},
 };

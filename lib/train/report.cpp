@@ -129,6 +129,9 @@ json predicted(const Prediction& of) {
           {"store_bytes_per_iteration", {{"read", of.store_read_bytes}, {"written", of.store_written_bytes}}},
           {"distinct_rows_per_iteration", of.distinct_rows_per_iteration},
           {"seconds_per_iteration", of.seconds_per_iteration},
+          {"sequential_seconds", of.sequential_seconds},
+          {"overlapped_seconds", of.overlapped_seconds},
+          {"critical_path_seconds", of.critical_path_seconds},
           {"seconds_by_phase", seconds},
           {"bound", of.bound},
           {"gap", of.gap},
@@ -187,6 +190,33 @@ json replanning_summary(Comm& comm, const RunResult& result) {
           {"last_bytes_per_iteration", result.settled_bytes_per_iteration}};
 }
 
+/// What each lane did, and how the lanes follow one another (pipeline.hpp). Mean over ranks.
+json pipeline(Comm& comm, const RunResult& result, double iterations) {
+  const Ledger& ledger = result.ledger;
+  json of{{"overlapped", result.overlapped}};
+  double busy = 0;
+  for (const Lane lane : {Lane::compute, Lane::exchange}) {
+    json parts;
+    for (int part = 0; part < kParts; ++part) {
+      const double seconds =
+          over_ranks(comm, ledger.seconds[static_cast<size_t>(lane)][static_cast<size_t>(part)] / iterations).mean;
+      parts[part_name(static_cast<Part>(part))] = seconds;
+      if (lane == Lane::exchange && static_cast<Part>(part) != Part::waiting) busy += seconds;
+    }
+    of[lane_name(lane)] = parts;
+  }
+  const double to_gradients = over_ranks(comm, ledger.path.to_gradients / iterations).mean;
+  const double ahead = over_ranks(comm, ledger.path.ahead / iterations).mean;
+  const double urgent = over_ranks(comm, ledger.path.urgent / iterations).mean;
+  of["to_gradients_seconds"] = to_gradients;
+  of["ahead_seconds"] = ahead;
+  of["urgent_seconds"] = urgent;
+  of["critical_path_seconds"] = to_gradients + urgent;
+  // Of the exchange, what the compute lane did not wait for.
+  of["hidden_seconds"] = result.overlapped ? std::max(0.0, busy - of["compute"]["waiting"].get<double>()) : 0.0;
+  return of;
+}
+
 double number(const json& value) {
   return value.is_number() ? value.get<double>() : NAN;
 }
@@ -211,6 +241,12 @@ void print_ledger(const json& summary) {
     row(fmt::format("{}, ms", part),
         fmt::format("{:.3f}", 1e3 * number(predicted["seconds_by_phase"].value(part, json(0.0)))),
         fmt::format("{:.3f}", 1e3 * number(summary["seconds_by_phase"][part])));
+  const json& lanes = summary["pipeline"];
+  if (lanes["overlapped"].get<bool>()) {
+    row("critical path, ms", fmt::format("{:.3f}", 1e3 * number(predicted["critical_path_seconds"])),
+        fmt::format("{:.3f}", 1e3 * number(lanes["critical_path_seconds"])));
+    row("hidden of exchange, ms", "", fmt::format("{:.3f}", 1e3 * number(lanes["hidden_seconds"])));
+  }
   row("iteration, ms", fmt::format("{:.3f}", 1e3 * number(predicted["seconds_per_iteration"])),
       fmt::format("{:.3f}", 1e3 * number(summary["seconds_per_iteration"])));
 }
@@ -294,6 +330,7 @@ void write_summary(Comm& comm, const RunResult& result, const std::string& path)
   for (int part = 0; part < kParts; ++part)
     summary["seconds_by_phase"][part_name(static_cast<Part>(part))] =
         over_ranks(comm, ledger.seconds_of(static_cast<Part>(part)) / iterations).mean;
+  summary["pipeline"] = pipeline(comm, result, iterations);
   summary["predicted"] = predicted(result.predicted);
   const json replanning = replanning_summary(comm, result);
   if (!replanning.is_null()) summary["replanning"] = replanning;

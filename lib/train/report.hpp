@@ -52,7 +52,8 @@ class MetricsFile {
 /// What the placement theory expects of an iteration; see placement/cost.hpp. Sent bytes per rank by phase.
 struct Prediction {
   double seconds_per_iteration = 0, bound = 0, gap = 0;
-  double floor_bytes = 0;  ///< all ranks together
+  double sequential_seconds = 0, overlapped_seconds = 0, critical_path_seconds = 0;  ///< of the same placement
+  double floor_bytes = 0;                                                            ///< all ranks together
   double distinct_rows_per_iteration = 0;
   std::array<double, kPhases> mean_bytes{}, max_bytes{};
   std::vector<double> level_bytes;  ///< mean over ranks, by the level of the tree at which ways part: 0 crosses nodes
@@ -72,6 +73,7 @@ struct RunResult {
   double train_loss = 0;  ///< mean over the last report interval
   std::optional<Metrics> eval;
   int64_t skipped_lines = 0;
+  bool overlapped = false;
   Ledger ledger;                           ///< of this rank
   Prediction predicted;                    ///< rank 0's; of the last plan, if the run has changed plans
   std::vector<std::string> replannings;    ///< rank 0's: the records of metrics.jsonl

@@ -252,6 +252,7 @@ RunResult TrainingRun::run() {
   result_.ranks = comm_.size();
   result_.steps = position_.steps;
   result_.skipped_lines = data_.train.bad_lines();
+  result_.overlapped = options_.system.overlapped;
   result_.ledger = trainer_.ledger();
   result_.migrated = trainer_.migrated();
   if (replanner_) result_.settled_bytes_per_iteration = counted_bytes();
@@ -267,6 +268,9 @@ Prediction TrainingRun::prediction() const {
   const placement::Cost& cost = planned_.predicted;
   Prediction predicted;
   predicted.seconds_per_iteration = cost.seconds;
+  predicted.sequential_seconds = cost.sequential_seconds;
+  predicted.overlapped_seconds = cost.overlapped_seconds;
+  predicted.critical_path_seconds = cost.critical_path_seconds;
   predicted.bound = planned_.bound;
   predicted.gap = planned_.gap;
   predicted.floor_bytes = planned_.floor_bytes;
@@ -335,6 +339,7 @@ void TrainingRun::after_step(double loss_sum, int64_t batch_samples) {
   if (interval_steps_ >= options_.output.report_every) report(samples);
   if (replanner_ && moving_ && !trainer_.migration()) {
     moving_ = false;
+    trainer_.drain();
     settled_plan_ = replanner_->plan();
     settled_ledger_ = trainer_.ledger();
   }
@@ -360,6 +365,7 @@ void TrainingRun::report(int64_t samples) {
 
 void TrainingRun::replan() {
   if (trainer_.migration()) return;  // the last answer is still being carried out
+  trainer_.drain();                  // so that the ledger has all of the last step
   const int64_t batch = options_.train.global_batch;
   const int64_t left = std::min(options_.placement.replan_every, total_samples_ - position_.samples);
   Replanning answer = replanner_->consider(comm_, (left + batch - 1) / batch);

@@ -289,8 +289,10 @@ TEST_CASE("SizesArePlainOrWithUnits") {
 
 TEST_CASE("WhatIsNotAvailableYetIsRefusedByName") {
   const std::vector<std::pair<std::string, std::string>> later = {
-      {"system", "pipeline: overlapped"}, {"placement", "holders: first_use"}, {"placement", "holders: p.bin"},
-      {"placement", "assignment: local"}, {"data", "vocabulary: file"},
+      {"placement", "holders: first_use"},
+      {"placement", "holders: p.bin"},
+      {"placement", "assignment: local"},
+      {"data", "vocabulary: file"},
   };
   for (const auto& [section, setting] : later) {
     INFO(section << "." << setting);
