@@ -119,8 +119,11 @@ bool Pipeline::drained() const {
 
 void Pipeline::wait() {
   await(Progress::done);
-  if (progress_ == Progress::rest) return;
-  progress_ = Progress::rest;
+  {
+    const std::lock_guard lock(mutex_);
+    if (progress_ == Progress::rest) return;
+    progress_ = Progress::rest;
+  }
   if (step_.next) {
     now_ = 1 - now_;
     late_ = true;
