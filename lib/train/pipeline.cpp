@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/time_slice.hpp"
 
 namespace sparrow {
 
@@ -69,6 +70,7 @@ Pipeline::~Pipeline() {
 // --- The hand-over between the lanes ---
 
 void Pipeline::run() noexcept {
+  prefer_short_time_slices();
   try {
     for (;;) {
       {
