@@ -21,10 +21,7 @@ void RowSplit::take_all(size_t stage, const StageCounts& all) {
 }
 
 RowSplitter::RowSplitter(Backend& host, const Directory& directory, const StageComms& comms)
-    : directory_(directory),
-      comms_(comms),
-      send_(host, Memory::host),
-      recv_(host, Memory::host) {}
+    : directory_(directory), comms_(comms), send_(host, Memory::host), recv_(host, Memory::host) {}
 
 void RowSplitter::split(const Route& batch, RowSplit& with_next, const Route& next, RowSplit& with_batch) {
   const Side sides[] = {{batch, with_next}, {next, with_batch}};
