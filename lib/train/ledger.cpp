@@ -16,8 +16,7 @@ const char* part_name(Part part) {
   return kNames[static_cast<size_t>(part)];
 }
 
-Ledger::Booking::Booking(Ledger& ledger, Part part, Lane lane)
-    : ledger_(ledger), part_(part), lane_(lane) {
+Ledger::Booking::Booking(Ledger& ledger, Part part, Lane lane) : ledger_(ledger), part_(part), lane_(lane) {
   if (ledger_.profiled) ledger_.profiled->begin_range(part_name(part));
 }
 

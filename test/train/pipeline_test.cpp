@@ -88,6 +88,19 @@ TEST_CASE("OverlappedAndSequentialGiveTheSameBitsForRandomPlans") {
       }
 }
 
+TEST_CASE("OverlappedAndSequentialGiveTheSameBitsWithRowsInTheSlowerStore") {
+  std::mt19937 random(22);
+  for (const auto& [name, hierarchy] : hierarchies()) {
+    INFO(name);
+    TrainingCase problem = with_adagrad({}, OptimizerKind::rowwise_adagrad);
+    problem.hierarchy = hierarchy;
+    problem.longest_bag = 2;
+    problem.plan =
+        random_plan(Tables(problem.rows, problem.model.embedding_dim), hierarchy, hierarchy.depth(), random, true);
+    check_same_bits(problem, hierarchy.ranks());
+  }
+}
+
 TEST_CASE("OverlappedAndSequentialGiveTheSameBitsWithPooledTransports") {
   for (const CopyTransport transport : {CopyTransport::pooled, CopyTransport::partial_sums})
     for (const int longest : {1, 4}) {
