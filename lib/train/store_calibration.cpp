@@ -29,6 +29,17 @@ namespace {
 
 constexpr int64_t kMeasuredBytes = int64_t{256} << 20;  ///< of a node: beyond what a disk's own memory holds
 
+/// Of one rank: at most a quarter of what is free.
+int64_t measured_bytes(const RankContext& context, const StoreCalibrationOptions& options) {
+  int64_t bytes = kMeasuredBytes;
+  if (context.backend.device_is_host()) {
+    std::filesystem::create_directories(options.folder);
+    bytes = std::min(bytes, static_cast<int64_t>(std::filesystem::space(options.folder).available / 4));
+  }
+  barrier(context.comm);  // all have looked before anyone takes room
+  return bytes / options.local_ranks;
+}
+
 /// Batches of random rows, each in a block of its own.
 class RandomBatches {
  public:
@@ -62,7 +73,7 @@ RandomBatches::RandomBatches(const RankContext& context, const StoreCalibrationO
       places_(context.backend),
       block_(context.backend, Memory::device) {
   constexpr int64_t kLists = 4;
-  const int64_t blocks = std::max<int64_t>(64, kMeasuredBytes / options.local_ranks / packing.block_bytes);
+  const int64_t blocks = std::max<int64_t>(64, measured_bytes(context, options) / packing.block_bytes);
   store_ = make_fetched_rows(context.backend, blocks * packing.rows, dim_, state_dim_, {options.folder});
   fill(blocks * packing.rows);
   batch_ = store_->make_batch();
