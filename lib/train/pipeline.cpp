@@ -155,6 +155,7 @@ const BatchRoute& Pipeline::begin(Stream& stream, const Batch& batch, const Batc
     SPARROW_CHECK(announced_->index == batch.index && announced_->positions == batch.positions.data(),
                   "batch {} was announced, batch {} came", announced_->index, batch.index);
   } else {
+    store_counted_ = exchange_.store_traffic();  // filling the store, loading and moving rows are no part of a step
     const CountedTraffic counted(comms_, exchange_, traffic_before_, lane_ledger_);
     fetch_now(batch, now(), true);
   }
