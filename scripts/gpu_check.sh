@@ -3,16 +3,26 @@
 #   1. the tests of every operation, of the module and of NCCL's communicator, the same that run on the emulator elsewhere;
 #   2. training on the GPU against the host backend, on 1, 2 and 4 ranks as far as there are GPUs;
 #   3. every kernel's time beside its roofline and, for the products, cuBLAS.
-#   scripts/gpu_check.sh [FOLDER of the report; default: results/gpu_check]
-# Exit code: 0 all holds, 1 something does not, 77 there is no GPU here.
+#   scripts/gpu_check.sh [FOLDER of the report [BUILD directory]]      defaults: results/gpu_check, build (made where there is none)
+# Exit code: 0 all holds, 1 something does not, 77 there is no GPU here (said before anything is built).
 set -uo pipefail
 
 case ${1-} in -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-out=$(mkdir -p "${1:-$root/results/gpu_check}" && cd "${1:-$root/results/gpu_check}" && pwd) || exit 1
-build=${SPARROW_BUILD:-$root/build}
 
-if [[ ! -f $build/build.ninja ]]; then
+no_gpu() {
+  echo "gpu_check.sh: there is no GPU here ($1); on a machine without one the same tests run emulated: ctest -R cuda" >&2
+  exit 77
+}
+# /dev/dxg: the driver under Windows. With a device present, the CUDA runtime has the last word (cuda_bench --devices below).
+[[ -n $(compgen -G '/dev/nvidia[0-9]*') || -e /dev/dxg ]] || no_gpu "no device of NVIDIA's driver in /dev"
+
+build=${2:-$root/build}
+if [[ ! -f $build/CMakeCache.txt ]]; then
+  if (($# > 1)); then
+    echo "gpu_check.sh: $build is not a build directory" >&2
+    exit 1
+  fi
   (cd "$root" && cmake --preset release) || exit 1
 fi
 targets=(sparrow kernels_cuda_test cuda_bench)
@@ -20,14 +30,12 @@ if ! cmake --build "$build" --target "${targets[@]}" --parallel "$(nproc)"; then
   echo "gpu_check.sh: the CUDA backend does not build here (is the CUDA Toolkit installed? SPARROW_CUDA=ON says what is missing)" >&2
   exit 1
 fi
+out=$(mkdir -p "${1:-$root/results/gpu_check}" && cd "${1:-$root/results/gpu_check}" && pwd) || exit 1
 
 "$build/test/cuda_bench" --devices >"$out/devices.txt"
 code=$?
 cat "$out/devices.txt"
-if ((code == 77)); then
-  echo "gpu_check.sh: there is no GPU here; on a machine without one the same tests run emulated: ctest -R 'cuda'" >&2
-  exit 77
-fi
+((code != 77)) || no_gpu "the CUDA runtime finds none"
 ((code == 0)) || exit 1
 gpus=$(grep -c . "$out/devices.txt")
 

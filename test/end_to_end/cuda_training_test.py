@@ -3,27 +3,36 @@ steps, on real Criteo rows. The program is the one that users run; the environme
 NCCL are (test/cuda_emulator where there is no GPU).
 
 The runs combine strategy, precision, wire, optimiser, topology and number of ranks so that nearly every pair of values
-occurs together.
+occurs together. NCCL wants a GPU for each rank: SPARROW_GPUS, where it is set, says how many there are, and combinations
+of more ranks are skipped.
 
-Tolerances. fp32: both backends sum the same fp32 products in another order, so results differ by some roundoffs of
-2^-24 times the square root to the whole of the number of terms (here at most a few hundred): 1e-5 of the loss, and
-1e-4 of a parameter, as Adagrad divides a gradient by a number of its own size.
-bf16, as precision or on the wire: a value that the two backends computed within 1e-6 of each other rounds to the same
-bf16 number unless a boundary lies between, which happens to about one value in 2^-8 / 1e-6 = 4000; then it differs by
-2^-8 of its size. A sample has a few hundred such values and its loss is a mean of 64, so a step sees a few tens of
-flips, each of which moves the loss by at most 2^-8 / 64 of a sample's loss times the value's share of it: together
-below 1e-4. A gradient of which one term of 64 flips differs by 2^-8 / 64 of that term's size, of which Adagrad's update
-of lr * g / sqrt(sum of g^2) keeps the relative error: lr * 2^-8 at worst, 1e-4 for lr 0.02, measured against values
-of about 0.1: 1e-3."""
+Tolerances. fp32: both backends sum the same fp32 products in another order. A sum of n <= 400 terms is uncertain by about
+sqrt(n) * 2^-24 = 1.2e-6 of its terms' size, a loss averages 64 of those (/ 8) after four layers of them (* 2): 3e-7 of a
+loss below 1, so 1e-6. A gradient of size up to 0.1 is uncertain by 1.2e-7; Adagrad divides it by at least
+sqrt(initial_accumulator) = 0.01 and multiplies it by lr = 0.02: 2.4e-7 of a parameter, against tensors of 0.03 at least
+(a table of 500 rows): 8e-6, so 1e-5.
+
+bf16, as precision or on the wire: two values that differ by 2^-22 of their size round to different bf16 numbers if a
+boundary lies between, one in about 2^-22 / 2^-8 = 16000 of them. A step rounds 64 samples * 420 computed values, of which
+some two flip, each by 2^-8. One of the 16 inputs of the last layer moves its sample's logit by 2^-8 / 16 of itself and the
+mean loss by 1/64 of that: 4e-6 a flip, so 1e-5.
+A flip moves a gradient g that is rounded as a whole by 2^-8 g, and Adagrad's step lr g / sqrt(a + g^2) by at most
+0.385 * 2^-8 lr = 3e-5 (at g^2 = a / 2): 1e-3 of a table's values. But few values flip: beside the two, the gradients of
+their samples, changed by 1e-4 of themselves, flip once in 2^-8 / 1e-4 = 40: of 500 values a dozen. The rest stays within
+1e-5 as in fp32. So few of some 100000 values may lie between 1e-5 and 1e-3: SHARE. (Truncating
+instead of rounding in one kernel moves 0.9 % of them beyond, and the loss by 1.6e-5 to 3.6e-5.)"""
 import gzip
 import itertools
-import json
 import os
 
 import harness
+import numpy
 
 BATCH = 64
 STEPS = (0, 10, 30)
+LOSS = {"fp32": 1e-6, "bf16": 1e-5}
+WORST = {"fp32": 1e-5, "bf16": 1e-3}
+USUAL, SHARE = 1e-5, 0.001  # of all values, at most this share may differ by more than the usual
 SMOOTH = {"lr": 0.02, "initial_accumulator": 0.0001}
 OPTIMIZERS = {
     "sgd": {"dense": {"name": "sgd", "lr": 0.1}, "sparse": {"name": "sgd", "lr": 0.1}},
@@ -85,8 +94,7 @@ def check_combination(checks, combination, files, folder):
     name = " ".join(combination)
     ranks, config = configuration(combination, folder)
     config = harness.merge(config, {"data": {"train": files}})
-    exact = combination[2] == combination[3] == "fp32"
-    loss_limit, limit = (1e-5, 1e-4) if exact else (1e-4, 1e-3)
+    rounding = "bf16" if "bf16" in combination else "fp32"
     place = folder / "_".join(combination)
     for step in STEPS:
         start = "never"
@@ -103,17 +111,30 @@ def check_combination(checks, combination, files, folder):
         found = harness.train(one, place / f"cuda_{step}", ranks, ("--backend", "cuda"))
         checks.equal(found.summary["backend"], "cuda", f"{name}, step {step}: backend")
         loss = abs(found.losses[step + 1] - expected.losses[step + 1])
-        checks.at_most(loss, loss_limit, f"{name}, step {step}: loss")
-        arrays = harness.read_checkpoint(expected.checkpoint)
-        difference = harness.relative_difference(harness.read_checkpoint(found.checkpoint), arrays)
-        checks.at_most(difference, limit, f"{name}, step {step}: parameters and state")
+        checks.at_most(loss, LOSS[rounding], f"{name}, step {step}: loss")
+        arrays, others = harness.read_checkpoint(expected.checkpoint), harness.read_checkpoint(found.checkpoint)
+        differences = numpy.concatenate([harness.relative_differences(others[key], values) for key, values in arrays.items()])
+        checks.at_most(differences.max(), WORST[rounding], f"{name}, step {step}: parameters and state")
+        share = numpy.count_nonzero(~(differences <= USUAL)) / len(differences)
+        checks.at_most(share, SHARE, f"{name}, step {step}: share of {len(differences)} values beyond {USUAL:g}")
+
+
+def ranks_of(combination):
+    return SYSTEMS[combination[0]][0]
 
 
 def test(checks, folder):
+    gpus = int(os.environ.get("SPARROW_GPUS", max(ranks_of(c) for c in COMBINATIONS)))
+    possible = [c for c in COMBINATIONS if ranks_of(c) <= gpus]
+    for combination in COMBINATIONS:
+        if combination not in possible:
+            print(f"skipped {' '.join(combination)}: {ranks_of(combination)} ranks need as many GPUs, there are {gpus}", flush=True)
+    if not possible:
+        harness.skip(f"training needs a GPU, SPARROW_GPUS says {gpus}")
     with gzip.open(harness.real_rows(), "rt") as rows:
         lines = list(itertools.islice(rows, (max(STEPS) + 1) * BATCH))
     files = [harness.write_lines(folder / "rows.tsv", lines)]
-    for combination in COMBINATIONS:
+    for combination in possible:
         check_combination(checks, combination, files, folder)
 
 

@@ -265,14 +265,16 @@ def read_checkpoint(folder):
     return arrays
 
 
+def relative_differences(found, values):
+    """|difference| / max(|value|, root mean square of the tensor) of every value, flat: a value that happens to lie near 0 is
+    measured against its tensor."""
+    scale = numpy.maximum(numpy.abs(values), numpy.sqrt((values.astype(float) ** 2).mean()))
+    return (numpy.abs(found.astype(float) - values) / numpy.maximum(scale, 1e-30)).ravel()
+
+
 def relative_difference(found, expected):
-    """Largest |difference| / max(|value|, root mean square of its tensor), over all tensors: a value that happens to lie
-    near 0 is measured against its tensor."""
-    worst = 0.0
-    for name, values in expected.items():
-        scale = numpy.maximum(numpy.abs(values), numpy.sqrt((values.astype(float) ** 2).mean()))
-        worst = max(worst, (numpy.abs(found[name].astype(float) - values) / numpy.maximum(scale, 1e-30)).max())
-    return worst
+    """The largest of the relative differences, over all tensors; NaN if one is (which Python's max would pass over)."""
+    return numpy.max([relative_differences(found[name], values).max() for name, values in expected.items()])
 
 
 def same_bytes(folder, other):
