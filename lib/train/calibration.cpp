@@ -19,7 +19,7 @@ namespace sparrow {
 namespace {
 
 /// Seconds of an all-to-all in which every rank sends `bytes` to each of the ranks for which `with` is true.
-double exchange_seconds(const RankContext& context, const std::vector<char>& with, int64_t bytes) {
+double exchange_seconds(const RankContext& context, const std::vector<char>& with, int64_t bytes, int repeats) {
   Comm& comm = context.device_comm;
   const auto ranks = static_cast<size_t>(comm.size());
   std::vector<int64_t> sizes(ranks), offsets(ranks);
@@ -33,10 +33,13 @@ double exchange_seconds(const RankContext& context, const std::vector<char>& wit
   const auto stream = context.backend.make_stream();
   context.backend.zero(*stream, send.data(), total);
   const AllToAll exchange{Phase::control, send.data(), sizes, offsets, recv.data(), sizes, offsets};
-  return sustained_seconds(context.comm, [&] {
-    comm.wait(comm.post(stream.get(), exchange));
-    context.backend.synchronize(*stream);
-  });
+  return sustained_seconds(
+      context.comm,
+      [&] {
+        comm.wait(comm.post(stream.get(), exchange));
+        context.backend.synchronize(*stream);
+      },
+      repeats);
 }
 
 /// A link as latency and bandwidth, from small and large exchanges among `with`. sharing_ranks share the link.
@@ -45,9 +48,11 @@ struct Link {
 };
 Link measure_link(const RankContext& context, const std::vector<char>& with, double sharing_ranks) {
   constexpr int64_t kSmall = 8, kLarge = 1 << 18;
+  // Fixed numbers: what a run sends must not depend on the clock, so that two runs can be compared on their links.
+  constexpr int kSmallRepeats = 100, kLargeRepeats = 8;
   const auto peers = static_cast<double>(std::count(with.begin(), with.end(), 1));
-  const double small = exchange_seconds(context, with, kSmall);
-  const double large = exchange_seconds(context, with, kLarge);
+  const double small = exchange_seconds(context, with, kSmall, kSmallRepeats);
+  const double large = exchange_seconds(context, with, kLarge, kLargeRepeats);
   constexpr double kLeastSeconds = 1e-7;  // below the clock's noise
   const double seconds = std::max(kLeastSeconds, large - small);
   return {static_cast<double>(kLarge - kSmall) * peers * sharing_ranks / seconds, std::max(kLeastSeconds, small)};

@@ -17,15 +17,16 @@ inline double slowest(Comm& comm, double seconds) {
 
 /// Collective. Seconds of `action` when all ranks do it at once and again and again, as in training: where ranks share
 /// processors, memory, links or disks, each has its part of them. Of several rounds the median, of the ranks the
-/// slowest.
+/// slowest. fixed_repeats: of a round; 0: as many as take a while.
 template <class Action>
-double sustained_seconds(Comm& comm, Action&& action) {
+double sustained_seconds(Comm& comm, Action&& action, int fixed_repeats = 0) {
   constexpr double kRound = 0.03;  // many turns of the system's scheduler, which are some milliseconds
   constexpr int kRounds = 3;
   action();  // memory is touched, connections are made
   const Timer once;
   action();
-  const int repeats = static_cast<int>(std::clamp(kRound / slowest(comm, once.seconds()), 2.0, 10000.0));
+  const double longest = slowest(comm, once.seconds());
+  const int repeats = fixed_repeats > 0 ? fixed_repeats : static_cast<int>(std::clamp(kRound / longest, 2.0, 10000.0));
   std::vector<double> rounds;
   for (int round = 0; round < kRounds; ++round) {
     barrier(comm);
