@@ -23,10 +23,12 @@ double sustained_seconds(Comm& comm, Action&& action, int fixed_repeats = 0) {
   constexpr double kRound = 0.03;  // many turns of the system's scheduler, which are some milliseconds
   constexpr int kRounds = 3;
   action();  // memory is touched, connections are made
-  const Timer once;
-  action();
-  const double longest = slowest(comm, once.seconds());
-  const int repeats = fixed_repeats > 0 ? fixed_repeats : static_cast<int>(std::clamp(kRound / longest, 2.0, 10000.0));
+  int repeats = fixed_repeats;
+  if (repeats == 0) {
+    const Timer once;
+    action();
+    repeats = static_cast<int>(std::clamp(kRound / slowest(comm, once.seconds()), 2.0, 10000.0));
+  }
   std::vector<double> rounds;
   for (int round = 0; round < kRounds; ++round) {
     barrier(comm);

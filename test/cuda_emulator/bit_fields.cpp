@@ -9,12 +9,6 @@
 namespace sparrow::emulator {
 namespace {
 
-template <class Q>
-using Unsigned = std::make_unsigned_t<Q>;
-
-template <class Q>
-constexpr uint32_t kBits = 8 * sizeof(Q);
-
 struct Reverse {
   template <class Q>
   static Q apply(Q a) {

@@ -7,12 +7,6 @@
 namespace sparrow::emulator {
 namespace {
 
-template <class Q>
-using Unsigned = std::make_unsigned_t<Q>;
-
-template <class Q>
-constexpr uint32_t kBits = 8 * sizeof(Q);
-
 struct And {
   template <class Q>
   static Q apply(Q a, Q b) {

@@ -1,4 +1,5 @@
-// The 16-bit floating-point types of PTX, as types that C++ can calculate with (in float) and store in registers.
+// The numbers of PTX in C++: its 16-bit floating-point types, which calculate in float and fit registers, and integers
+// taken as bits.
 #pragma once
 
 #include <bit>
@@ -40,5 +41,11 @@ constexpr bool is_half = std::is_same_v<Q, Half> || std::is_same_v<Q, BFloat16>;
 /// The type that arithmetic on Q is done in.
 template <class Q>
 using Wide = std::conditional_t<is_half<Q>, float, Q>;
+
+template <class Q>
+using Unsigned = std::make_unsigned_t<Q>;
+
+template <class Q>
+constexpr uint32_t kBits = 8 * sizeof(Q);
 
 }  // namespace sparrow::emulator

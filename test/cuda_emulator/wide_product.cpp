@@ -7,9 +7,6 @@ namespace sparrow::emulator {
 namespace {
 
 template <class Q>
-using Unsigned = std::make_unsigned_t<Q>;
-
-template <class Q>
 using Twice = std::conditional_t<sizeof(Q) == 2, std::conditional_t<std::is_signed_v<Q>, int32_t, uint32_t>,
                                  std::conditional_t<std::is_signed_v<Q>, int64_t, uint64_t>>;
 
