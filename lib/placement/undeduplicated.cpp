@@ -2,6 +2,7 @@
 // costs are those of a fair share per rank; their plans deal whole tables, column slices or rows.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.hpp"
 #include "placement/spreading.hpp"
@@ -282,6 +283,58 @@ StrategyResult hot_cold(const CostModel& model) {
 
 StrategyResult evaluate_undeduplicated(const CostModel& model, Strategy strategy) {
   return strategy == Strategy::hot_cold ? hot_cold(model) : with_plan(model, strategy, {kInfinity});
+}
+
+namespace {
+
+/// Vectors per sample that each slot sends: of whole tables and slices of their columns, in units of a whole vector.
+std::vector<double> vectors_by_slot(const CostModel& model, const Plan& plan) {
+  std::vector<double> result;
+  for (const Site site : device_sites(model))
+    result.resize(result.size() + static_cast<size_t>(model.tree().instances(site.domain)));
+  const Placement placement = to_placement(plan, model.workload());
+  for (size_t t = 0; t < plan.tables.size(); ++t) {
+    const TablePlan& table = plan.tables[t];
+    double mass = 0;  // of one lookup in the rows that are held
+    for (const Share& share : placement.tables[t].shares)
+      if (placement.options[static_cast<size_t>(share.option)].level == 0)
+        mass += share.rows * use_of(model, static_cast<int>(t), static_cast<size_t>(share.cls)) /
+                model.shape(static_cast<int>(t)).lookups;
+    const double vectors = touched(std::min(1.0, mass), model.shape(static_cast<int>(t)).lookups);
+    std::vector<int64_t> slots = table.slices;
+    if (slots.empty() && table.holder_slot >= 0) slots = {table.holder_slot};
+    for (const int64_t slot : slots)
+      result.at(static_cast<size_t>(slot)) += vectors / static_cast<double>(slots.size());
+    if (slots.empty())  // dealt row by row
+      for (double& of : result) of += vectors / static_cast<double>(result.size());
+  }
+  return result;
+}
+
+}  // namespace
+
+Cost cost_as_dealt(const CostModel& model, const Plan& plan, Cost fair) {
+  const bool whole = std::any_of(plan.tables.begin(), plan.tables.end(), [](const TablePlan& table) {
+    return !table.deduplicated && (table.holder_slot >= 0 || !table.slices.empty());
+  });
+  if (!whole || device_sites(model).size() != 1) return fair;
+  const std::vector<double> vectors = vectors_by_slot(model, plan);
+  const double most = *std::max_element(vectors.begin(), vectors.end());
+  const double mean = std::accumulate(vectors.begin(), vectors.end(), 0.0) / static_cast<double>(vectors.size());
+  if (mean <= 0) return fair;
+  double more = 0;
+  for (StageCost& stage : fair.stages) {
+    if (stage.phase != Phase::forward && stage.phase != Phase::backward) continue;
+    const double added = (most / mean - 1) * (stage.seconds - stage.latency_seconds);
+    stage.seconds += added;
+    fair.seconds_by_phase[static_cast<int>(stage.phase)] += added;
+    more += added;
+  }
+  fair.seconds += more;
+  fair.sequential_seconds += more;
+  fair.overlapped_seconds += more;
+  fair.samples_per_second = static_cast<double>(model.workload().global_batch) / fair.seconds;
+  return fair;
 }
 
 }  // namespace sparrow::placement

@@ -247,8 +247,8 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
       fail("placement.strategy {}: {}", options.placement.strategy,
            result.cost.infeasible.empty() ? "it has no plan on this topology" : result.cost.infeasible);
     planned.plan = std::move(*result.plan);
-    planned.predicted = std::move(result.cost);
     keep_tables_whole(planned.plan);
+    planned.predicted = placement::cost_as_dealt(model, planned.plan, std::move(result.cost));
     if (*strategy == placement::Strategy::fetched && !options.placement.deduplicate) {
       for (placement::TablePlan& table : planned.plan.tables) {
         table.deduplicated = false;

@@ -37,6 +37,27 @@ TEST_CASE("Table-wise sends b w per table and rank each way, and every lookup's 
   CHECK(result.plan->tables[1].slices.size() == 3);
 }
 
+TEST_CASE("Of 6 whole tables on 4 ranks two are on some, and a run waits for these") {
+  const Topology topology = flat(4, 1 << 20);
+  std::vector<Table> tables;
+  for (const char* name : {"a", "b", "c", "d", "e", "f"})
+    tables.push_back(table(name, from_law(parse_law("zipf:1"), 100)));
+  const Workload w = workload(std::move(tables), 128);
+  const CostModel model(topology, w);
+  const StrategyResult result = evaluate_strategy(model, Strategy::table_wise);
+  REQUIRE(result.plan);
+  const auto moving = [](const Cost& cost) {
+    return cost.seconds_by_phase[static_cast<int>(Phase::forward)] +
+           cost.seconds_by_phase[static_cast<int>(Phase::backward)];
+  };
+  const Cost dealt = cost_as_dealt(model, *result.plan, result.cost);
+  CHECK(moving(dealt) == Approx(2 / 1.5 * moving(result.cost)));
+  CHECK(dealt.seconds - result.cost.seconds == Approx(moving(dealt) - moving(result.cost)));
+  CHECK(dealt.sent_mean.rows == result.cost.sent_mean.rows);
+  const StrategyResult row_wise = evaluate_strategy(model, Strategy::row_wise);
+  CHECK(cost_as_dealt(model, *row_wise.plan, row_wise.cost).seconds == row_wise.cost.seconds);
+}
+
 TEST_CASE("Row-wise reduce-scatters (N - 1) b w per table and rank, and gathers as much") {
   const Topology topology = flat(4, 1 << 20);
   const Workload w = two_tables();
