@@ -40,6 +40,11 @@ MpiRuntime::MpiRuntime() : exceptions_at_start_(std::uncaught_exceptions()) {
   } else {
     // Without mpirun Open MPI would start a daemon of its own for operations that we never use (spawning processes).
     if (std::getenv("PMIX_RANK") == nullptr) setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+    // Over TCP: what waits in a socket goes before all that comes later, Open MPI's own word that it is ready to
+    // receive as well. A socket takes megabytes by itself, and a rank that comes late to an exchange would wait for
+    // them before its own rows move. This much fills 25 Gbit/s; the environment and `mpirun --mca btl_tcp_sndbuf` have
+    // precedence.
+    setenv("OMPI_MCA_btl_tcp_sndbuf", "262144", 0);
     check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
     owner_ = true;
   }

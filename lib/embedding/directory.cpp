@@ -1,6 +1,7 @@
 #include "embedding/directory.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/random.hpp"
 
@@ -33,7 +34,13 @@ int64_t Directory::key_of_place(const Interval& interval, int64_t mine) const {
 }
 
 size_t Directory::interval_of(int64_t key) const {
-  return static_cast<size_t>(std::upper_bound(first_keys_.begin(), first_keys_.end(), key) - first_keys_.begin()) - 1;
+  const std::atomic_ref<size_t> guess(last_interval_);
+  const size_t last = guess.load(std::memory_order_relaxed);
+  if (last < intervals_.size() && key >= intervals_[last].first_key && key < intervals_[last].end_key) return last;
+  const auto after = std::upper_bound(first_keys_.begin(), first_keys_.end(), key);
+  const auto found = static_cast<size_t>(after - first_keys_.begin()) - 1;
+  guess.store(found, std::memory_order_relaxed);
+  return found;
 }
 
 int Directory::holder(const Interval& interval, int64_t key) const {

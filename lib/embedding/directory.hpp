@@ -135,6 +135,8 @@ class Directory {
   std::vector<Ring> rings_;
   std::vector<Interval> intervals_;
   std::vector<int64_t> first_keys_;
+  /// A guess, right or wrong: keys are looked up table by table. Threads share it (std::atomic_ref).
+  mutable size_t last_interval_ = 0;
   std::vector<size_t> by_slot_;  ///< intervals in the order of their slots
   int64_t slots_ = 0, device_slots_ = 0;
 };

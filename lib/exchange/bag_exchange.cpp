@@ -124,8 +124,6 @@ void BagExchange::find_rows(BagRoute& route, std::span<const int64_t> keys) {
   int32_t* slots = route.slots.reserve(route.lookups);
   int64_t* row_keys = row_keys_.reserve(route.lookups);
   std::copy(keys.begin(), keys.end(), row_keys);
-  for (size_t i = 0; i < keys.size() && in_device; ++i) slots[i] = static_cast<int32_t>(directory_.slot(keys[i]));
-
   const int64_t segments[] = {0, route.lookups};
   const std::span<const int64_t> distinct = row_maker_.distinct(row_keys, segments, route.rows);
   if (in_device) {
@@ -138,6 +136,8 @@ void BagExchange::find_rows(BagRoute& route, std::span<const int64_t> keys) {
   }
   int64_t* row_slots = route.rows.slots.reserve(route.rows.count);
   for (int64_t i = 0; i < route.rows.count; ++i) row_slots[i] = directory_.slot(route.rows.keys.data()[i]);
+  const int32_t* row_of = route.rows.row_of_member.data();
+  for (int64_t i = 0; i < route.lookups && in_device; ++i) slots[i] = static_cast<int32_t>(row_slots[row_of[i]]);
   route.rows_by_part = {route.parts.requested_total, route.part_offsets.device(),
                         in_device ? route.slots.device() : route.rows.row_of_member.device()};
 }
@@ -158,18 +158,19 @@ Matrix BagExchange::pack(Stream& stream, BagRoute& route, const RowStore& fetche
 void BagExchange::fetch(Stream& stream, BagRoute& route, const RowStore& fetched) {
   const int64_t dim = store_.dim, row_bytes = dim * size_of(wire_), asked = route.parts.asked_total;
   const int64_t requested = route.parts.requested_total;
-  const Matrix sums = Matrix::f32(sums_.reserve(requested * dim), requested, dim);
   const Matrix rows = directory_.fetched_slots() == 0 ? Matrix::f32(store_.values, store_.slots, dim)  //
                                                       : pack(stream, route, fetched);
+  const bool converted = wire_ != DType::f32;
+  const Matrix sums = Matrix::f32(sums_.reserve(requested * dim), requested, dim);
+  const Matrix vectors = Matrix::f32(route.vectors.reserve(asked * dim), asked, dim);
+  void* send = converted ? send_.reserve(requested * row_bytes) : sums.data;
+  void* recv = converted ? recv_.reserve(asked * row_bytes) : vectors.data;
   backend_.sum_rows(stream, route.rows_by_part, rows, sums);
-  void* send = send_.reserve(requested * row_bytes);
-  void* recv = recv_.reserve(asked * row_bytes);
-  backend_.convert(stream, sums, Matrix::of(wire_, send, requested, dim));
+  if (converted) backend_.convert(stream, sums, Matrix::of(wire_, send, requested, dim));
   device_comm_.wait(transfer_.post(&stream, device_comm_, Phase::rows, send, route.parts.requested,
                                    route.parts.requested_offsets, recv, route.parts.asked, route.parts.asked_offsets,
                                    row_bytes, true));
-  backend_.convert(stream, Matrix::of(wire_, recv, asked, dim),
-                   Matrix::f32(route.vectors.reserve(asked * dim), asked, dim));
+  if (converted) backend_.convert(stream, Matrix::of(wire_, recv, asked, dim), vectors);
 }
 
 void BagExchange::return_gradients(Stream& stream, BagRoute& route, const Matrix& bag_gradients) {
