@@ -8,7 +8,7 @@
 
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
-#include "exchange/row_list.hpp"
+#include "exchange/route.hpp"
 #include "model/dlrm.hpp"
 #include "model/model_size.hpp"
 #include "train/store_calibration.hpp"
@@ -58,31 +58,41 @@ Link measure_link(const RankContext& context, const std::vector<char>& with, dou
   return {static_cast<double>(kLarge - kSmall) * peers * sharing_ranks / seconds, std::max(kLeastSeconds, small)};
 }
 
-/// What one rank has to do with the rows of a batch: a table too large for the caches, ids about as skewed as Criteo's,
-/// and their distinct rows.
+/// What one rank has to do with the rows of a batch: the step's own code, on tables too large for the caches, of which
+/// the rank holds everything; ids about as skewed as Criteo's.
 class RowWork {
  public:
   RowWork(const RankContext& context, const CalibrationOptions& options);
   void measure(MachineRates& rates);
-  void measure_model(MachineRates& rates);
 
  private:
-  void route();
+  Tables make_tables() const;
+  void route() { router_.build(*stream_, batch_, route_); }
 
   const RankContext& context_;
   Backend& backend_;
   const CalibrationOptions& options_;
   std::unique_ptr<Stream> stream_;
-  int64_t dim_, lookups_;
+  int64_t dim_;
+  Tables tables_;
+  Hierarchy alone_ = Hierarchy::flat(1);
+  Directory directory_;
+  std::unique_ptr<Comm> own_;
+  StageComms comms_;
+  Router router_;
+  Route route_;
   Array<float> values_, state_;
   RowStore store_;
-  std::vector<int64_t> keys_;
-  RowListMaker maker_;
-  RowList list_;
-  StageCounts counts_;
-  Mirrored<int64_t> slots_;           ///< of the distinct rows
-  Mirrored<const float*> addresses_;  ///< likewise
+  std::vector<int64_t> positions_;
+  Batch batch_;
+  Mirrored<const float*> addresses_;  ///< of the distinct rows
 };
+
+Tables RowWork::make_tables() const {
+  const int64_t bytes = std::min(int64_t{64} << 20, backend_.free_memory() / 8);
+  const int64_t rows = std::max<int64_t>(64, bytes / (4 * dim_ * options_.tables));
+  return Tables(std::vector<int64_t>(static_cast<size_t>(options_.tables), rows), dim_);
+}
 
 RowWork::RowWork(const RankContext& context, const CalibrationOptions& options)
     : context_(context),
@@ -90,87 +100,79 @@ RowWork::RowWork(const RankContext& context, const CalibrationOptions& options)
       options_(options),
       stream_(backend_.make_stream()),
       dim_(options.model.embedding_dim),
-      lookups_(std::max<int64_t>(64, options.local_batch) * options.tables),
-      maker_(context.host, 4, 1),
-      list_(backend_),
-      counts_(context.comm.size()),
-      slots_(backend_),
+      tables_(make_tables()),
+      directory_(tables_, alone_, CopyPlan::uniform(tables_, alone_, 0), 0),
+      own_(context.comm.split(context.comm.rank(), 0)),
+      comms_(*own_, *own_, alone_),
+      router_(context.host, directory_, comms_),
+      route_(backend_, comms_.sizes()),
       addresses_(backend_) {
-  const int64_t table_bytes = std::min(int64_t{64} << 20, backend_.free_memory() / 8);
-  const int64_t rows = std::max<int64_t>(1024, table_bytes / (4 * dim_));
-  const int64_t state = state_dim(options.sparse_optimizer, dim_);
+  const int64_t rows = tables_.total_rows(), state = state_dim(options.sparse_optimizer, dim_);
   values_ = Array<float>(backend_, Memory::device, rows * dim_);
   state_ = Array<float>(backend_, Memory::device, rows * state);
   store_ = {values_.data(), state_.data(), rows, dim_, state};
   backend_.zero(*stream_, values_.data(), values_.size() * 4);
   backend_.zero(*stream_, state_.data(), state_.size() * 4);
+  batch_.samples = batch_.global_samples = std::max<int64_t>(64, options.local_batch);
+  batch_.tables = options.tables;
   std::mt19937_64 random(1);
-  keys_.resize(static_cast<size_t>(lookups_));
-  for (int64_t& key : keys_) {
+  positions_.resize(static_cast<size_t>(batch_.samples * batch_.tables));
+  for (int64_t& position : positions_) {
     const double u = static_cast<double>(random() >> 11) / 9007199254740992.0;
-    key = static_cast<int64_t>(std::pow(static_cast<double>(rows), u)) - 1;
+    position = static_cast<int64_t>(std::pow(static_cast<double>(tables_.rows(0)), u * u)) - 1;
   }
+  batch_.positions = positions_;
   route();
-  list_.upload(*stream_);
-  int64_t* slots = slots_.reserve(list_.count);
-  const float** addresses = addresses_.reserve(list_.count);
-  for (int64_t i = 0; i < list_.count; ++i) {
-    slots[i] = list_.keys.data()[i];
-    addresses[i] = store_.values + slots[i] * dim_;
-  }
-  slots_.upload(*stream_, list_.count);
-  addresses_.upload(*stream_, list_.count);
+  RowList& list = route_.lowest();
+  const float** addresses = addresses_.reserve(list.count);
+  for (int64_t i = 0; i < list.count; ++i) addresses[i] = store_.values + directory_.slot(list.keys.data()[i]) * dim_;
+  addresses_.upload(*stream_, list.count);
+  route_.lists[0].slots.upload(*stream_, route_.lists[0].here);
 }
 
-/// The distinct rows of the ids, by the rank they are asked of.
-void RowWork::route() {
-  const int64_t segments[] = {0, lookups_};
-  maker_.distinct(keys_.data(), segments, list_);
-  const std::span<int32_t> destinations = maker_.destinations(list_.count);
-  const int ranks = context_.comm.size();
-  for (size_t i = 0; i < destinations.size(); ++i) destinations[i] = static_cast<int32_t>(i) % ranks;
-  maker_.arrange(list_, &counts_);
-}
-
+/// The parts of a step in turn, so that each finds the caches as in training.
 void RowWork::measure(MachineRates& rates) {
-  const int64_t n = list_.count;
-  const auto sustained = [&](auto&& action) {
-    return sustained_seconds(context_.comm, [&] {
-      action();
+  RowList& held = route_.lists[0];
+  const RowList& used = route_.lowest();
+  const int64_t n = held.count, b = batch_.samples;
+  Dlrm model(backend_, *stream_, options_.model, options_.tables, options_.precision, b, 1);
+  Array<float> dense(backend_, Memory::device, b * kCriteoDense), labels(backend_, Memory::device, b),
+      block(backend_, Memory::device, n * dim_);
+  Array<double> loss(backend_, Memory::pinned, 1);
+  for (Array<float>* of : {&dense, &labels, &block}) backend_.zero(*stream_, of->data(), of->size() * 4);
+  const Matrix rows = Matrix::f32(block.data(), n, dim_);
+  const OptimizerStep step{options_.sparse_optimizer, 0.0f, 1e-8f};
+
+  std::vector<std::function<void()>> parts;
+  const auto add = [&](auto&& part) {
+    parts.emplace_back([this, part] {
+      part();
       backend_.synchronize(*stream_);
     });
+    return parts.size() - 1;
   };
-  rates.hash_ids_per_s = static_cast<double>(lookups_) / sustained([&] { route(); });
-  Array<float> block(backend_, Memory::device, n * dim_);
-  backend_.zero(*stream_, block.data(), n * dim_ * 4);
-  const Matrix rows = Matrix::f32(block.data(), n, dim_);
-  const auto bytes = static_cast<double>(n * dim_ * 4);
-  rates.gather_bytes_per_s =
-      bytes / sustained([&] { backend_.gather_rows(*stream_, store_, slots_.device(), n, rows); });
-  rates.pack_bytes_per_s =
-      bytes / sustained([&] { backend_.pack_rows(*stream_, addresses_.device(), nullptr, n, rows); });
-  const OptimizerStep step{options_.sparse_optimizer, 0.0f, 1e-8f};
-  rates.update_bytes_per_s = static_cast<double>(n * (dim_ + store_.state_dim) * 4) /
-                             sustained([&] { backend_.update_rows(*stream_, step, store_, slots_.device(), rows, n); });
-}
-
-/// The model's arithmetic, with the pooling of its bags and the sums of their gradients per distinct row.
-void RowWork::measure_model(MachineRates& rates) {
-  const int64_t b = lookups_ / options_.tables;
-  Dlrm model(backend_, *stream_, options_.model, options_.tables, options_.precision, b, 1);
-  Array<float> dense(backend_, Memory::device, b * 13), labels(backend_, Memory::device, b),
-      gradients(backend_, Memory::device, list_.count * dim_);
-  Array<double> loss(backend_, Memory::pinned, 1);
-  backend_.zero(*stream_, dense.data(), dense.size() * 4);
-  backend_.zero(*stream_, labels.data(), labels.size() * 4);
-  const Bags bags{b, options_.tables, nullptr, list_.row_of_member.device()};
-  const double seconds = sustained_seconds(context_.comm, [&] {
-    model.forward(*stream_, dense.data(), bags, addresses_.device());
-    const Matrix bag_gradients = model.backward(*stream_, labels.data(), 1.0f, loss.data());
-    backend_.sum_rows(*stream_, list_.groups, bag_gradients, Matrix::f32(gradients.data(), list_.count, dim_));
-    backend_.synchronize(*stream_);
+  const size_t route = add([&] { this->route(); });
+  const size_t gather = add([&] {
+    held.slots.upload(*stream_, n);
+    backend_.gather_rows(*stream_, store_, held.slots.device(), n, rows);
   });
-  rates.flops_per_s = model_size(options_.model, options_.tables).flops_per_sample * static_cast<double>(b) / seconds;
+  const size_t forward_backward = add([&] {  // with the pooling of its bags and the sums of their gradients per row
+    model.forward(*stream_, dense.data(), route_.bags, addresses_.device());
+    const Matrix bag_gradients = model.backward(*stream_, labels.data(), 1.0f, loss.data());
+    backend_.sum_rows(*stream_, used.groups, bag_gradients, rows);
+  });
+  const size_t pack = add([&] { backend_.pack_rows(*stream_, addresses_.device(), nullptr, n, rows); });
+  const size_t update = add([&] { backend_.update_rows(*stream_, step, store_, held.slots.device(), rows, n); });
+
+  const std::vector<double> seconds = sustained_seconds(context_.comm, parts);
+  // Ids pass through a list as lookups, and once more where they are asked for.
+  rates.hash_ids_per_s = static_cast<double>(route_.lookups() + held.members) / seconds[route];
+  const auto bytes = static_cast<double>(n * dim_ * 4);
+  rates.gather_bytes_per_s = bytes / seconds[gather];
+  rates.pack_bytes_per_s = bytes / seconds[pack];
+  rates.update_bytes_per_s = static_cast<double>(n * (dim_ + store_.state_dim) * 4) / seconds[update];
+  rates.flops_per_s =
+      model_size(options_.model, options_.tables).flops_per_sample * static_cast<double>(b) / seconds[forward_backward];
 }
 
 }  // namespace
@@ -208,7 +210,6 @@ MachineRates calibrate(const RankContext& context, const std::vector<int>& node_
   rates.network_bytes_per_s = least(rates.network_bytes_per_s);
   RowWork work(context, options);
   work.measure(rates);
-  work.measure_model(rates);
   // Of the host's memory, which its ranks share, a part is left to the system and its page cache. Device memory is a
   // rank's own, and what is left serves what grows with batches.
   const auto free = static_cast<double>(context.backend.free_memory());

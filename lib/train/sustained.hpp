@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
+#include <span>
 #include <vector>
 
 #include "base/timer.hpp"
@@ -15,29 +17,47 @@ inline double slowest(Comm& comm, double seconds) {
   return *std::max_element(all.begin(), all.end());
 }
 
-/// Collective. Seconds of `action` when all ranks do it at once and again and again, as in training: where ranks share
-/// processors, memory, links or disks, each has its part of them. Of several rounds the median, of the ranks the
-/// slowest. fixed_repeats: of a round; 0: as many as take a while.
-template <class Action>
-double sustained_seconds(Comm& comm, Action&& action, int fixed_repeats = 0) {
+/// Collective. Seconds of each of some actions, when all ranks do them in turn, at once, and again and again, as in
+/// training: where ranks share processors, memory, links or disks, each has its part of them, and every action finds
+/// the caches as the others left them. Of several rounds the median, of the ranks the slowest. fixed_repeats: of a
+/// round; 0: as many as take a while.
+inline std::vector<double> sustained_seconds(Comm& comm, std::span<const std::function<void()>> actions,
+                                             int fixed_repeats = 0) {
   constexpr double kRound = 0.03;  // many turns of the system's scheduler, which are some milliseconds
-  constexpr int kRounds = 3;
-  action();  // memory is touched, connections are made
+  constexpr size_t kRounds = 3;
+  const auto all = [&] {
+    for (const auto& action : actions) action();
+  };
+  all();  // memory is touched, connections are made
   int repeats = fixed_repeats;
   if (repeats == 0) {
     const Timer once;
-    action();
+    all();
     repeats = static_cast<int>(std::clamp(kRound / slowest(comm, once.seconds()), 2.0, 10000.0));
   }
-  std::vector<double> rounds;
-  for (int round = 0; round < kRounds; ++round) {
+  std::vector<std::vector<double>> rounds(actions.size());  // seconds by action and round
+  for (size_t round = 0; round < kRounds; ++round) {
+    std::vector<double> seconds(actions.size(), 0);
     barrier(comm);
-    const Timer timer;
-    for (int i = 0; i < repeats; ++i) action();
-    rounds.push_back(slowest(comm, timer.seconds()) / repeats);
+    for (int i = 0; i < repeats; ++i)
+      for (size_t a = 0; a < actions.size(); ++a) {
+        const Timer timer;
+        actions[a]();
+        seconds[a] += timer.seconds();
+      }
+    for (size_t a = 0; a < actions.size(); ++a) rounds[a].push_back(slowest(comm, seconds[a]) / repeats);
   }
-  std::nth_element(rounds.begin(), rounds.begin() + kRounds / 2, rounds.end());
-  return rounds[kRounds / 2];
+  std::vector<double> medians;
+  for (auto& of : rounds) {
+    std::nth_element(of.begin(), of.begin() + kRounds / 2, of.end());
+    medians.push_back(of[kRounds / 2]);
+  }
+  return medians;
+}
+
+/// Of one action.
+inline double sustained_seconds(Comm& comm, const std::function<void()>& action, int fixed_repeats = 0) {
+  return sustained_seconds(comm, std::span(&action, 1), fixed_repeats)[0];
 }
 
 }  // namespace sparrow
