@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "base/error.hpp"
 
@@ -27,6 +28,8 @@ BagExchange::BagExchange(const RankContext& context, const Directory& directory,
       row_maker_(context.host, directory.tables().key_bytes(), 1),
       keys_(host_comm_.size()),
       by_holder_(static_cast<size_t>(host_comm_.size())),
+      one_(by_holder_.size(), 1),
+      places_(by_holder_.size()),
       row_keys_(context.host, Memory::host),
       part_of_lookup_(context.host, Memory::host),
       sums_(backend_, Memory::device),
@@ -36,6 +39,7 @@ BagExchange::BagExchange(const RankContext& context, const Directory& directory,
       recv_(backend_, Memory::device) {
   SPARROW_CHECK(store.slots < std::numeric_limits<int32_t>::max(), "{} rows on one rank are too many to pool",
                 store.slots);
+  std::iota(places_.begin(), places_.end(), 0);
 }
 
 /// Parts of this rank's bags by holder, with the number of lookups in each.
@@ -70,11 +74,8 @@ void BagExchange::order_parts(std::span<const Lookup> lookups, const std::vector
 
 /// Number and lengths of the parts the others have here.
 void BagExchange::exchange_lengths(BagRoute& route) {
-  const auto peers = static_cast<size_t>(host_comm_.size());
-  std::vector<int64_t> one(peers, 1), places(peers);
-  for (size_t p = 0; p < peers; ++p) places[p] = static_cast<int64_t>(p);
-  host_comm_.wait(transfer_.post(nullptr, host_comm_, Phase::ids, route.parts.asked.data(), one, places,
-                                 route.parts.requested.data(), one, places, 8, true));
+  host_comm_.wait(transfer_.post(nullptr, host_comm_, Phase::ids, route.parts.asked.data(), one_, places_,
+                                 route.parts.requested.data(), one_, places_, 8, true));
   for (const int64_t n : route.parts.requested)
     SPARROW_CHECK(n >= 0 && n <= std::numeric_limits<int32_t>::max(), "asked for {} parts", n);
   route.parts.sum_requested();

@@ -74,6 +74,7 @@ class BagExchange {
   RowTransfer transfer_;
   StageCounts keys_;  ///< lookups per peer
   std::vector<std::vector<Lookup>> by_holder_;
+  std::vector<int64_t> one_, places_;            ///< one number to and from every peer
   std::vector<uint8_t> lengths_, peer_lengths_;  ///< lookups per part, to and from the holders
   std::vector<int64_t> send_keys_;
   Scratch<int64_t> row_keys_;

@@ -107,21 +107,17 @@ void EmbeddingExchange::divide(Stream& stream, BatchRoute& batch, BatchRoute& ne
 
 /// Lists the rows of the slower store, begins to read them, and turns their slots into places where they will be.
 void EmbeddingExchange::place_rows(Stream& stream, BatchRoute& route, bool training) {
-  struct Slots {
-    Mirrored<int64_t>* of;
-    int64_t device, count;  ///< the first `device` are in device memory
-    std::span<int64_t> fetched() const { return {of->data() + device, static_cast<size_t>(count - device)}; }
-  };
-  std::vector<Slots> all;
+  std::vector<SlotList>& all = slot_lists_;
+  all.clear();
   for (RowList& list : route.rows.lists) all.push_back({&list.slots, list.device, list.here});
   if (pooled_) all.push_back({&route.pooled.rows.slots, route.pooled.rows.device, route.pooled.rows.count});
   if (training)
     for (CopyRoute::Level& level : route.copies.levels)
       all.push_back({&level.final_slots, level.final_device, level.final_count});
   route.fetched.clear();
-  for (const Slots& slots : all) route.fetched.add(slots.fetched());
+  for (const SlotList& slots : all) route.fetched.add(slots.fetched());
   route.fetched.start(fetched_, directory_.device_slots());
-  for (const Slots& slots : all) {
+  for (const SlotList& slots : all) {
     route.fetched.to_places(slots.fetched());
     slots.of->upload(stream, slots.count);
   }

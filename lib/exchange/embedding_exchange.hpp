@@ -91,6 +91,12 @@ class EmbeddingExchange {
   }
 
  private:
+  /// Slots of one list of a route, in place_rows.
+  struct SlotList {
+    Mirrored<int64_t>* of;
+    int64_t device, count;  ///< the first `device` are in device memory
+    std::span<int64_t> fetched() const { return {of->data() + device, static_cast<size_t>(count - device)}; }
+  };
   void split(const Batch& batch);
   void merge_bags(Stream& stream, BatchRoute& route);
   void place_rows(Stream& stream, BatchRoute& route, bool training);
@@ -112,6 +118,7 @@ class EmbeddingExchange {
   std::unique_ptr<BagExchange> pooled_;  ///< only if some table is pooled
   std::vector<Traffic> retired_;         ///< by stage: of copies_ under earlier plans
   std::vector<RowUpdate> updates_;
+  std::vector<SlotList> slot_lists_;
   // The part of a batch that is not pooled, and the part that is:
   std::vector<int64_t> row_offsets_, row_positions_;
   std::vector<BagExchange::Lookup> lookups_;

@@ -15,6 +15,7 @@
 #include "exchange/migration.hpp"
 #include "train/evaluation.hpp"
 #include "train/ledger.hpp"
+#include "train/prediction.hpp"
 
 namespace sparrow {
 
@@ -47,19 +48,6 @@ class MetricsFile {
   void write(const std::string& line);
   std::string path_;
   std::ofstream file_;
-};
-
-/// What the placement theory expects of an iteration; see placement/cost.hpp. Sent bytes per rank by phase.
-struct Prediction {
-  double seconds_per_iteration = 0, bound = 0, gap = 0;
-  double sequential_seconds = 0, overlapped_seconds = 0, critical_path_seconds = 0;  ///< of the same placement
-  double floor_bytes = 0;                                                            ///< all ranks together
-  double distinct_rows_per_iteration = 0;
-  std::array<double, kPhases> mean_bytes{}, max_bytes{};
-  std::vector<double> level_bytes;  ///< mean over ranks, by the level of the tree at which ways part: 0 crosses nodes
-  double store_read_bytes = 0, store_written_bytes = 0;  ///< of a rank's slower store, mean
-  /// Under the names of the ledger's parts.
-  std::vector<std::pair<std::string, double>> seconds_by_phase;
 };
 
 /// Facts of a finished run, the same on all ranks but for the ledger.

@@ -68,7 +68,6 @@ class TrainingRun {
   std::string saved_replanning() const;
   void replan();
   double counted_bytes();
-  Prediction prediction() const;
   LoaderOptions loader_options(int64_t epoch) const;
   TrainerOptions trainer_options() const;
 
@@ -256,57 +255,12 @@ RunResult TrainingRun::run() {
   result_.ledger = trainer_.ledger();
   result_.migrated = trainer_.migrated();
   if (replanner_) result_.settled_bytes_per_iteration = counted_bytes();
-  result_.predicted = prediction();
+  result_.predicted = predict(planned_, system_);
   result_.row_bytes = trainer_.store().bytes();
   if (trainer_.store().fetched()) result_.fetched_buffer_bytes = trainer_.store().fetched()->buffer_bytes();
   write_summary(comm_, result_, options_.output.dir + "/summary.json");
   if (options_.output.trace) write_trace(comm_, trainer_.ledger(), options_.output.dir + "/trace.json");
   return result_;
-}
-
-Prediction TrainingRun::prediction() const {
-  const placement::Cost& cost = planned_.predicted;
-  Prediction predicted;
-  predicted.seconds_per_iteration = cost.seconds;
-  predicted.sequential_seconds = cost.sequential_seconds;
-  predicted.overlapped_seconds = cost.overlapped_seconds;
-  predicted.critical_path_seconds = cost.critical_path_seconds;
-  predicted.bound = planned_.bound;
-  predicted.gap = planned_.gap;
-  predicted.floor_bytes = planned_.floor_bytes;
-  predicted.distinct_rows_per_iteration = cost.distinct_rows_mean;
-  const auto put = [&](Phase phase, double mean, double max) {
-    predicted.mean_bytes[static_cast<size_t>(phase)] = mean;
-    predicted.max_bytes[static_cast<size_t>(phase)] = max;
-  };
-  predicted.level_bytes.resize(static_cast<size_t>(system_.hierarchy.depth()));
-  for (size_t stage = 0; stage < cost.sent_by_stage.size(); ++stage) {
-    const auto level = static_cast<size_t>(system_.hierarchy_level[stage]);
-    if (level < predicted.level_bytes.size()) predicted.level_bytes[level] += cost.sent_by_stage[stage].total();
-  }
-  put(Phase::ids, cost.sent_mean.ids, cost.sent_max.ids);
-  put(Phase::rows, cost.sent_mean.rows, cost.sent_max.rows);
-  put(Phase::gradients, cost.sent_mean.gradients, cost.sent_max.gradients);
-  put(Phase::allreduce, cost.sent_mean.allreduce, cost.sent_max.allreduce);
-  double write_back = 0;  // a step of the update in the theory, booked with the store here
-  for (const placement::StageCost& stage : cost.stages)
-    if (stage.name == "write back") write_back += stage.seconds;
-  using P = placement::Phase;
-  constexpr std::pair<P, const char*> kParts[] = {
-      {P::ids, "ids"},         {P::fetch, "store"},        {P::forward, "rows"},
-      {P::compute, "compute"}, {P::backward, "gradients"}, {P::reduction, "allreduce"},
-      {P::update, "update"}};
-  for (const auto& [phase, part] : kParts) {
-    const double moved = phase == P::fetch ? write_back : phase == P::update ? -write_back : 0;
-    predicted.seconds_by_phase.emplace_back(part, cost.seconds_by_phase[static_cast<int>(phase)] + moved);
-  }
-  const placement::Tree tree(system_.topology);
-  for (const placement::StoreCost& store : cost.stores) {
-    const double per_rank = static_cast<double>(tree.instances(store.site.domain)) / comm_.size();
-    predicted.store_read_bytes += per_rank * store.read_bytes;
-    predicted.store_written_bytes += per_rank * store.written_bytes;
-  }
-  return predicted;
 }
 
 void TrainingRun::pass(int64_t number) {
