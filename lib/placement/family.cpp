@@ -9,22 +9,39 @@
 #include <numeric>
 
 #include "placement/family_program.hpp"
+#include "placement/table_pricing.hpp"
 
 namespace sparrow::placement {
+namespace {
+
+constexpr int kRoundsOfClasses = 8, kRoundsOfPlacements = 40;
+
+}  // namespace
+
+/// Seconds that the cheapest placement of one table may be off: a tenth of what the programme may be, shared by all.
+double FamilyProgram::tolerance(double seconds) const {
+  return std::isinf(seconds) ? 0 : 0.1 * settings_.target_gap * seconds / model_.tables();
+}
 
 /// Groups of classes whose probabilities lie within a ratio, the least ratio for which one iteration of the programme
 /// stays cheap.
-void FamilyProgram::first_groups() {
+void FamilyProgram::first_groups(const std::vector<std::vector<TableColumn>>& columns) {
   size_t most_variants = 1;
-  for (int t = 0; t < model_.tables(); ++t) most_variants = std::max(most_variants, form_.variants(t).size());
+  int split = 0;  // tables that are not whole
+  for (int t = 0; t < model_.tables(); ++t) {
+    if (form_.limits().whole(t)) continue;
+    most_variants = std::max(most_variants, form_.variants(t).size());
+    ++split;
+  }
   constexpr double kOperations = 5e5;  // of one iteration: groups * variants * rows^2 / 2
   const double per_group = static_cast<double>(most_variants * active_.size() * active_.size()) / 2;
-  const double least = 10.0 * model_.tables();
+  const double least = 10.0 * split;
   const auto most = static_cast<size_t>(
       std::clamp(kOperations / per_group, least, std::max(least, static_cast<double>(settings_.max_classes))));
   for (double ratio = 1; ratio < 1e15; ratio = ratio < 1.01 ? 1.01 : 1 + (ratio - 1) * 1.5) {
     groups_.clear();
     for (int t = 0; t < model_.tables() && groups_.size() <= most; ++t) {
+      if (form_.limits().whole(t)) continue;
       std::vector<size_t> every(form_.variants(t).size());
       std::iota(every.begin(), every.end(), size_t{0});
       const TableDistribution& access = model_.table(t).access;
@@ -38,8 +55,45 @@ void FamilyProgram::first_groups() {
         first = c;
       }
     }
-    if (groups_.size() <= most) return;
+    if (groups_.size() <= most) break;
   }
+  for (int t = 0; t < model_.tables(); ++t) {
+    if (!form_.limits().whole(t)) continue;
+    groups_.push_back({t, 0, model_.table(t).access.classes(), {}});
+    for (TableColumn& column : pure_columns(form_, t)) add_placement(groups_.back(), std::move(column));
+    const bool always = form_.limits().pooling[static_cast<size_t>(t)] == Pooling::always;
+    for (TableColumn column : columns.empty() ? std::vector<TableColumn>{} : columns[static_cast<size_t>(t)]) {
+      if (always && !column.pooled) continue;
+      charge_pairs(form_, t, column);
+      add_placement(groups_.back(), std::move(column));
+    }
+  }
+}
+
+void FamilyProgram::add_placement(Group& g, TableColumn placement) const {
+  g.loads.emplace_back();
+  for (size_t k = 0; k < form_.rows().size(); ++k) g.loads.back().push_back(load_of(form_, g.table, placement, k));
+  g.placements.push_back(std::move(placement));
+}
+
+std::vector<double> FamilyProgram::feature_sums(const Group& g) const {
+  std::vector<double> sums(f(), 0);
+  if (g.whole()) return sums;  // its loads are known
+  for (size_t c = g.first; c < g.last; ++c) {
+    const double n = static_cast<double>(model_.table(g.table).access.rows[c]);
+    const double* features = model_.features_of(g.table, c);
+    for (size_t i = 0; i < f(); ++i) sums[i] += n * features[i];
+  }
+  return sums;
+}
+
+/// Seconds or bytes that a column of the group adds to coupling row k.
+double FamilyProgram::load(const Group& g, size_t column, size_t k, const std::vector<double>& sums) const {
+  if (g.whole()) return g.loads[column][k];
+  const double* row = form_.variants(g.table)[g.variants[column]].matrix->data() + k * f();
+  double load = 0;
+  for (size_t i = 0; i < f(); ++i) load += row[i] * sums[i];
+  return load;
 }
 
 BlockProgram FamilyProgram::program() const {
@@ -63,43 +117,28 @@ BlockProgram FamilyProgram::program() const {
     ++p.rows;
   }
   p.class_start.push_back(0);
-  std::vector<double> sums(f());
   for (const Group& g : groups_) {
-    std::fill(sums.begin(), sums.end(), 0);
-    for (size_t c = g.first; c < g.last; ++c) {
-      const double n = static_cast<double>(model_.table(g.table).access.rows[c]);
-      const double* features = model_.features_of(g.table, c);
-      for (size_t i = 0; i < f(); ++i) sums[i] += n * features[i];
-    }
-    for (size_t v : g.variants) {
-      const Matrix& m = *form_.variants(g.table)[v].matrix;
-      for (size_t k : active_) {
-        double load = 0;
-        for (size_t i = 0; i < f(); ++i) load += m[k * f() + i] * sums[i];
-        p.columns.push_back(load / (rows[k].is_time() ? unit_ : rows[k].capacity));
-      }
+    const std::vector<double> sums = feature_sums(g);
+    for (size_t column = 0; column < g.columns(); ++column) {
+      for (size_t k : active_)
+        p.columns.push_back(load(g, column, k, sums) / (rows[k].is_time() ? unit_ : rows[k].capacity));
       p.columns.insert(p.columns.end(), static_cast<size_t>(form_.parts()), 0.0);
     }
-    p.class_start.push_back(p.class_start.back() + static_cast<int>(g.variants.size()));
+    p.class_start.push_back(p.class_start.back() + static_cast<int>(g.columns()));
   }
   return p;
 }
 
 /// Seconds or bytes of every coupling row (without its constant) at x.
 std::vector<double> FamilyProgram::loads(const std::vector<double>& x) const {
-  std::vector<double> result(form_.rows().size(), 0), sums(f());
+  std::vector<double> result(form_.rows().size(), 0);
   size_t j = 0;
   for (const Group& g : groups_) {
-    std::fill(sums.begin(), sums.end(), 0);
-    for (size_t c = g.first; c < g.last; ++c)
-      for (size_t i = 0; i < f(); ++i)
-        sums[i] += static_cast<double>(model_.table(g.table).access.rows[c]) * model_.features_of(g.table, c)[i];
-    for (size_t v : g.variants) {
+    const std::vector<double> sums = feature_sums(g);
+    for (size_t column = 0; column < g.columns(); ++column) {
       const double share = x[j++];
       if (share == 0) continue;
-      const Matrix& m = *form_.variants(g.table)[v].matrix;
-      for (size_t k = 0; k < result.size(); ++k)
-        for (size_t i = 0; i < f(); ++i) result[k] += share * m[k * f() + i] * sums[i];
+      for (size_t k = 0; k < result.size(); ++k) result[k] += share * load(g, column, k, sums);
     }
   }
   return result;
@@ -108,28 +147,23 @@ std::vector<double> FamilyProgram::loads(const std::vector<double>& x) const {
 /// The unit of time of the programme, near its optimum: the longest row when every group takes the option whose own
 /// longest row is shortest.
 double FamilyProgram::greedy_seconds() {
-  std::vector<double> total(form_.rows().size(), 0), sums(f()), load(total.size());
+  std::vector<double> total(form_.rows().size(), 0), of_column(total.size());
   for (const Group& g : groups_) {
-    std::fill(sums.begin(), sums.end(), 0);
-    for (size_t c = g.first; c < g.last; ++c)
-      for (size_t i = 0; i < f(); ++i)
-        sums[i] += static_cast<double>(model_.table(g.table).access.rows[c]) * model_.features_of(g.table, c)[i];
+    const std::vector<double> sums = feature_sums(g);
     double shortest = kInfinity;
     std::vector<double> chosen;
-    for (size_t v : g.variants) {
-      const Matrix& m = *form_.variants(g.table)[v].matrix;
+    for (size_t column = 0; column < g.columns(); ++column) {
       double longest = 0;
-      for (size_t k = 0; k < load.size(); ++k) {
-        load[k] = 0;
-        for (size_t i = 0; i < f() && form_.rows()[k].is_time(); ++i) load[k] += m[k * f() + i] * sums[i];
-        longest = std::max(longest, load[k]);
+      for (size_t k = 0; k < of_column.size(); ++k) {
+        of_column[k] = form_.rows()[k].is_time() ? load(g, column, k, sums) : 0;
+        longest = std::max(longest, of_column[k]);
       }
-      if (longest < shortest) shortest = longest, chosen = load;
+      if (longest < shortest) shortest = longest, chosen = of_column;
     }
-    for (size_t k = 0; k < load.size(); ++k) total[k] += chosen[k];
+    for (size_t k = 0; k < total.size(); ++k) total[k] += chosen[k];
   }
   double longest = 0;
-  for (size_t k = 0; k < load.size(); ++k)
+  for (size_t k = 0; k < total.size(); ++k)
     if (form_.rows()[k].is_time()) longest = std::max(longest, total[k] + row_constant(k));
   return longest > 0 ? longest : 1;
 }
@@ -145,50 +179,63 @@ Prices FamilyProgram::prices_of(const BlockSolution& solution) const {
   return form_.feasible(price);
 }
 
-FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cutoff) {
+FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cutoff,
+                                const std::vector<std::vector<TableColumn>>& columns) {
   FamilyResult result;
-  if (form_.options().empty()) {
-    result.bound = kInfinity;
-    return result;
-  }
-  for (const PriceBook& book : known) result.bound = std::max(result.bound, form_.bound(form_.from_book(book)));
+  for (int t = 0; t < model_.tables(); ++t)
+    if (form_.options().empty() || form_.variants(t).empty()) {
+      result.bound = kInfinity;
+      return result;
+    }
+  const bool bounds = !form_.limits().any(Pooling::along);
+  for (const PriceBook& book : known)
+    if (bounds && result.bound < cutoff)
+      result.bound = std::max(result.bound, lagrangian(form_, form_.from_book(book), tolerance(cutoff)));
   if (result.bound >= cutoff) return result;
-  result.solved = true;
   form_.drop_dominated();
   active_.resize(form_.rows().size());
   std::iota(active_.begin(), active_.end(), size_t{0});
-  first_groups();
-  constexpr int kRounds = 8;
+  first_groups(columns);
+  const bool whole = std::any_of(groups_.begin(), groups_.end(), [](const Group& g) { return g.whole(); });
+  const int rounds = whole ? kRoundsOfPlacements : kRoundsOfClasses;
   for (int round = 0;; ++round) {
     unit_ = greedy_seconds();
     const BlockProgram p = program();
     BlockSolution solution = solve(p);
     Prices price = prices_of(solution);
-    result.bound = std::max(result.bound, form_.bound(price));
+    offered_.assign(static_cast<size_t>(model_.tables()), {});
+    if (bounds) {
+      const double expected = solution.objective * unit_ + form_.fixed_seconds();
+      result.bound = std::max(result.bound, lagrangian(form_, price, tolerance(expected), &offered_));
+    }
     result.relaxed_seconds = solution.objective * unit_ + form_.fixed_seconds();
     result.feasible = solution.relative_gap < 1e-4;
     if (!result.feasible) {  // prices of memory then grow without bound: follow them, as far as they prove anything
-      for (int i = 0; i < 12; ++i) {
+      for (int i = 0; i < 12 && bounds; ++i) {
         for (size_t k = 0; k < form_.rows().size(); ++k)
           if (!form_.rows()[k].is_time()) price[k] *= 4;
-        result.bound = std::max(result.bound, form_.bound(price));
+        result.bound = std::max(result.bound, lagrangian(form_, price, tolerance(result.bound)));
       }
+      result.solved = true;
       return result;
     }
+    if (whole && result.bound >= cutoff) return result;
     to_vertex(p, solution.x);
     const std::vector<Group> groups = groups_;
     const std::vector<size_t> active = active_;
     const bool violated = wake_rows(price, solution.x, solution.tau);
     const double lost = refine(price, solution.x, result.bound);
-    const size_t columns = static_cast<size_t>(p.column_count());
-    size_t next_columns = 0;
-    for (const Group& g : groups_) next_columns += g.variants.size();
-    const bool same = groups_.size() == groups.size() && next_columns <= columns;
-    const bool close = lost <= settings_.target_gap * result.bound || same;
-    if (round + 1 < kRounds && (violated || (!close && groups_.size() <= static_cast<size_t>(settings_.max_classes))))
+    const size_t count = static_cast<size_t>(p.column_count());
+    size_t next_count = 0;
+    for (const Group& g : groups_) next_count += g.columns();
+    const bool same = !whole && groups_.size() == groups.size() && next_count <= count;
+    const bool close =
+        (whole ? result.relaxed_seconds - result.bound : lost) <= settings_.target_gap * result.bound || same;
+    if (round + 1 < rounds && (violated || (!close && groups_.size() <= static_cast<size_t>(settings_.max_classes))))
       continue;
+    result.solved = true;
     groups_ = groups;
-    result.placement = this->round(price, solution.x);
+    if (!whole) result.placement = this->round(price, solution.x);
     report(price, solution.x, result);
     return result;
   }
@@ -196,9 +243,9 @@ FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cuto
 
 FamilyResult solve_family(const CostModel& model, const SolveOptions& options, const FamilyLimits& limits,
                           const std::vector<std::vector<double>>& extra_bytes, const std::vector<PriceBook>& known,
-                          double cutoff) {
+                          double cutoff, const std::vector<std::vector<TableColumn>>& columns) {
   LinearForm form(model, options, limits, extra_bytes);
-  return FamilyProgram(form, options).run(known, cutoff);
+  return FamilyProgram(form, options).run(known, cutoff, columns);
 }
 
 }  // namespace sparrow::placement

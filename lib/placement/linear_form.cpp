@@ -1,4 +1,4 @@
-// Options, coupling rows and coefficients of a family; the Lagrangian bound.
+// Options, coupling rows and coefficients of a family.
 #include "placement/linear_form.hpp"
 
 #include <algorithm>
@@ -10,10 +10,6 @@ namespace sparrow::placement {
 namespace {
 
 constexpr int kFirstMemory = 1 << 20;  // numbers of memory rows; those of time rows lie below
-
-double pairs_slope(double mass, double holders, double lookups) {
-  return lookups * std::exp((lookups - 1) * std::log1p(-std::min(1.0 - 1e-12, mass / holders)));
-}
 
 }  // namespace
 
@@ -36,14 +32,12 @@ LinearForm::LinearForm(const CostModel& model, const SolveOptions& settings, con
 /// switches that a placement may leave off are families of their own.
 void LinearForm::find_switches() {
   std::vector<double> moved = model_.base();
-  const bool bags =
-      std::any_of(limits_.pooling.begin(), limits_.pooling.end(), [](Pooling p) { return p != Pooling::never; });
+  const bool bags = limits_.any(Pooling::along) || limits_.any(Pooling::always) || limits_.any(Pooling::either);
+  const bool all_bags = !limits_.any(Pooling::never) && !limits_.any(Pooling::either);
   for (const Option& option : options_)
     for (Transport transport : {limits_.transport, Transport::pooled}) {
-      if (transport == Transport::pooled
-              ? !bags || !limits_.pay_direct
-              : transport == Transport::staged && !limits_.pay_staged && option.level < model_.tree().depth())
-        continue;
+      const bool pooled = transport == Transport::pooled;
+      if (!allowed(option, pooled) || (pooled ? !bags : all_bags && option.level < model_.tree().depth())) continue;
       for (const Coefficient& c : coefficients(model_, option, transport, model_.shape(0)))
         if (c.value > 0 && model_.occurs(c.feature)) moved[static_cast<size_t>(c.quantity)] += c.value;
     }
@@ -129,29 +123,35 @@ const Matrix& LinearForm::matrix(int option, Transport transport, const TableSha
   return m;
 }
 
-/// A pooled variant, linear at the mass that the limits name: the chord from zero to all mass when none is named (a
-/// lower bound), else the tangent, whose intercept becomes a constant of the rows.
-void LinearForm::add_pooled(int t, int option) {
+/// The exchanges that an option needs belong to the family.
+bool LinearForm::allowed(const Option& option, bool pooled) const {
+  const int depth = model_.tree().depth();
+  return pooled ? option.level >= limits_.pooled_level && option.level < depth
+                : option.level >= limits_.plain_level || option.level == depth;
+}
+
+/// What one pair more per unit of mass adds: the difference of the coefficients with one and none.
+const Matrix& LinearForm::per_pair(int t, int option) {
   const TableShape shape = model_.shape(t);
-  const double holders = pooled_holders(model_.tree(), options_[static_cast<size_t>(option)]);
-  const auto& masses = limits_.pooled_mass[static_cast<size_t>(t)];
-  const double all = table_mass(model_, t);
-  double slope = all > 0 ? pooled_pairs(all, holders, shape.lookups) / all : shape.lookups, intercept = 0;
-  if (!masses.empty()) {
-    const double mass = masses[static_cast<size_t>(option)];
-    slope = pairs_slope(mass, holders, shape.lookups);
-    intercept = pooled_pairs(mass, holders, shape.lookups) - slope * mass;
-  }
   const Matrix &without = matrix(option, Transport::pooled, shape, 0),
                &with = matrix(option, Transport::pooled, shape, 1);
+  constexpr double kDifference = -1;  // in place of a factor
   bool made = false;
-  Matrix& per_pair = new_matrix(option, Transport::pooled, shape, -1, made);  // -1: the difference of the two
+  Matrix& result = new_matrix(option, Transport::pooled, shape, kDifference, made);
   if (made)
-    for (size_t i = 0; i < with.size(); ++i) per_pair.push_back(with[i] - without[i]);
-  variants_.back().push_back({option, true, &matrix(option, Transport::pooled, shape, slope), &per_pair});
-  for (size_t k = 0; k < rows_.size() && intercept > 0; ++k)
+    for (size_t i = 0; i < with.size(); ++i) result.push_back(with[i] - without[i]);
+  return result;
+}
+
+/// A pooled variant along the tangent at the mass that the limits name; its intercept becomes a constant of the rows.
+Variant LinearForm::along(int t, int option) {
+  const double mass = limits_.pooled_mass[static_cast<size_t>(t)][static_cast<size_t>(option)];
+  const PairLine line = pair_curve(model_, t, options_[static_cast<size_t>(option)]).tangent(mass);
+  const Matrix& of_pair = per_pair(t, option);
+  for (size_t k = 0; k < rows_.size() && line.intercept > 0; ++k)
     for (int g = 0; g < model_.features().groups; ++g)
-      pooled_constants_[k] += intercept * per_pair[k * features() + static_cast<size_t>(model_.features().p(g))];
+      pooled_constants_[k] += line.intercept * of_pair[k * features() + static_cast<size_t>(model_.features().p(g))];
+  return {option, true, &matrix(option, Transport::pooled, model_.shape(t), line.slope), &of_pair};
 }
 
 void LinearForm::make_variants() {
@@ -160,12 +160,25 @@ void LinearForm::make_variants() {
     variants_.emplace_back();
     const Pooling pooling = limits_.pooling[static_cast<size_t>(t)];
     for (int o = 0; o < static_cast<int>(options_.size()); ++o) {
-      const bool local = options_[static_cast<size_t>(o)].level == model_.tree().depth();
-      if (local || (pooling != Pooling::always && !limits_.others_local))
+      const Option& option = options_[static_cast<size_t>(o)];
+      const bool plain =
+          pooling == Pooling::never || pooling == Pooling::either || option.level == model_.tree().depth();
+      if (plain && allowed(option, false))
         variants_.back().push_back({o, false, &matrix(o, limits_.transport, model_.shape(t), 1), nullptr});
-      if (pooling != Pooling::never && !local) add_pooled(t, o);
+      if (pooling == Pooling::never || !allowed(option, true)) continue;
+      if (pooling == Pooling::along)
+        variants_.back().push_back(along(t, o));
+      else
+        variants_.back().push_back({o, true, &matrix(o, Transport::pooled, model_.shape(t), 0), &per_pair(t, o)});
     }
   }
+}
+
+const Variant& LinearForm::variant_of(int t, int option, bool pooled) const {
+  const bool local = options_[static_cast<size_t>(option)].level == model_.tree().depth();
+  for (const Variant& variant : variants(t))
+    if (variant.option == option && variant.pooled == (pooled && !local)) return variant;
+  fail("placement: table {} has no option {}", t, option);
 }
 
 /// Coefficient by coefficient: features are never negative.
@@ -254,7 +267,17 @@ std::vector<std::vector<double>> LinearForm::variant_prices(int t, const Prices&
   return result;
 }
 
-double LinearForm::cheapest_sum(int t, const std::vector<std::vector<double>>& prices) const {
+std::vector<double> LinearForm::pair_prices(const Variant& variant, const Prices& price) const {
+  std::vector<double> result(static_cast<size_t>(model_.features().groups), 0.0);
+  for (size_t k = 0; k < rows_.size(); ++k)
+    for (size_t g = 0; g < result.size() && price[k] > 0; ++g)
+      result[g] += price[k] *
+                   (*variant.per_pair)[k * features() + static_cast<size_t>(model_.features().p(static_cast<int>(g)))];
+  return result;
+}
+
+double LinearForm::least_price(int t, const Prices& price) const {
+  const std::vector<std::vector<double>> prices = variant_prices(t, price);
   if (prices.empty()) return kInfinity;
   double sum = 0;
   const auto& rows = model_.table(t).access.rows;
@@ -266,26 +289,11 @@ double LinearForm::cheapest_sum(int t, const std::vector<std::vector<double>>& p
   return sum;
 }
 
-double LinearForm::least_price(int t, bool pooled, const Prices& price, std::vector<double>* pooled_mass) const {
-  if (pooled) return pooled_bound(t, price, pooled_mass);
-  std::vector<std::vector<double>> prices = variant_prices(t, price), plain;
-  for (size_t v = 0; v < prices.size(); ++v)
-    if (!variants(t)[v].pooled) plain.push_back(std::move(prices[v]));
-  return cheapest_sum(t, plain);
-}
-
-double LinearForm::bound(const Prices& price) const {
-  double bound = fixed_seconds_;
+double LinearForm::constant_price(const Prices& price) const {
+  double sum = fixed_seconds_;
   for (size_t k = 0; k < rows_.size(); ++k)
-    bound += price[k] * (rows_[k].is_time() ? rows_[k].constant : -rows_[k].capacity);
-  for (int t = 0; t < model_.tables(); ++t) {
-    const Pooling pooling = limits_.pooling[static_cast<size_t>(t)];
-    double least = kInfinity;
-    if (pooling != Pooling::always) least = least_price(t, false, price);
-    if (pooling != Pooling::never) least = std::min(least, least_price(t, true, price));
-    bound += least;
-  }
-  return bound;
+    sum += price[k] * (rows_[k].is_time() ? rows_[k].constant : -rows_[k].capacity);
+  return sum;
 }
 
 }  // namespace sparrow::placement

@@ -1,6 +1,6 @@
 // A family of placements as linear forms: its options, its coupling rows, and what one row of a table adds to each of
 // them. Prices of the coupling rows give every option a cost per class, and with it a lower bound for the whole family
-// (the Lagrangian).
+// (the Lagrangian, table_pricing.hpp).
 #pragma once
 
 #include <map>
@@ -37,19 +37,13 @@ using Matrix = std::vector<double>;
 struct Variant {
   int option = 0;
   bool pooled = false;
-  const Matrix* matrix = nullptr;
+  const Matrix* matrix = nullptr;    ///< of tables that are whole: without pairs
   const Matrix* per_pair = nullptr;  ///< pooled: what one more pair per unit of mass adds
 };
 
 /// Prices: seconds per second of each time row, seconds per byte of each memory row; when overlapped one more at the
 /// end for each part of the iteration: of the sum of its steps.
 using Prices = std::vector<double>;
-
-/// A line under the concave number of pooled pairs (a chord) or over it (a tangent), as a function of the mass that is
-/// pooled.
-struct PairLine {
-  double slope = 0, intercept = 0;
-};
 
 class LinearForm {
  public:
@@ -71,9 +65,10 @@ class LinearForm {
   /// The variables whose sum a row must not exceed.
   std::vector<int> taus_of(const CouplingRow& row) const;
   double fixed_seconds() const { return fixed_seconds_; }  ///< compute, in the sequential sum
-  /// Seconds that pooled tables add to each row whatever is chosen: tangents of the number of pairs do not pass through
-  /// zero.
+  /// Seconds that tables pooled along a tangent add to each row whatever is chosen: it does not pass through zero.
   const std::vector<double>& pooled_constants() const { return pooled_constants_; }
+  /// Of table t: how it places rows at an option, pooled or not; rows that every rank has are never pooled elsewhere.
+  const Variant& variant_of(int t, int option, bool pooled) const;
 
   /// Removes rows of a step that another row of it always exceeds.
   void drop_dominated();
@@ -83,11 +78,12 @@ class LinearForm {
   Prices from_book(const PriceBook& book) const;
   /// Price of one row of table t, per variant and feature.
   std::vector<std::vector<double>> variant_prices(int t, const Prices& price) const;
-  /// Least price of all rows of a table, what is not local pooled or not. pooled_mass: the mass that takes each option
-  /// there.
-  double least_price(int t, bool pooled, const Prices& price, std::vector<double>* pooled_mass = nullptr) const;
-  /// No placement of the family takes less. `price` must be feasible.
-  double bound(const Prices& price) const;
+  /// Price of one pair per sample, by access group, of a pooled variant.
+  std::vector<double> pair_prices(const Variant& variant, const Prices& price) const;
+  /// Least price of all rows of a table that is not whole.
+  double least_price(int t, const Prices& price) const;
+  /// The part of the Lagrangian that no table changes (table_pricing.hpp).
+  double constant_price(const Prices& price) const;
 
  private:
   void find_switches();
@@ -95,15 +91,12 @@ class LinearForm {
   void add_memory_row(Site site, double extra_bytes);
   void make_rows(const std::vector<std::vector<double>>& extra_bytes);
   void make_variants();
-  void add_pooled(int t, int option);
+  bool allowed(const Option& option, bool pooled) const;
+  const Matrix& per_pair(int t, int option);
+  Variant along(int t, int option);
   const Matrix& matrix(int option, Transport transport, const TableShape& shape, double factor);
   Matrix& new_matrix(int option, Transport transport, const TableShape& shape, double factor, bool& made);
   bool dominated(size_t row, size_t by) const;
-  struct PooledLevel;
-  void add_to_level(int t, const Variant& variant, const Prices& price, PooledLevel& level) const;
-  double pooled_bound(int t, const Prices& price, std::vector<double>* mass) const;
-  double cheapest_sum(int t, const std::vector<std::vector<double>>& prices) const;
-
   const CostModel& model_;
   const FamilyLimits& limits_;
   std::vector<Option> options_;
@@ -115,9 +108,6 @@ class LinearForm {
   double fixed_seconds_ = 0;
   std::map<std::tuple<int, Transport, TableShape, double>, Matrix> matrices_;
 };
-
-/// Lookups that find a row of table t at all, mean over access groups: at most 1.
-double table_mass(const CostModel& model, int t);
 
 /// Price of one row of given features.
 double price_of(const std::vector<double>& per_feature, const double* features);

@@ -231,6 +231,7 @@ void LoadBuilder::stores() {
 /// Rows that a holder reads to send them, or to pool them for others. A replicated row is read only where it is pooled
 /// into bags.
 void LoadBuilder::add_gather_for_others(Transport transport, int copy_domain, int rank, double share) {
+  if (option_.level == tree_.depth()) return;
   const Quantities& q = model_.quantities();
   const auto touched_by = [&](int a, double amount) {
     add(q.gather(rank), Features::v(a), amount);
@@ -238,7 +239,7 @@ void LoadBuilder::add_gather_for_others(Transport transport, int copy_domain, in
     add(q.clean_gather(rank), clean(a), amount);
   };
   if (transport == Transport::staged) {
-    if (option_.level < tree_.depth()) touched_by(copy_domain, share * shape_.row_bytes);
+    touched_by(copy_domain, share * shape_.row_bytes);
     return;
   }
   for (int asking : tree_.at_level(tree_.depth())) {
@@ -248,7 +249,7 @@ void LoadBuilder::add_gather_for_others(Transport transport, int copy_domain, in
       for (int quantity : {q.gather(rank), q.dirty_gather(rank)})
         add(quantity, model_.features().p(tree_.domain(asking).access_group),
             share * ranks * shape_.lookups * model_.batch_of(asking) * shape_.row_bytes);
-    else if (option_.level < tree_.depth())
+    else
       touched_by(asking, share * ranks * shape_.row_bytes);
   }
 }
@@ -261,7 +262,9 @@ void LoadBuilder::work(Transport transport) {
       if (!tree_.inside(rank, copy_domain)) continue;
       const int p = model_.features().p(tree_.domain(rank).access_group);
       const double own_lookups = shape_.lookups * model_.batch_of(rank) * shape_.row_bytes;
-      if (transport != Transport::pooled) add(q.bags(rank), p, own_lookups);  // pooled into bags where they are used
+      // Pooled into bags where they are used, but for those that another rank pools.
+      const bool local = option_.level == tree_.depth();
+      if (transport != Transport::pooled || local) add(q.bags(rank), p, own_lookups);
       const double share = h(copy_domain, rank);
       if (share == 0) continue;
       add_gather_for_others(transport, copy_domain, rank, share);

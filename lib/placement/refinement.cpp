@@ -3,11 +3,13 @@
 #include <numeric>
 
 #include "placement/family_program.hpp"
+#include "placement/table_pricing.hpp"
 
 namespace sparrow::placement {
 namespace {
 
-constexpr size_t kKeptVariants = 6;  // options that a group keeps after the first round
+constexpr size_t kKeptVariants = 6;     // options that a group keeps after the first round
+constexpr size_t kKeptPlacements = 40;  // placements of a table
 
 }  // namespace
 
@@ -31,7 +33,8 @@ bool FamilyProgram::wake_rows(const Prices& price, const std::vector<double>& x,
 }
 
 /// Splits the groups whose classes disagree about the cheapest option, where it matters, and offers every group its
-/// cheapest options. Returns the seconds that better choices would save at these prices.
+/// cheapest options, every whole table its cheapest placements. Returns the seconds that better choices of classes
+/// would save at these prices.
 double FamilyProgram::refine(const Prices& price, const std::vector<double>& x, double bound) {
   std::vector<double> lost(groups_.size(), 0);
   std::vector<std::vector<size_t>> cuts(groups_.size());
@@ -41,6 +44,12 @@ double FamilyProgram::refine(const Prices& price, const std::vector<double>& x, 
   std::vector<std::vector<double>> prices;
   for (size_t i = 0; i < groups_.size(); ++i) {
     Group& g = groups_[i];
+    if (g.whole()) {
+      const size_t before = g.columns();
+      keep_cheapest(g, x.data() + column, price);
+      column += before;
+      continue;
+    }
     if (g.table != table) prices = form_.variant_prices(table = g.table, price);
     size_t before = prices.size();
     std::vector<double> paid(prices.size(), 0);
@@ -50,7 +59,7 @@ double FamilyProgram::refine(const Prices& price, const std::vector<double>& x, 
       double cheapest = kInfinity;
       size_t best = 0;
       for (size_t v = 0; v < prices.size(); ++v) {
-        const double cost = price_of(prices[v], model_.features_of(g.table, c));
+        const double cost = placement::price_of(prices[v], model_.features_of(g.table, c));
         paid[v] += rows * cost;
         if (cost < cheapest) cheapest = cost, best = v;
       }
@@ -72,9 +81,19 @@ double FamilyProgram::refine(const Prices& price, const std::vector<double>& x, 
     for (size_t v = 0; v < prices.size(); ++v)
       if (wanted[v]) g.variants.push_back(v);
   }
+  split_groups(lost, cuts, bound);
+  return total;
+}
+
+void FamilyProgram::split_groups(const std::vector<double>& lost, const std::vector<std::vector<size_t>>& cuts,
+                                 double bound) {
   std::vector<Group> finer;
   for (size_t i = 0; i < groups_.size(); ++i) {
-    const Group& g = groups_[i];
+    Group& g = groups_[i];
+    if (g.whole()) {
+      finer.push_back(std::move(g));
+      continue;
+    }
     const size_t classes = g.last - g.first;
     std::vector<size_t> at = {g.first};
     if (classes > 1 && lost[i] > 0.02 * settings_.target_gap * bound) {
@@ -88,7 +107,26 @@ double FamilyProgram::refine(const Prices& price, const std::vector<double>& x, 
     for (size_t k = 0; k + 1 < at.size(); ++k) finer.push_back({g.table, at[k], at[k + 1], g.variants});
   }
   groups_ = std::move(finer);
-  return total;
+}
+
+/// Of a table's placements those in use, the cheapest others, and those that its pricing found.
+void FamilyProgram::keep_cheapest(Group& g, const double* x, const Prices& price) const {
+  std::vector<double> prices(g.columns(), 0);
+  for (size_t i = 0; i < prices.size(); ++i)
+    for (size_t k = 0; k < form_.rows().size(); ++k) prices[i] += price[k] * g.loads[i][k];
+  std::vector<size_t> order(prices.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return prices[a] < prices[b]; });
+  std::vector<bool> kept(prices.size(), false);
+  for (size_t i = 0; i < order.size(); ++i) kept[order[i]] = i < kKeptPlacements || x[order[i]] > 1e-9;
+  Group next{g.table, g.first, g.last, {}};
+  for (size_t i = 0; i < kept.size(); ++i) {
+    if (!kept[i]) continue;
+    next.placements.push_back(std::move(g.placements[i]));
+    next.loads.push_back(std::move(g.loads[i]));
+  }
+  for (const TableColumn& placement : offered_[static_cast<size_t>(g.table)]) add_placement(next, placement);
+  g = std::move(next);
 }
 
 }  // namespace sparrow::placement

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "placement/family_program.hpp"
+#include "placement/table_pricing.hpp"
 
 namespace sparrow::placement {
 
@@ -13,8 +14,8 @@ void FamilyProgram::place_group(const Group& g, const double* x, const std::vect
   std::vector<std::pair<double, size_t>> taken;  // (rise of the price from the coldest to the hottest class, index)
   for (size_t i = 0; i < g.variants.size(); ++i)
     if (x[i] > 0)
-      taken.emplace_back(price_of(prices[g.variants[i]], model_.features_of(g.table, g.first)) -
-                             price_of(prices[g.variants[i]], model_.features_of(g.table, g.last - 1)),
+      taken.emplace_back(placement::price_of(prices[g.variants[i]], model_.features_of(g.table, g.first)) -
+                             placement::price_of(prices[g.variants[i]], model_.features_of(g.table, g.last - 1)),
                          i);
   std::sort(taken.begin(), taken.end());
   double total = 0;
@@ -47,7 +48,7 @@ Placement FamilyProgram::round(const Prices& price, const std::vector<double>& x
   for (const Group& g : groups_) {
     if (g.table != table) prices = form_.variant_prices(table = g.table, price);
     TablePlacement& placed = placement.tables[static_cast<size_t>(g.table)];
-    const bool pooled = form_.limits().pooling[static_cast<size_t>(g.table)] == Pooling::always;
+    const bool pooled = form_.limits().pooling[static_cast<size_t>(g.table)] == Pooling::along;
     placed.transport = pooled ? Transport::pooled : form_.limits().transport;
     place_group(g, x.data() + column, prices, placed);
     column += g.variants.size();
@@ -55,10 +56,15 @@ Placement FamilyProgram::round(const Prices& price, const std::vector<double>& x
   return placement;
 }
 
-void FamilyProgram::report(const Prices& price, const std::vector<double>& x, FamilyResult& result) const {
+/// The mass that every option holds of tables pooled along a tangent.
+void FamilyProgram::report_masses(const std::vector<double>& x, FamilyResult& result) const {
   result.pooled_mass.assign(static_cast<size_t>(model_.tables()), std::vector<double>(form_.options().size(), 0));
   size_t j = 0;
-  for (const Group& g : groups_)
+  for (const Group& g : groups_) {
+    if (g.whole()) {
+      j += g.columns();
+      continue;
+    }
     for (size_t v : g.variants) {
       const Variant& variant = form_.variants(g.table)[v];
       const double share = x[j++];
@@ -69,14 +75,58 @@ void FamilyProgram::report(const Prices& price, const std::vector<double>& x, Fa
           mass += static_cast<double>(model_.table(g.table).access.rows[c]) * p[c] / model_.features().groups;
       result.pooled_mass[static_cast<size_t>(g.table)][static_cast<size_t>(variant.option)] += share * mass;
     }
-  for (int t = 0; t < model_.tables(); ++t) {
-    const bool either = form_.limits().pooling[static_cast<size_t>(t)] == Pooling::either;
-    result.pooled_mass_then.emplace_back();
-    if (either)
-      result.pooling_costs.push_back(form_.least_price(t, true, price, &result.pooled_mass_then.back()) -
-                                     form_.least_price(t, false, price));
-    else
-      result.pooling_costs.push_back(0);
+  }
+}
+
+/// A table whose every row every rank has belongs to the placements with pooling as well as to those without.
+TableMix FamilyProgram::mix_of(const Group& g, const double* x, const Prices& price) const {
+  TableMix mix;
+  const size_t options = form_.options().size();
+  mix.mass.assign(options, 0);
+  mix.missing.assign(options, 0);
+  double plain = 0, pooled = 0, local = 0;
+  std::vector<double> pairs(options, 0);
+  for (size_t i = 0; i < g.columns(); ++i) {
+    if (x[i] <= 0) continue;
+    mix.price += x[i] * placement::price_of(form_, g.table, g.placements[i], price);
+    const auto& parts = g.placements[i].parts;
+    const bool all_local = std::all_of(parts.begin(), parts.end(), [&](const TableColumn::Part& part) {
+      return form_.options()[static_cast<size_t>(part.option)].level == model_.tree().depth();
+    });
+    (all_local ? local : g.placements[i].pooled ? pooled : plain) += x[i];
+    for (const TableColumn::Part& part : parts) {
+      if (!g.placements[i].pooled || part.mass <= 0) continue;
+      mix.mass[static_cast<size_t>(part.option)] += x[i] * part.mass;
+      pairs[static_cast<size_t>(part.option)] += x[i] * part.pairs;
+    }
+  }
+  mix.pooled_share = pooled + plain > 0 ? pooled / (pooled + plain) : 0;
+  if (pooled <= 0) return mix;
+  const double whole = pooled + local, most = table_mass(model_, g.table);
+  for (size_t o = 0; o < options; ++o) {
+    if (mix.mass[o] <= 0) continue;
+    mix.mass[o] = std::min(mix.mass[o] / whole, most);
+    const Variant& variant = form_.variant_of(g.table, static_cast<int>(o), true);
+    if (!variant.pooled) continue;
+    double pair = 0;
+    for (double one : form_.pair_prices(variant, price)) pair += one / model_.features().groups;
+    const PairCurve curve = pair_curve(model_, g.table, form_.options()[o]);
+    mix.missing[o] = whole * pair * std::max(0.0, curve.at(mix.mass[o]) - pairs[o] / whole);
+  }
+  return mix;
+}
+
+void FamilyProgram::report(const Prices& price, const std::vector<double>& x, FamilyResult& result) const {
+  report_masses(x, result);
+  result.mixes.resize(static_cast<size_t>(model_.tables()));
+  result.columns.resize(static_cast<size_t>(model_.tables()));
+  size_t j = 0;
+  for (const Group& g : groups_) {
+    if (g.whole()) {
+      result.mixes[static_cast<size_t>(g.table)] = mix_of(g, x.data() + j, price);
+      result.columns[static_cast<size_t>(g.table)] = g.placements;
+    }
+    j += g.columns();
   }
 
   const std::vector<double> load = loads(x);
