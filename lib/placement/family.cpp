@@ -9,18 +9,55 @@
 #include <numeric>
 
 #include "placement/family_program.hpp"
-#include "placement/table_pricing.hpp"
 
 namespace sparrow::placement {
 namespace {
 
 constexpr int kRoundsOfClasses = 8, kRoundsOfPlacements = 40;
+constexpr double kAccuracyOfClasses = 1e-10, kAccuracyOfPlacements = 1e-7;
+constexpr double kNegligiblePrice = 1e-3;  // of a second of a resource in a step
 
 }  // namespace
 
 /// Seconds that the cheapest placement of one table may be off: a tenth of what the programme may be, shared by all.
 double FamilyProgram::tolerance(double seconds) const {
   return std::isinf(seconds) ? 0 : 0.1 * settings_.target_gap * seconds / model_.tables();
+}
+
+/// Operations of one round besides the programme's own: of pricing all tables; and of comparing rows, before the first.
+double FamilyProgram::pricing_work() const {
+  double work = 0;
+  for (int t = 0; t < model_.tables(); ++t)
+    work += static_cast<double>(form_.variants(t).size() * (model_.table(t).access.classes() + form_.rows().size()));
+  return work * static_cast<double>(f());
+}
+
+double FamilyProgram::dominance_work() const {
+  const double rows = static_cast<double>(form_.rows().size());
+  return rows * rows * static_cast<double>(form_.options().size() * f());
+}
+
+/// Tables whose other choice is so much dearer that nothing with it is below the cutoff.
+void FamilyProgram::decide(double bound, double cutoff, std::vector<Pooling>& pooling) const {
+  for (size_t t = 0; t < pooling.size(); ++t) {
+    if (pooling[t] != Pooling::either) continue;
+    const double plain = offered_[t].plain.least, pooled = offered_[t].pooled.least;
+    if (bound + std::abs(plain - pooled) >= cutoff) pooling[t] = plain < pooled ? Pooling::never : Pooling::always;
+  }
+}
+
+/// Coupling rows to begin with: those that some known prices say bind, and all memory; the others wake when they are
+/// exceeded.
+void FamilyProgram::first_rows(const std::vector<PriceBook>& known) {
+  active_.clear();
+  for (size_t k = 0; k < form_.rows().size(); ++k) {
+    const CouplingRow& row = form_.rows()[k];
+    const bool priced = std::any_of(known.begin(), known.end(), [&](const PriceBook& book) {
+      const auto at = book.find(row.number);
+      return at != book.end() && at->second > kNegligiblePrice;
+    });
+    if (known.empty() || priced || !row.is_time()) active_.push_back(k);
+  }
 }
 
 /// Groups of classes whose probabilities lie within a ratio, the least ratio for which one iteration of the programme
@@ -33,11 +70,11 @@ void FamilyProgram::first_groups(const std::vector<std::vector<TableColumn>>& co
     most_variants = std::max(most_variants, form_.variants(t).size());
     ++split;
   }
-  constexpr double kOperations = 5e5;  // of one iteration: groups * variants * rows^2 / 2
+  const double operations = split == model_.tables() ? 5e5 : 1e5;  // of one iteration: groups * variants * rows^2 / 2
   const double per_group = static_cast<double>(most_variants * active_.size() * active_.size()) / 2;
   const double least = 10.0 * split;
   const auto most = static_cast<size_t>(
-      std::clamp(kOperations / per_group, least, std::max(least, static_cast<double>(settings_.max_classes))));
+      std::clamp(operations / per_group, least, std::max(least, static_cast<double>(settings_.max_classes))));
   for (double ratio = 1; ratio < 1e15; ratio = ratio < 1.01 ? 1.01 : 1 + (ratio - 1) * 1.5) {
     groups_.clear();
     for (int t = 0; t < model_.tables() && groups_.size() <= most; ++t) {
@@ -154,7 +191,7 @@ double FamilyProgram::greedy_seconds() {
     std::vector<double> chosen;
     for (size_t column = 0; column < g.columns(); ++column) {
       double longest = 0;
-      for (size_t k = 0; k < of_column.size(); ++k) {
+      for (size_t k : active_) {
         of_column[k] = form_.rows()[k].is_time() ? load(g, column, k, sums) : 0;
         longest = std::max(longest, of_column[k]);
       }
@@ -187,26 +224,31 @@ FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cuto
       result.bound = kInfinity;
       return result;
     }
+  const bool whole = form_.limits().any(Pooling::always) || form_.limits().any(Pooling::either);
   const bool bounds = !form_.limits().any(Pooling::along);
+  result.pooling = form_.limits().pooling;
   for (const PriceBook& book : known)
     if (bounds && result.bound < cutoff)
       result.bound = std::max(result.bound, lagrangian(form_, form_.from_book(book), tolerance(cutoff)));
   if (result.bound >= cutoff) return result;
+  result.work += dominance_work();
   form_.drop_dominated();
-  active_.resize(form_.rows().size());
-  std::iota(active_.begin(), active_.end(), size_t{0});
+  first_rows(known);
   first_groups(columns);
-  const bool whole = std::any_of(groups_.begin(), groups_.end(), [](const Group& g) { return g.whole(); });
+  const double accuracy = whole ? kAccuracyOfPlacements : kAccuracyOfClasses;
   const int rounds = whole ? kRoundsOfPlacements : kRoundsOfClasses;
   for (int round = 0;; ++round) {
-    unit_ = greedy_seconds();
+    unit_ = round == 0 || result.relaxed_seconds <= 0 ? greedy_seconds() : result.relaxed_seconds;
     const BlockProgram p = program();
-    BlockSolution solution = solve(p);
+    BlockSolution solution = solve(p, accuracy);
+    result.work += static_cast<double>(solution.iterations) * p.column_count() * p.rows * p.rows + pricing_work();
     Prices price = prices_of(solution);
     offered_.assign(static_cast<size_t>(model_.tables()), {});
     if (bounds) {
       const double expected = solution.objective * unit_ + form_.fixed_seconds();
-      result.bound = std::max(result.bound, lagrangian(form_, price, tolerance(expected), &offered_));
+      const double bound = lagrangian(form_, price, tolerance(expected), &offered_);
+      result.bound = std::max(result.bound, bound);
+      decide(bound, cutoff, result.pooling);
     }
     result.relaxed_seconds = solution.objective * unit_ + form_.fixed_seconds();
     result.feasible = solution.relative_gap < 1e-4;
@@ -220,20 +262,21 @@ FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cuto
       return result;
     }
     if (whole && result.bound >= cutoff) return result;
-    to_vertex(p, solution.x);
+    whole ? drop_slivers(p, solution.x) : to_vertex(p, solution.x);
     const std::vector<Group> groups = groups_;
     const std::vector<size_t> active = active_;
     const bool violated = wake_rows(price, solution.x, solution.tau);
-    const double lost = refine(price, solution.x, result.bound);
+    const double about = bounds ? result.bound : result.relaxed_seconds;
+    const double lost = refine(price, solution.x, about);
     const size_t count = static_cast<size_t>(p.column_count());
     size_t next_count = 0;
     for (const Group& g : groups_) next_count += g.columns();
     const bool same = !whole && groups_.size() == groups.size() && next_count <= count;
-    const bool close =
-        (whole ? result.relaxed_seconds - result.bound : lost) <= settings_.target_gap * result.bound || same;
+    const bool close = (whole ? result.relaxed_seconds - result.bound : lost) <= settings_.target_gap * about || same;
     if (round + 1 < rounds && (violated || (!close && groups_.size() <= static_cast<size_t>(settings_.max_classes))))
       continue;
     result.solved = true;
+    if (whole) to_vertex(p, solution.x);
     groups_ = groups;
     if (!whole) result.placement = this->round(price, solution.x);
     report(price, solution.x, result);

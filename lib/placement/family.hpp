@@ -36,7 +36,6 @@ struct FamilyLimits {
     return of == Pooling::always || of == Pooling::either;
   }
   bool any(Pooling what) const { return std::find(pooling.begin(), pooling.end(), what) != pooling.end(); }
-  MassInterval interval(int t, int option, double most) const;
 };
 
 /// A placement of a whole table, as one column of the programme.
@@ -53,9 +52,10 @@ struct TableColumn {
 
 /// What the master programme does with a table that may be pooled: a mean of whole placements.
 struct TableMix {
-  double pooled_share = 0;      ///< weight of placements with pooling
-  std::vector<double> mass;     ///< by option, mean over those
-  double price = 0;             ///< of the whole table, at the programme's prices
+  double pooled_share = 0;           ///< weight of placements with pooling
+  std::vector<double> mass;          ///< by option, mean over those
+  std::vector<MassInterval> within;  ///< that it is held to
+  double price = 0;                  ///< of the whole table, at the programme's prices
   std::vector<double> missing;  ///< by option: seconds that the pairs of the mean cost more than the mean of the pairs
 };
 
@@ -75,6 +75,8 @@ struct FamilyResult {
   double bound = 0;            ///< certified: no placement of the family is faster; infinity when it has none
   Placement placement;         ///< whole rows; only of families without Pooling::always and either
   std::vector<std::vector<double>> pooled_mass;   ///< per table and option: mass placed with pooled transport
+  std::vector<Pooling> pooling;                   ///< per table: of the limits, less what leads beyond the cutoff
+  double work = 0;                                ///< operations that its programmes took
   std::vector<TableMix> mixes;                    ///< per table, of those always or either pooled
   std::vector<std::vector<TableColumn>> columns;  ///< per table: whole placements that are worth trying again
   std::vector<FamilyPrice> prices;

@@ -8,6 +8,7 @@
 
 #include "placement/interior_point.hpp"
 #include "placement/linear_form.hpp"
+#include "placement/table_pricing.hpp"
 
 namespace sparrow::placement {
 
@@ -31,6 +32,10 @@ class FamilyProgram {
  private:
   size_t f() const { return form_.features(); }
   double tolerance(double seconds) const;
+  void decide(double bound, double cutoff, std::vector<Pooling>& pooling) const;
+  double pricing_work() const;
+  double dominance_work() const;
+  void first_rows(const std::vector<PriceBook>& known);
   void first_groups(const std::vector<std::vector<TableColumn>>& columns);
   void add_placement(Group& g, TableColumn placement) const;
   std::vector<double> feature_sums(const Group& g) const;
@@ -55,9 +60,9 @@ class FamilyProgram {
   const CostModel& model_;
   const SolveOptions& settings_;
   std::vector<Group> groups_;
-  std::vector<size_t> active_;                     // coupling rows in the programme
-  std::vector<std::vector<TableColumn>> offered_;  // by table: the cheapest at the last prices, for the next programme
-  double unit_ = 1;                                // seconds
+  std::vector<size_t> active_;         // coupling rows in the programme
+  std::vector<TableChoices> offered_;  // by table: the cheapest at the last prices, for the next programme
+  double unit_ = 1;                    // seconds
 };
 
 }  // namespace sparrow::placement

@@ -57,7 +57,7 @@ using Vector = std::vector<double>;
 class InteriorPoint {
  public:
   explicit InteriorPoint(const BlockProgram& program);
-  BlockSolution run();
+  BlockSolution run(double accuracy);
 
  private:
   struct Direction {
@@ -259,7 +259,7 @@ double InteriorPoint::longest_step(const Vector& at, const Vector& along) {
   return step;
 }
 
-BlockSolution InteriorPoint::run() {
+BlockSolution InteriorPoint::run(double accuracy) {
   start();
   BlockSolution best;
   best.relative_gap = 1e300;
@@ -281,7 +281,7 @@ BlockSolution InteriorPoint::run() {
     } else if (++since_best > 15) {
       break;
     }
-    if (error < 1e-10) break;
+    if (error < accuracy) break;
     factorise_normal();
     const double mu = average_product();
     Vector target(static_cast<size_t>(n_));
@@ -325,9 +325,9 @@ BlockSolution InteriorPoint::run() {
 
 }  // namespace
 
-BlockSolution solve(const BlockProgram& program) {
+BlockSolution solve(const BlockProgram& program, double accuracy) {
   SPARROW_CHECK(program.rows > 0 && program.classes() > 0, "an empty linear programme");
-  return InteriorPoint(program).run();
+  return InteriorPoint(program).run(accuracy);
 }
 
 }  // namespace sparrow::placement

@@ -43,10 +43,14 @@ struct BlockSolution {
   int iterations = 0;
 };
 
-BlockSolution solve(const BlockProgram& program);
+/// Until relative_gap is below `accuracy`, or gets no smaller.
+BlockSolution solve(const BlockProgram& program, double accuracy = 1e-10);
 
 /// Changes x to a vertex of {x : the same loads, same sums}: at most `rows` classes keep more than one column. Entries
 /// below `drop` are first set to zero and the class rescaled.
 void to_vertex(const BlockProgram& program, std::vector<double>& x, double drop = 1e-7);
+
+/// Sets entries below `drop` to zero and rescales their class.
+void drop_slivers(const BlockProgram& program, std::vector<double>& x, double drop = 1e-5);
 
 }  // namespace sparrow::placement

@@ -154,10 +154,39 @@ Variant LinearForm::along(int t, int option) {
   return {option, true, &matrix(option, Transport::pooled, model_.shape(t), line.slope), &of_pair};
 }
 
+/// Mass of the hottest rows of table t that the option's sites have room for, were they for this table alone.
+double LinearForm::mass_that_fits(int t, const Option& option) const {
+  double room = kInfinity;
+  const auto& types = model_.tree().at_level(option.level);
+  for (size_t i = 0; i < types.size(); ++i) {
+    const Site site = option.sites[i];
+    const double slots = static_cast<double>(model_.tree().instances_in(site.domain, types[i]));
+    room = std::min(room, slots * std::max(0.0, model_.capacity(site)) / model_.shape(t).stored_bytes);
+  }
+  const auto& access = model_.table(t).access;
+  double mass = 0;
+  for (size_t c = 0; c < access.classes() && room > 0; ++c) {
+    const double rows = std::min(room, static_cast<double>(access.rows[c]));
+    room -= rows;
+    for (const auto& p : access.p) mass += rows * p[c] / static_cast<double>(access.p.size());
+  }
+  return std::min(mass, table_mass(model_, t));
+}
+
+MassInterval LinearForm::interval(int t, int option) const {
+  const double most = most_mass_[static_cast<size_t>(t)][static_cast<size_t>(option)];
+  const auto& held = limits_.held_to[static_cast<size_t>(t)];
+  const auto at = held.find(option);
+  return at == held.end() ? MassInterval{0, most} : at->second;
+}
+
 void LinearForm::make_variants() {
   pooled_constants_.assign(rows_.size(), 0);
+  most_mass_.resize(static_cast<size_t>(model_.tables()));
   for (int t = 0; t < model_.tables(); ++t) {
     variants_.emplace_back();
+    for (size_t o = 0; o < options_.size() && limits_.whole(t); ++o)
+      most_mass_[static_cast<size_t>(t)].push_back(mass_that_fits(t, options_[o]));
     const Pooling pooling = limits_.pooling[static_cast<size_t>(t)];
     for (int o = 0; o < static_cast<int>(options_.size()); ++o) {
       const Option& option = options_[static_cast<size_t>(o)];

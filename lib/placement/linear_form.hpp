@@ -70,6 +70,10 @@ class LinearForm {
   /// Of table t: how it places rows at an option, pooled or not; rows that every rank has are never pooled elsewhere.
   const Variant& variant_of(int t, int option, bool pooled) const;
 
+  /// The mass that an option may hold of a table that is whole: what the hottest rows that fit there have, and what the
+  /// limits hold it to.
+  MassInterval interval(int t, int option) const;
+
   /// Removes rows of a step that another row of it always exceeds.
   void drop_dominated();
 
@@ -91,6 +95,7 @@ class LinearForm {
   void add_memory_row(Site site, double extra_bytes);
   void make_rows(const std::vector<std::vector<double>>& extra_bytes);
   void make_variants();
+  double mass_that_fits(int t, const Option& option) const;
   bool allowed(const Option& option, bool pooled) const;
   const Matrix& per_pair(int t, int option);
   Variant along(int t, int option);
@@ -103,8 +108,9 @@ class LinearForm {
   std::vector<CouplingRow> rows_;
   std::vector<std::vector<Variant>> variants_;
   std::vector<double> pooled_constants_;
-  std::vector<bool> switch_on_;  // messages or stores that some option of the family uses
-  std::vector<int> part_of_;     // by step
+  std::vector<std::vector<double>> most_mass_;  // by table and option
+  std::vector<bool> switch_on_;                 // messages or stores that some option of the family uses
+  std::vector<int> part_of_;                    // by step
   double fixed_seconds_ = 0;
   std::map<std::tuple<int, Transport, TableShape, double>, Matrix> matrices_;
 };

@@ -39,12 +39,6 @@ std::vector<std::vector<Site>> combinations(const std::vector<std::vector<Site>>
 
 }  // namespace
 
-MassInterval FamilyLimits::interval(int t, int option, double most) const {
-  const auto& held = held_to[static_cast<size_t>(t)];
-  const auto at = held.find(option);
-  return at == held.end() ? MassInterval{0, most} : at->second;
-}
-
 std::vector<Option> family_options(const CostModel& model, const SolveOptions& options, const FamilyLimits& limits) {
   const Tree& tree = model.tree();
   std::vector<Option> result;

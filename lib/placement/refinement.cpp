@@ -3,13 +3,12 @@
 #include <numeric>
 
 #include "placement/family_program.hpp"
-#include "placement/table_pricing.hpp"
 
 namespace sparrow::placement {
 namespace {
 
 constexpr size_t kKeptVariants = 6;     // options that a group keeps after the first round
-constexpr size_t kKeptPlacements = 40;  // placements of a table
+constexpr size_t kKeptPlacements = 24;  // placements of a table
 
 }  // namespace
 
@@ -125,7 +124,9 @@ void FamilyProgram::keep_cheapest(Group& g, const double* x, const Prices& price
     next.placements.push_back(std::move(g.placements[i]));
     next.loads.push_back(std::move(g.loads[i]));
   }
-  for (const TableColumn& placement : offered_[static_cast<size_t>(g.table)]) add_placement(next, placement);
+  const TableChoices& offered = offered_[static_cast<size_t>(g.table)];
+  for (const TableChoice* choice : {&offered.plain, &offered.pooled})
+    if (!choice->column.parts.empty()) add_placement(next, choice->column);
   g = std::move(next);
 }
 

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "placement/family_program.hpp"
-#include "placement/table_pricing.hpp"
 
 namespace sparrow::placement {
 
@@ -84,6 +83,7 @@ TableMix FamilyProgram::mix_of(const Group& g, const double* x, const Prices& pr
   const size_t options = form_.options().size();
   mix.mass.assign(options, 0);
   mix.missing.assign(options, 0);
+  for (size_t o = 0; o < options; ++o) mix.within.push_back(form_.interval(g.table, static_cast<int>(o)));
   double plain = 0, pooled = 0, local = 0;
   std::vector<double> pairs(options, 0);
   for (size_t i = 0; i < g.columns(); ++i) {
@@ -102,10 +102,10 @@ TableMix FamilyProgram::mix_of(const Group& g, const double* x, const Prices& pr
   }
   mix.pooled_share = pooled + plain > 0 ? pooled / (pooled + plain) : 0;
   if (pooled <= 0) return mix;
-  const double whole = pooled + local, most = table_mass(model_, g.table);
+  const double whole = pooled + local;
   for (size_t o = 0; o < options; ++o) {
     if (mix.mass[o] <= 0) continue;
-    mix.mass[o] = std::min(mix.mass[o] / whole, most);
+    mix.mass[o] = std::min(mix.mass[o] / whole, table_mass(model_, g.table));
     const Variant& variant = form_.variant_of(g.table, static_cast<int>(o), true);
     if (!variant.pooled) continue;
     double pair = 0;

@@ -8,9 +8,12 @@
 namespace sparrow::placement {
 namespace {
 
-constexpr size_t kMaxNodes = 60;       // parts with pooled tables that are looked into after the families themselves
-constexpr double kGoodEnough = 1.005;  // times the bound: not looked into further
+// Operations for parts of families with pooled tables, after the families themselves: about 1 s, and 4 s while the gap
+// is large.
+constexpr double kSomeWork = 3e9, kMostWork = 1.2e10, kLargeGap = 0.03;
+constexpr double kGoodEnough = 1.005;      // times the bound: not looked into further
 constexpr double kLeastPoolingGap = 2e-3;  // of the programmes of families with pooled tables
+constexpr double kMargin = 0.02;           // of an interval of mass, that a split leaves to either side
 constexpr int kTangents = 3;
 constexpr double kUndecided = 0.02;  // shares of a table's placements nearer to 0 or 1 decide it
 
@@ -56,15 +59,18 @@ bool Search::make_room(const Placement& placement, int attempt, std::vector<std:
 FamilyResult Search::rounded(const FamilyLimits& limits, const SolveOptions& settings) {
   std::vector<std::vector<double>> extra = no_extra();
   FamilyResult first = solve_family(model_, settings, limits, extra, recent(), best_);
+  work_ += first.work;
   if (!first.solved) return first;
   ++solution_.linear_programmes;
   if (!first.feasible) return first;
   known_.push_back(first.book);
+  if (evaluate(model_, first.placement).seconds >= best_) return first;  // it need not fit
   FamilyResult result = first;
   constexpr int kAttempts = 8;
   for (int attempt = 0; !make_room(result.placement, attempt, extra); ++attempt) {
     if (attempt < kAttempts) {
-      result = solve_family(model_, settings, limits, extra, {}, kInfinity);
+      result = solve_family(model_, settings, limits, extra, {first.book}, kInfinity);
+      work_ += result.work;
       ++solution_.linear_programmes;
     }
     if (attempt == kAttempts || !result.feasible) {
@@ -127,13 +133,16 @@ void Search::try_rounding(const Node& node, const std::vector<TableMix>& mixes) 
 void Search::visit(const Node& node) {
   const FamilyResult result =
       solve_family(model_, exploring_, node.limits, no_extra(), recent(), good_enough(), node.columns);
+  work_ += result.work;
   if (result.solved) ++solution_.linear_programmes;
   const double bound = std::max(node.bound, result.bound);
   if (!result.solved || !result.feasible) return close(bound);
   known_.push_back(result.book);
   try_rounding(node, result.mixes);
   if (bound >= good_enough()) return close(bound);
-  branch({node.limits, bound, {}}, result);
+  Node decided{node.limits, bound, {}};
+  decided.limits.pooling = result.pooling;
+  branch(decided, result);
 }
 
 /// Splits where the mean of whole placements is furthest from a placement: a table pooled in part, or a mass at which
@@ -145,12 +154,12 @@ void Search::branch(const Node& node, const FamilyResult& result) {
   for (size_t t = 0; t < result.mixes.size(); ++t) {
     const TableMix& mix = result.mixes[t];
     const double undecided = std::min(mix.pooled_share, 1 - mix.pooled_share);
-    if (undecided > kUndecided && undecided * mix.price > worst) {
+    if (node.limits.pooling[t] == Pooling::either && undecided > kUndecided && undecided * mix.price > worst) {
       worst = undecided * mix.price;
       table = t;
       option = -1;
     }
-    for (size_t o = 0; o < mix.missing.size(); ++o)
+    for (size_t o = 0; o < mix.missing.size() && node.limits.whole(static_cast<int>(t)); ++o)
       if (mix.missing[o] > worst) worst = mix.missing[o], table = t, option = static_cast<int>(o);
   }
   if (worst < 1e-4 * node.bound) return close(node.bound);  // only rounding to whole rows is left of the gap
@@ -163,9 +172,9 @@ void Search::branch(const Node& node, const FamilyResult& result) {
     if (undecided) {
       limits.pooling[table] = i == 0 ? Pooling::never : Pooling::always;
     } else {
-      const double at = mix.mass[static_cast<size_t>(option)];
-      MassInterval within =
-          limits.interval(static_cast<int>(table), option, table_mass(model_, static_cast<int>(table)));
+      MassInterval within = mix.within[static_cast<size_t>(option)];
+      const double margin = kMargin * (within.high - within.low);
+      const double at = std::clamp(mix.mass[static_cast<size_t>(option)], within.low + margin, within.high - margin);
       (i == 0 ? within.high : within.low) = at;
       limits.held_to[table][option] = within;
     }
@@ -179,10 +188,12 @@ void Search::run() {
       visit({limits, 0, {}});
     else
       solve_plain(limits);
-  for (size_t visited = 0; !open_.empty() && visited < kMaxNodes; ++visited) {
+  work_ = 0;
+  while (!open_.empty()) {
     const auto lowest =
         std::min_element(open_.begin(), open_.end(), [](const Node& a, const Node& b) { return a.bound < b.bound; });
-    if (lowest->bound >= good_enough()) break;
+    const double gap = best_ / std::min(closed_, lowest->bound) - 1;
+    if (lowest->bound >= good_enough() || work_ > (gap > kLargeGap ? kMostWork : kSomeWork)) break;
     const Node node = std::move(*lowest);
     open_.erase(lowest);
     visit(node);

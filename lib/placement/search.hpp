@@ -43,7 +43,7 @@ class Search {
   Solution& solution_;
   std::vector<Node> open_;
   std::vector<PriceBook> known_;
-  double best_ = kInfinity, relaxed_ = kInfinity, closed_ = kInfinity;
+  double best_ = kInfinity, relaxed_ = kInfinity, closed_ = kInfinity, work_ = 0;
 };
 
 }  // namespace sparrow::placement

@@ -64,7 +64,6 @@ PooledTable::PooledTable(const LinearForm& form, int t, const Prices& price)
       cheapest_(classes_),
       taken_(classes_) {
   const CostModel& model = form.model();
-  const double most = table_mass(model, t);
   const auto& rows = model.table(t).access.rows;
   const std::vector<std::vector<double>> prices = form.variant_prices(t, price);
   for (size_t v = 0; v < prices.size(); ++v) {
@@ -82,7 +81,7 @@ PooledTable::PooledTable(const LinearForm& form, int t, const Prices& price)
     }
     const std::vector<double> of_pair = form.pair_prices(variant, price);
     offer.curve = pair_curve(model, t, option);
-    offer.within = form.limits().interval(t, variant.option, most);
+    offer.within = form.interval(t, variant.option);
     offer.pairs.resize(classes_);
     for (size_t c = 0; c < classes_; ++c)
       for (size_t g = 0; g < of_pair.size(); ++g)
@@ -98,14 +97,15 @@ PooledTable::PooledTable(const LinearForm& form, int t, const Prices& price)
 /// together are no more than those apart.
 bool PooledTable::dominated(const Offer& offer, const Offer& by) const {
   if (by.pair > offer.pair || by.curve.holders > offer.curve.holders) return false;
+  if (by.within.high < table_mass(form_.model(), t_)) return false;  // all of it must fit
   for (size_t c = 0; c < classes_; ++c)
     if (by.cost[c] > offer.cost[c] || by.pairs[c] > offer.pairs[c]) return false;
   return true;
 }
 
 void PooledTable::drop_dominated() {
-  const double most = table_mass(form_.model(), t_);
-  const auto free = [&](const Offer& o) { return o.within.low <= 0 && o.within.high >= most; };
+  const auto& held = form_.limits().held_to[static_cast<size_t>(t_)];
+  const auto free = [&](const Offer& o) { return !held.contains(o.option); };
   std::vector<bool> dropped(offers_.size(), false);
   for (size_t i = 0; i < offers_.size(); ++i) {
     if (!free(offers_[i])) continue;
@@ -318,7 +318,6 @@ std::vector<TableColumn> pure_columns(const LinearForm& form, int t) {
 void charge_pairs(const LinearForm& form, int t, TableColumn& column) {
   if (!column.pooled) return;
   const CostModel& model = form.model();
-  const double most = table_mass(model, t);
   const auto f = static_cast<size_t>(model.features().size());
   for (const auto& [option, within] : form.limits().held_to[static_cast<size_t>(t)])
     if (std::none_of(column.parts.begin(), column.parts.end(), [&](const auto& p) { return p.option == option; }))
@@ -326,7 +325,7 @@ void charge_pairs(const LinearForm& form, int t, TableColumn& column) {
   for (TableColumn::Part& part : column.parts) {
     const Option& option = form.options()[static_cast<size_t>(part.option)];
     if (option.level == model.tree().depth()) continue;
-    part.pairs = pair_curve(model, t, option).at_or_beyond(part.mass, form.limits().interval(t, part.option, most));
+    part.pairs = pair_curve(model, t, option).at_or_beyond(part.mass, form.interval(t, part.option));
   }
 }
 
@@ -357,21 +356,17 @@ double price_of(const LinearForm& form, int t, const TableColumn& column, const 
   return sum;
 }
 
-double lagrangian(const LinearForm& form, const Prices& price, double tolerance,
-                  std::vector<std::vector<TableColumn>>* choices) {
+double lagrangian(const LinearForm& form, const Prices& price, double tolerance, std::vector<TableChoices>* choices) {
   double bound = form.constant_price(price);
   for (int t = 0; t < form.model().tables(); ++t) {
-    const Pooling pooling = form.limits().pooling[static_cast<size_t>(t)];
     if (!form.limits().whole(t)) {
       bound += form.least_price(t, price);
       continue;
     }
-    TableChoice plain, pooled = cheapest_pooled(form, t, price, tolerance);
-    if (pooling == Pooling::either) plain = cheapest_plain(form, t, price);
-    bound += std::min(plain.least, pooled.least);
-    if (choices == nullptr) continue;
-    for (TableChoice* choice : {&plain, &pooled})
-      if (!choice->column.parts.empty()) (*choices)[static_cast<size_t>(t)].push_back(std::move(choice->column));
+    TableChoices of{{}, cheapest_pooled(form, t, price, tolerance)};
+    if (form.limits().pooling[static_cast<size_t>(t)] == Pooling::either) of.plain = cheapest_plain(form, t, price);
+    bound += std::min(of.plain.least, of.pooled.least);
+    if (choices != nullptr) (*choices)[static_cast<size_t>(t)] = std::move(of);
   }
   return bound;
 }

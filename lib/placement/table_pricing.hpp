@@ -30,9 +30,13 @@ void charge_pairs(const LinearForm& form, int t, TableColumn& column);
 double load_of(const LinearForm& form, int t, const TableColumn& column, size_t k);
 double price_of(const LinearForm& form, int t, const TableColumn& column, const Prices& price);
 
-/// The Lagrangian: no placement of the family takes less. `price` must be feasible. choices, when given, gets the
-/// cheapest placement of each table that is whole.
+/// The cheapest placements of a table that is whole.
+struct TableChoices {
+  TableChoice plain, pooled;  ///< plain: of tables that may be either
+};
+/// The Lagrangian: no placement of the family takes less. `price` must be feasible. choices, when given, gets those of
+/// each table that is whole.
 double lagrangian(const LinearForm& form, const Prices& price, double tolerance,
-                  std::vector<std::vector<TableColumn>>* choices = nullptr);
+                  std::vector<TableChoices>* choices = nullptr);
 
 }  // namespace sparrow::placement

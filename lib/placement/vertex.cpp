@@ -83,9 +83,8 @@ void move(const std::vector<Free>& directions, const std::vector<double>& z, std
 
 }  // namespace
 
-void to_vertex(const BlockProgram& program, std::vector<double>& x, double drop) {
-  const int classes = program.classes();
-  for (int c = 0; c < classes; ++c) {
+void drop_slivers(const BlockProgram& program, std::vector<double>& x, double drop) {
+  for (int c = 0; c < program.classes(); ++c) {
     const int first = program.class_start[static_cast<size_t>(c)],
               last = program.class_start[static_cast<size_t>(c) + 1];
     double sum = 0;
@@ -96,6 +95,11 @@ void to_vertex(const BlockProgram& program, std::vector<double>& x, double drop)
     }
     for (int j = first; j < last; ++j) x[static_cast<size_t>(j)] /= sum;
   }
+}
+
+void to_vertex(const BlockProgram& program, std::vector<double>& x, double drop) {
+  const int classes = program.classes();
+  drop_slivers(program, x, drop);
   std::vector<Free> directions;
   int c = 0;  // the next class to take in
   const auto refill = [&] {

@@ -1,10 +1,11 @@
 // How far plans are from their bounds: random draws from topology files (and random trees) x skew x memory x bags x
 // pipeline x transport x wire. A plan is wrong when its gap is above 1 % (5 % with pooling) or a named strategy is
-// faster under the same model. usage: gap_sweep FOLDER COUNT SEED BAGS SHOW   bags of 1, or also of 8 and 80 (BAGS:
-// the largest); prints the SHOW worst; exit code 1 when one is wrong.
+// faster under the same model. usage: gap_sweep FOLDER COUNT SEED BAGS SHOW [FIRST]   bags of 1, or also longer ones,
+// equal and mixed (BAGS: the longest); prints the SHOW worst; exit code 1 when one is wrong. Case i of a seed is the
+// same whatever COUNT is; FIRST is the first of them (0).
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <iostream>
 
@@ -18,6 +19,7 @@ using namespace sparrow::placement;
 namespace {
 
 struct Case {
+  long number = 0;
   std::string text;  // what was drawn
   double gap = 0, ahead = 0, seconds = 0, planning = 0;
   bool pooling = false;
@@ -31,7 +33,8 @@ const T& draw(std::mt19937_64& random, const std::vector<T>& from) {
 
 Workload draw_workload(std::mt19937_64& random, double most_lookups, Case& result) {
   const double exponent = draw(random, std::vector<double>{0, 0.4, 0.8, 1.05, 1.2, 1.4});
-  const double bag = std::min(most_lookups, draw(random, std::vector<double>{1, 1, 8, 80}));
+  constexpr double kMixed = 0;  // a length for each table
+  const double bag = std::min(most_lookups, draw(random, std::vector<double>{1, 1, 2, 8, 30, 100, kMixed}));
   const int64_t dim = draw(random, std::vector<int64_t>{16, 128});
   Workload w;
   w.global_batch = draw(random, std::vector<int64_t>{4096, 65536});
@@ -42,15 +45,17 @@ Workload draw_workload(std::mt19937_64& random, double most_lookups, Case& resul
   for (int64_t rows : {40000000, 3000000, 400000, 50000, 50000, 2000, 100, 3}) {
     Law law;
     law.s1 = exponent;
-    const double lookups = rows >= 50000 ? bag : 1;
+    double lookups = rows >= 50000 ? bag : 1;
+    if (bag == kMixed) lookups = std::min(most_lookups, draw(random, std::vector<double>{1, 2, 5, 10, 20, 50, 100}));
     Table t = table(fmt::format("t{}", w.tables.size()), from_law(law, rows), lookups, 4 * dim);
     if (bf16) t.wire_bytes /= 2;
     w.tables.push_back(std::move(t));
   }
-  result.pooling = bag > 1;
-  result.text += fmt::format(" zipf:{} bags {} dim {} batch {} {} {} dense {:g} flops {:g}", exponent, bag, dim,
-                             w.global_batch, w.overlapped ? "overlapped" : "sequential", bf16 ? "bf16" : "fp32",
-                             w.dense_bytes, w.flops_per_sample);
+  result.pooling = bag != 1;
+  result.text += fmt::format(" zipf:{} bags {} dim {} batch {} {} {} dense {:g} flops {:g}", exponent,
+                             bag == kMixed ? "mixed" : fmt::format("{}", bag), dim, w.global_batch,
+                             w.overlapped ? "overlapped" : "sequential", bf16 ? "bf16" : "fp32", w.dense_bytes,
+                             w.flops_per_sample);
   return w;
 }
 
@@ -92,9 +97,9 @@ Case draw_case(std::mt19937_64& random, const std::vector<Topology>& files, doub
   SolveOptions options;
   options.combine = random() % 4 != 0;
   if (!options.combine) result.text += " no-combine";
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();  // of this processor: others may be busy
   const Solution solution = solve(topology, w, options);
-  result.planning = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  result.planning = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
   result.gap = solution.gap;
   result.seconds = solution.cost.seconds;
   for (const StrategyResult& other : solution.strategies)
@@ -104,23 +109,24 @@ Case draw_case(std::mt19937_64& random, const std::vector<Topology>& files, doub
 }
 
 void print(const Case& c) {
-  fmt::print("{} gap {:.3f} %  behind a strategy {:.2g}  T {:.4g} s  planned in {:.2f} s  {}\n",
-             c.wrong() ? "WRONG" : "ok   ", 100 * c.gap, c.ahead, c.seconds, c.planning, c.text);
+  fmt::print("{} {} gap {:.3f} %  behind a strategy {:.2g}  T {:.4g} s  planned in {:.2f} s  {}\n",
+             c.wrong() ? "WRONG" : "ok   ", c.number, 100 * c.gap, c.ahead, c.seconds, c.planning, c.text);
   std::fflush(stdout);
 }
 
-int sweep(const std::string& folder, long count, uint64_t seed, double most_lookups, size_t show) {
+int sweep(const std::string& folder, long first, long count, uint64_t seed, double most_lookups, size_t show) {
   std::vector<std::string> paths;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) paths.push_back(entry.path().string());
   std::sort(paths.begin(), paths.end());
   std::vector<Topology> files;
   for (const std::string& path : paths) files.push_back(load_topology(path));
-  std::mt19937_64 random(seed);
   std::vector<Case> cases;
   long wrong = 0, infeasible = 0;
-  for (long i = 0; i < count; ++i) {
+  for (long i = first; i < first + count; ++i) {
+    std::mt19937_64 random(seed << 32 | static_cast<uint64_t>(i));
     try {
       cases.push_back(draw_case(random, files, most_lookups));
+      cases.back().number = i;
     } catch (const Error& error) {  // a random tree whose every slot is too small for the rounding to whole rows
       ++infeasible;
       fmt::print("no plan: {}\n", error.what());
@@ -137,13 +143,14 @@ int sweep(const std::string& folder, long count, uint64_t seed, double most_look
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 6) {
-    std::cerr << "usage: gap_sweep FOLDER COUNT SEED BAGS SHOW\n";
+  if (argc != 6 && argc != 7) {
+    std::cerr << "usage: gap_sweep FOLDER COUNT SEED BAGS SHOW [FIRST]\n";
     return 2;
   }
   try {
-    return sweep(argv[1], std::strtol(argv[2], nullptr, 10), std::strtoull(argv[3], nullptr, 10),
-                 std::strtod(argv[4], nullptr), std::strtoull(argv[5], nullptr, 10));
+    return sweep(argv[1], argc == 7 ? std::strtol(argv[6], nullptr, 10) : 0, std::strtol(argv[2], nullptr, 10),
+                 std::strtoull(argv[3], nullptr, 10), std::strtod(argv[4], nullptr),
+                 std::strtoull(argv[5], nullptr, 10));
   } catch (const Error& error) {
     std::cerr << error.what() << '\n';
     return 1;
