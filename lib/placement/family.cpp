@@ -233,12 +233,12 @@ FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cuto
   if (result.bound >= cutoff) return result;
   result.work += dominance_work();
   form_.drop_dominated();
-  first_rows(known);
+  first_rows(whole || !bounds ? known : std::vector<PriceBook>{});
   first_groups(columns);
   const double accuracy = whole ? kAccuracyOfPlacements : kAccuracyOfClasses;
   const int rounds = whole ? kRoundsOfPlacements : kRoundsOfClasses;
   for (int round = 0;; ++round) {
-    unit_ = round == 0 || result.relaxed_seconds <= 0 ? greedy_seconds() : result.relaxed_seconds;
+    unit_ = greedy_seconds();
     const BlockProgram p = program();
     BlockSolution solution = solve(p, accuracy);
     result.work += static_cast<double>(solution.iterations) * p.column_count() * p.rows * p.rows + pricing_work();
