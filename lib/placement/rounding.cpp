@@ -95,7 +95,7 @@ TableMix FamilyProgram::mix_of(const Group& g, const double* x, const Prices& pr
     });
     (all_local ? local : g.placements[i].pooled ? pooled : plain) += x[i];
     for (const TableColumn::Part& part : parts) {
-      if (!g.placements[i].pooled || part.mass <= 0) continue;
+      if (!g.placements[i].pooled) continue;
       mix.mass[static_cast<size_t>(part.option)] += x[i] * part.mass;
       pairs[static_cast<size_t>(part.option)] += x[i] * part.pairs;
     }
