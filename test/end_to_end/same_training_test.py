@@ -1,5 +1,5 @@
 """The same training however it is run: any number of ranks, the same run twice, text or gzip or npy, stopped and
-continued. The bounds are those of the definition of "same training" (one step from identical parameters: loss within
+continued, overlapped or sequential, rows in memory or on disk. The bounds are those of the definition of "same training" (one step from identical parameters: loss within
 1e-6, parameters within 1e-5 relative; 20 steps of SGD at learning rate 0.01: losses within 1e-5; AUC within 0.001)."""
 import gzip
 
@@ -92,6 +92,42 @@ def check_resume(checks, config, folder):
         checks.that(same, f"continued from {middle.name}, {name}: identical bytes of the checkpoint")
 
 
+STAR = str(harness.REPOSITORY / "configs/topologies/star-1-3.yaml")
+# Ranks and what else is set: each run overlapped and sequential.
+SYSTEMS = {
+    "held": (1, {}),
+    "held by one, bf16 on the wire": (2, {"placement": {"strategy": "table_wise"}, "system": {"wire": "bf16"}}),
+    "replicated": (3, {"placement": {"strategy": "replicated"}}),
+    "all rows on a server without samples": (
+        4,
+        {"placement": {"strategy": "fetched"}, "train": {"batch_shares": [0, 1, 1, 1]}, "system": {"topology": STAR}},
+    ),
+    "fetched from disk": (5, {"placement": {"strategy": "fetched"}, "system": {"device_memory": "16MB"}}),
+    "held, evaluated and saved on the way": (6, {"train": {"eval_every": 1500}, "output": {"checkpoint_every": 2000, "keep": 1}}),
+    "shuffled": (7, {"data": {"shuffle_window": 4000}}),
+    "row-wise": (8, {"placement": {"strategy": "row_wise"}}),
+}
+
+
+def check_overlapped(checks, config, folder):
+    """Each with Adagrad, over two passes: the lanes meet at the end of a pass, too."""
+    for i, (name, (ranks, changes)) in enumerate(SYSTEMS.items()):
+        changed = harness.merge(config, {"optimizer": OPTIMIZERS["Adagrad"], "train": {"epochs": 2}})
+        changed = harness.merge(changed, changes)
+        runs = {}
+        for pipeline in ("sequential", "overlapped"):
+            own = harness.merge(changed, {"system": {"pipeline": pipeline}})
+            runs[pipeline] = harness.train(own, folder / f"{pipeline}_{i}", ranks)
+        overlapped, sequential = runs["overlapped"], runs["sequential"]
+        what = f"overlapped and sequential on {ranks} ranks, {name}"
+        if name == "fetched from disk":
+            checks.at_least(overlapped.summary["store_bytes_per_iteration"]["read"], 1, f"{what}: bytes read")
+        checks.that(overlapped.summary["pipeline"]["overlapped"] and not sequential.summary["pipeline"]["overlapped"], f"{what}: are that")
+        checks.that(overlapped.losses == sequential.losses and overlapped.losses, f"{what}: identical losses")
+        checks.that(harness.same_bytes(overlapped.checkpoint, sequential.checkpoint), f"{what}: identical bytes of the checkpoint")
+        checks.equal(overlapped.auc, sequential.auc, f"{what}: AUC")
+
+
 def check_formats(checks, lines, config, folder):
     """The same samples as one text, two gzip files and three npy triplets; values below 2^31, which npy can hold."""
     small = []
@@ -133,6 +169,8 @@ def test(checks, folder):
     (folder / "formats").mkdir()
     check_formats(checks, lines, config, folder / "formats")
     check_resume(checks, config, folder / "resume")
+    short = [harness.write_lines(folder / "short.tsv", lines[:4100])]
+    check_overlapped(checks, harness.merge(CONFIG, {"data": {"train": short, "eval_tail": 500}}), folder / "overlapped")
 
 
 harness.main(test)

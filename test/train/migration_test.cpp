@@ -106,6 +106,49 @@ Trained train_with_schedule(const TrainingCase& problem, int ranks, int64_t step
   return result;
 }
 
+/// What a rank sees of a run: losses, predictions on the way, its rows at the end.
+struct Seen {
+  std::vector<double> losses;
+  std::vector<float> logits;
+  ModelState state;
+  MigrationTotals moved;
+  int steps_ahead = 0;  ///< steps beside which rows of the next batch were fetched: no move was under way
+};
+
+/// Trains 30 steps and announces each next batch, also where rows begin to move before it. Between two moves up to two
+/// steps without any; predicts behind every fourth step, also in the middle of a move.
+std::vector<Seen> run_with_schedule(TrainingCase problem, bool overlapped, int ranks, const Schedule& schedule) {
+  constexpr int64_t kSteps = 30;
+  problem.overlapped = overlapped;
+  std::vector<Seen> seen(static_cast<size_t>(ranks));
+  run_ranks(
+      ranks,
+      [&](Comm& comm) {
+        RankTrainer trainer(problem, comm);
+        Seen& mine = seen[static_cast<size_t>(comm.rank())];
+        mine.state = empty_state(problem);
+        size_t next = 0, rest = 0;
+        for (int64_t k = 0; k < kSteps; ++k) {
+          if (!trainer->migration() && next < schedule.plans.size() && rest++ == next % 3) {
+            trainer->migrate_to(schedule.plans[next], schedule.copies_per_move[next]);
+            ++next;
+            rest = 0;
+          }
+          mine.losses.push_back(trainer.step(k, k + 1 < kSteps));
+          if (!trainer->migration() && k + 1 < kSteps) ++mine.steps_ahead;
+          if (k % 4 != 3) continue;
+          const PartOfBatch part(problem, 1000 + k, comm.rank(), comm.size());
+          double loss_sum = 0;
+          const std::span<const float> logits = trainer->predict(part.batch, loss_sum);
+          mine.logits.insert(mine.logits.end(), logits.begin(), logits.end());
+        }
+        trainer.read_state(mine.state);
+        mine.moved = trainer->migrated();
+      },
+      60);
+  return seen;
+}
+
 void one_step_in_the_middle_of_a_move(TrainingCase problem) {
   std::mt19937 random(21);
   const Trained before = train(problem, 1, 10);
@@ -153,6 +196,36 @@ TEST_CASE("TwentyStepsHaveTheSameLossesUnderAnyScheduleOfPlans") {
       const Trained found = train_with_schedule(problem, hierarchy.ranks(), 20, nullptr, 0, schedule);
       for (size_t k = 0; k < expected.size(); ++k)
         CHECK(std::abs(found.losses[k] - expected[k]) <= kSameLossOver20Steps);
+    }
+}
+
+TEST_CASE("TheOverlappedStepMovesRowsToTheBitsOfTheSequentialOne") {
+  std::mt19937 random(24);
+  for (const auto& [name, hierarchy] : hierarchies())
+    for (const int longest : {1, 3}) {
+      INFO(name << ", bags of up to " << longest);
+      TrainingCase problem = with_adagrad({}, longest == 1 ? OptimizerKind::adagrad : OptimizerKind::rowwise_adagrad);
+      problem.hierarchy = hierarchy;
+      problem.longest_bag = longest;
+      problem.wire = longest == 1 ? DType::f32 : DType::bf16;
+      problem.room = room_for_all(problem);
+      problem.plan =
+          random_plan(Tables(problem.rows, problem.model.embedding_dim), hierarchy, hierarchy.depth(), random, true);
+      Schedule schedule = random_schedule(problem, hierarchy, 20, random);
+      const int64_t sizes[] = {150, 600, 100000};  // so that there are steps without a move, too
+      for (int64_t& copies : schedule.copies_per_move) copies = sizes[random() % std::size(sizes)];
+      const int ranks = hierarchy.ranks();
+      const std::vector<Seen> sequential = run_with_schedule(problem, false, ranks, schedule);
+      const std::vector<Seen> overlapped = run_with_schedule(problem, true, ranks, schedule);
+      for (int rank = 0; rank < ranks; ++rank) {
+        const Seen &expected = sequential[static_cast<size_t>(rank)], &found = overlapped[static_cast<size_t>(rank)];
+        CHECK(found.losses == expected.losses);
+        CHECK(found.logits == expected.logits);
+        CHECK(found.state == expected.state);
+        CHECK(found.moved.sent_rows == expected.moved.sent_rows);
+        CHECK(found.moved.positions > 0);
+        CHECK(found.steps_ahead > 5);  // or hardly anything but the sequential step would be compared
+      }
     }
 }
 
