@@ -108,38 +108,42 @@ Matrix Dlrm::features() const {
   return Matrix::f32(features_.data(), batch_ * (tables_ + 1), dim_);
 }
 
-const float* Dlrm::forward(Stream& stream, const float* dense, const Bags& bags, const float* const* rows) {
-  SPARROW_CHECK(bags.tables == tables_ && bags.samples <= logits_.size());
-  batch_ = bags.samples;
-  const int64_t vectors = tables_ + 1;
+void Dlrm::forward_dense(Stream& stream, const float* dense, int64_t samples) {
+  SPARROW_CHECK(samples <= logits_.size());
+  batch_ = samples;
   Matrix x = Matrix::f32(const_cast<float*>(dense), batch_, kDenseInputs);  // the operations only read it
   if (precision_ != DType::f32) {
     const Matrix converted = Matrix::of(precision_, dense_input_.data(), batch_, kDenseInputs);
     backend_.convert(stream, x, converted);
     x = converted;
   }
+  mlps_[0].forward(stream, x, Matrix::f32(features_.data(), batch_, dim_, (tables_ + 1) * dim_));
+}
+
+const float* Dlrm::forward_bags(Stream& stream, const Bags& bags, const float* const* rows) {
+  SPARROW_CHECK(bags.tables == tables_ && bags.samples == batch_);
   backend_.pool_bags(stream, bags, rows, features());
-  mlps_[0].forward(stream, x, Matrix::f32(features_.data(), batch_, dim_, vectors * dim_));
   const Matrix z = Matrix::of(precision_, z_.data(), batch_, interaction_width_);
-  backend_.interaction_forward(stream, features(), vectors, z);
+  backend_.interaction_forward(stream, features(), tables_ + 1, z);
   mlps_[1].forward(stream, z, Matrix::f32(logits_.data(), batch_, 1));
   return logits_.data();
 }
 
 Matrix Dlrm::backward_to_bags(Stream& stream, const float* labels, float scale, double* loss_sum) {
-  const int64_t vectors = tables_ + 1;
   const Matrix dlogits = Matrix::of(precision_, dlogits_.data(), batch_, 1);
   const Matrix dz = Matrix::of(precision_, dz_.data(), batch_, interaction_width_);
   const Matrix ddense = Matrix::of(precision_, ddense_.data(), batch_, dim_);
   const Matrix dbags = Matrix::f32(dbags_.data(), batch_ * tables_, dim_);
   backend_.loss(stream, logits_.data(), labels, batch_, scale, dlogits, loss_sum);
-  mlps_[1].backward(stream, dlogits, dz);
-  backend_.interaction_backward(stream, features(), vectors, dz, ddense, dbags);
+  mlps_[1].backward_inputs(stream, dlogits, dz);
+  backend_.interaction_backward(stream, features(), tables_ + 1, dz, ddense, dbags);
   return dbags;
 }
 
-void Dlrm::backward_bottom(Stream& stream) {
-  mlps_[0].backward(stream, Matrix::of(precision_, ddense_.data(), batch_, dim_), Matrix{});
+void Dlrm::backward_dense(Stream& stream) {
+  mlps_[1].backward_parameters(stream);
+  mlps_[0].backward_inputs(stream, Matrix::of(precision_, ddense_.data(), batch_, dim_), Matrix{});
+  mlps_[0].backward_parameters(stream);
 }
 
 void Dlrm::loss(Stream& stream, const float* labels, double* loss_sum) {

@@ -47,20 +47,27 @@ class Dlrm {
   /// Brings the bf16 copies of the weights up to date (nothing to do with fp32).
   void refresh(Stream& stream);
 
-  /// logits f32 [b], valid until the next forward. dense: f32 (b, 13). rows: addresses of the distinct rows that bags
-  /// refer to.
-  const float* forward(Stream& stream, const float* dense, const Bags& bags, const float* const* rows);
-
-  /// After forward: the sum of the batch's losses into loss_sum (host or pinned), gradients of mean loss (scale = 1 /
-  /// global batch) of each bag, in bag order, into the matrix returned, (tables * b, dim), valid until the next call,
-  /// and those of the top MLP into gradients().
+  // A step in four parts, so that embedding rows can be on their way before the second and after the third:
+  /// The bottom MLP. dense: f32 (samples, 13), which stays until backward_dense.
+  void forward_dense(Stream& stream, const float* dense, int64_t samples);
+  /// The rest: logits f32 [b], valid until the next one. bags: of as many samples. rows: addresses of the distinct rows
+  /// that bags refer to.
+  const float* forward_bags(Stream& stream, const Bags& bags, const float* const* rows);
+  /// The sum of the batch's losses into loss_sum (host or pinned); gradients of mean loss (scale = 1 / global batch) of
+  /// each bag, in bag order, into the matrix returned, (tables * b, dim), valid until the next call.
   Matrix backward_to_bags(Stream& stream, const float* labels, float scale, double* loss_sum);
-  /// The rest of gradients(): those of the bottom MLP. After backward_to_bags.
-  void backward_bottom(Stream& stream);
-  /// Both.
+  /// gradients(), of the parameters of both MLPs.
+  void backward_dense(Stream& stream);
+
+  /// The first two.
+  const float* forward(Stream& stream, const float* dense, const Bags& bags, const float* const* rows) {
+    forward_dense(stream, dense, bags.samples);
+    return forward_bags(stream, bags, rows);
+  }
+  /// The last two.
   Matrix backward(Stream& stream, const float* labels, float scale, double* loss_sum) {
     const Matrix bags = backward_to_bags(stream, labels, scale, loss_sum);
-    backward_bottom(stream);
+    backward_dense(stream);
     return bags;
   }
 

@@ -38,19 +38,22 @@ void Mlp::forward(Stream& stream, const Matrix& x, const Matrix& y) {
   }
 }
 
-void Mlp::backward(Stream& stream, const Matrix& dy, const Matrix& dx) {
+void Mlp::backward_inputs(Stream& stream, const Matrix& dy, const Matrix& dx) {
+  dy_ = dy;
   Matrix doutput = dy;
+  for (size_t i = layers_.size(); i-- > 1;) {
+    const Matrix dinput = gradient(i - 1, dy.rows);
+    backend_.linear_backward_input(stream, doutput, weight(layers_[i]), activation(i - 1, dy.rows), dinput);
+    doutput = dinput;
+  }
+  if (dx.data) backend_.linear_backward_input(stream, doutput, weight(layers_[0]), Matrix{}, dx);
+}
+
+void Mlp::backward_parameters(Stream& stream) {
   for (size_t i = layers_.size(); i-- > 0;) {
-    const LinearParameters& layer = layers_[i];
-    const Matrix input = i == 0 ? x_ : activation(i - 1, dy.rows);
-    backend_.linear_backward_weights(stream, doutput, input, layer.weight_gradient, layer.bias_gradient);
-    if (i == 0) {
-      if (dx.data) backend_.linear_backward_input(stream, doutput, weight(layer), Matrix{}, dx);
-    } else {
-      const Matrix dinput = gradient(i - 1, dy.rows);
-      backend_.linear_backward_input(stream, doutput, weight(layer), input, dinput);
-      doutput = dinput;
-    }
+    const Matrix doutput = i + 1 == layers_.size() ? dy_ : gradient(i, dy_.rows);
+    const Matrix input = i == 0 ? x_ : activation(i - 1, dy_.rows);
+    backend_.linear_backward_weights(stream, doutput, input, layers_[i].weight_gradient, layers_[i].bias_gradient);
   }
 }
 

@@ -29,9 +29,11 @@ class Mlp {
   /// and every activation until the backward pass; y of a ReLU'd last layer is the caller's.
   void forward(Stream& stream, const Matrix& x, const Matrix& y);
 
-  /// dy: gradient before the last layer's ReLU, of the precision's type. Fills the parameters' gradients; dx, if it has
-  /// data, gets the gradient of x.
-  void backward(Stream& stream, const Matrix& dy, const Matrix& dx);
+  /// dy: gradient before the last layer's ReLU, of the precision's type, kept until backward_parameters. The gradients
+  /// of all layers' inputs; dx, if it has data, gets that of x.
+  void backward_inputs(Stream& stream, const Matrix& dy, const Matrix& dx);
+  /// After backward_inputs: the parameters' gradients, which nothing else of the backward pass waits for.
+  void backward_parameters(Stream& stream);
 
  private:
   Matrix weight(const LinearParameters& layer) const;
@@ -42,7 +44,7 @@ class Mlp {
   std::vector<LinearParameters> layers_;
   DType precision_;
   bool relu_last_;
-  Matrix x_;
+  Matrix x_, dy_;
   std::vector<Array<std::byte>> activations_, gradients_;  ///< outputs of all layers but the last, and their gradients
 };
 

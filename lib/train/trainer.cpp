@@ -61,12 +61,13 @@ Traffic Trainer::stage_traffic(int stage) const {
   return comms_.traffic(stage) + exchange_.stage_traffic(stage) + reduce_dense_.comms().traffic(stage);
 }
 
-const float* Trainer::forward(const Batch& batch, const BatchRoute& route) {
+/// What of a batch needs no embedding rows.
+void Trainer::forward_dense(const Batch& batch) {
   SPARROW_CHECK(batch.samples <= options_.max_samples, "a part of {} samples, planned for {}", batch.samples,
                 options_.max_samples);
   backend_.copy(*stream_, dense_input_.data(), batch.dense.data(), batch.samples * kCriteoDense * 4);
   backend_.copy(*stream_, labels_.data(), batch.labels.data(), batch.samples * 4);
-  return model_.forward(*stream_, dense_input_.data(), route.bags, route.addresses());
+  model_.forward_dense(*stream_, dense_input_.data(), batch.samples);
 }
 
 double Trainer::step(const Batch& batch, const Batch* next) {
@@ -74,6 +75,10 @@ double Trainer::step(const Batch& batch, const Batch* next) {
   move_rows();
   if (migration_) next = nullptr;  // more rows move before its step
   const double factor = learning_rate_factor(options_.optimizer, steps_);
+  {
+    Ledger::Booking booking(ledger_, Part::compute);
+    forward_dense(batch);
+  }
   const BatchRoute& route = pipeline_.begin(*stream_, batch, next, at_factor(options_.optimizer.sparse, factor));
   ++ledger_.iterations;
   ledger_.samples += batch.samples;
@@ -82,7 +87,7 @@ double Trainer::step(const Batch& batch, const Batch* next) {
   ledger_.distinct_rows += route.rows.lists.back().count + route.pooled.parts.asked_total;
   {
     Ledger::Booking booking(ledger_, Part::compute);
-    forward(batch, route);
+    model_.forward_bags(*stream_, route.bags, route.addresses());
   }
   pipeline_.before_backward(*stream_);
   Matrix bag_gradients;
@@ -95,7 +100,7 @@ double Trainer::step(const Batch& batch, const Batch* next) {
   pipeline_.give_gradients(*stream_, bag_gradients);
   {
     Ledger::Booking booking(ledger_, Part::compute);
-    model_.backward_bottom(*stream_);
+    model_.backward_dense(*stream_);
   }
   {
     Ledger::Booking booking(ledger_, Part::allreduce);
@@ -168,7 +173,9 @@ MigrationTotals Trainer::migrated() const {
 }
 
 std::span<const float> Trainer::predict(const Batch& batch, double& loss_sum) {
-  const float* logits = forward(batch, pipeline_.fetch(*stream_, batch));
+  forward_dense(batch);
+  const BatchRoute& route = pipeline_.fetch(*stream_, batch);
+  const float* logits = model_.forward_bags(*stream_, route.bags, route.addresses());
   model_.loss(*stream_, labels_.data(), loss_sum_.data());
   backend_.copy(*stream_, logits_.data(), logits, batch.samples * 4);
   backend_.synchronize(*stream_);

@@ -105,7 +105,7 @@ class Trainer {
   Stream& stream() { return *stream_; }
 
  private:
-  const float* forward(const Batch& batch, const BatchRoute& route);
+  void forward_dense(const Batch& batch);
   void reduce_gradients();
 
   RankContext context_;
