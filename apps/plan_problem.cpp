@@ -133,6 +133,7 @@ placement::Workload make_workload(const PlanRequest& request, const PlanTables& 
   workload.global_batch = request.batch;
   workload.dense_bytes = 4 * dense.parameters;
   workload.flops_per_sample = dense.flops_per_sample;
+  workload.flops_behind_per_sample = dense.flops_behind_per_sample;
   workload.buffer_bytes_per_sample = dense.activation_bytes_per_sample;
   workload.sized_buffers = true;
   workload.overlapped = request.overlapped;

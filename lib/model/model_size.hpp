@@ -10,6 +10,8 @@ namespace sparrow {
 struct ModelSize {
   double parameters = 0;        ///< dense ones
   double flops_per_sample = 0;  ///< forward and backward: multiply-adds count two
+  double flops_behind_per_sample =
+      0;  ///< of these: all of the bottom MLP, and the gradients of the top MLP's parameters (Dlrm::backward_dense)
   double activation_bytes_per_sample =
       0;  ///< outputs of layers, interaction, its vectors, and the gradients of all of them
 };

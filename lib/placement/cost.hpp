@@ -97,9 +97,9 @@ struct Cost {
   double sequential_seconds = 0;
   double overlapped_seconds = 0;
   double compute_seconds = 0;
-  // Of the overlapped iteration: what runs beside the forward and backward pass, what runs behind them (they add up to
-  // it but for slower stores), and its critical path: compute, then the longer of the dirty rows and the dense
-  // parameters.
+  // Of the overlapped iteration: what runs beside the computation up to the gradients of the bags, what runs behind it
+  // (they add up to it but for slower stores), and its critical path: that computation, then the longer of the dirty
+  // rows and the rest with the dense parameters.
   double beside_seconds = 0, behind_seconds = 0, critical_path_seconds = 0;
   double seconds_by_phase[kPhases] = {};
   std::vector<StageCost> stages;

@@ -27,7 +27,8 @@ void validate(const Workload& workload) {
   if (workload.tables.empty()) fail("workload: no tables");
   if (workload.global_batch < 1) fail("workload: a global batch of {}", workload.global_batch);
   if (workload.id_bytes < 0) fail("workload: id_bytes = {}", workload.id_bytes);
-  for (double value : {workload.dense_bytes, workload.flops_per_sample, workload.buffer_bytes_per_sample})
+  for (double value : {workload.dense_bytes, workload.flops_per_sample, workload.flops_behind_per_sample,
+                       workload.flops_per_sample - workload.flops_behind_per_sample, workload.buffer_bytes_per_sample})
     if (!(value >= 0) || std::isinf(value)) fail("workload: a size of {}", value);
   const size_t groups = workload.tables[0].access.p.size();
   for (const Table& table : workload.tables) {

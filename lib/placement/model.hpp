@@ -157,7 +157,8 @@ struct TimeModel {
   std::vector<TimeRow> totals;                      ///< of resources over the whole iteration, for reports; step = -1
   std::vector<std::vector<int>> switch_quantities;  ///< a switch is on when one of these is above 0
   double compute_seconds = 0;                       ///< of the slowest rank
-  double dense_seconds = 0;                         ///< of the dense lane: no placement changes it
+  double compute_behind_seconds = 0;                ///< of these, behind the gradients of the bags
+  double dense_seconds = 0;                         ///< of the dense lane, with these: no placement changes it
 };
 
 class CostModel {

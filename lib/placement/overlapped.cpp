@@ -1,7 +1,8 @@
-// The overlapped iteration k: beside its forward and backward pass, one communication lane per rank moves the late
-// gradients of batch k - 1, the ids of k + 1 and its clean rows. Behind the backward pass it moves the gradients of the
-// dirty rows, updates them and moves them to where k + 1 needs them, while the gradients of the dense parameters are
-// reduced beside it. Links and processors are shared (placement.hpp, section 4).
+// The overlapped iteration k: beside its computation up to the gradients of the bags, one communication lane per rank
+// moves the late gradients of batch k - 1, the ids of k + 1 and its clean rows. Behind that it moves the gradients of
+// the dirty rows, updates them and moves them to where k + 1 needs them, while the rest is computed beside it, the
+// dense parameters' gradients are reduced and the bottom MLP of k + 1 runs. Links and processors are shared
+// (placement.hpp, section 4).
 #include <algorithm>
 #include <cmath>
 
@@ -33,7 +34,7 @@ void TimeModelBuilder::overlapped() {
   reduction(Flow::dense_up, Flow::dense_down, &Switches::dense);
   update({&Quantities::dense_update});
 
-  time_.dense_seconds = dense_lane_seconds();
+  time_.dense_seconds = time_.compute_behind_seconds + dense_lane_seconds();
   share_processors();
   share_links();
   share_stores();
@@ -65,7 +66,9 @@ void TimeModelBuilder::share_processors() {
   for (int r : ranks()) {
     const Domain& domain = tree_.domain(r);
     TimeRow beside{-1, tree_.path(r) + " compute", "work", domain.flops_per_s, {}, {}, 0}, behind = beside;
-    beside.constant = model_.workload().flops_per_sample * model_.batch_of(r) / domain.flops_per_s;
+    const double samples_per_flop = model_.batch_of(r) / domain.flops_per_s;
+    behind.constant = model_.workload().flops_behind_per_sample * samples_per_flop;
+    beside.constant = model_.workload().flops_per_sample * samples_per_flop - behind.constant;
     add_hash(r, beside);
     add_work(r, beside, domain.work.gather_bytes_per_s, {&Quantities::bags, &Quantities::clean_gather});
     add_pack(r, beside, {Flow::late_gradients, Flow::late_direct_gradients, Flow::clean_rows, Flow::clean_direct_rows});

@@ -63,12 +63,13 @@
 //   bytes / bandwidth + messages * overhead + latency (once per step, when anything is sent).
 //
 //   sequential  T = sum of the steps
-//   overlapped  T = max(compute, E, S) + max(D, R, S')
+//   overlapped  T = max(C, E, S) + max(D, R, S')
 //
-// Overlapped, batch k has two parts. Beside its forward and backward pass one communication lane per rank runs the
-// steps E: late gradients of k - 1 (of rows that k does not use) and their update, ids of k + 1, its clean rows (that k
-// does not use). Behind the backward pass it runs D: gradients of the dirty rows (that k + 1 uses as well), their
-// reduction and update, and the rows; beside D, the dense parameters are reduced and updated: R. S and S' are the most
+// Overlapped, batch k has two parts. Beside C, its computation from rows to the gradients of the bags, one
+// communication lane per rank runs the steps E: late gradients of k - 1 (of rows that k does not use) and their update,
+// ids of k + 1, its clean rows (that k does not use). Behind C it runs D: gradients of the dirty rows (that k + 1 uses
+// as well), their reduction and update, and the rows; beside D, the rest is computed (gradients of the parameters, the
+// bottom MLP of k + 1) and the dense parameters are reduced and updated: R. S and S' are the most
 // that a processor, or in the second part a link, has to do there in all: lanes share them. A row is dirty with
 // probability u v(a) and clean with (1 - u) v(a); rows with several copies and pooled bags are all dirty. Slower stores
 // are read ahead and written back in the background: T is at least the time that one of them is busy.

@@ -123,7 +123,8 @@ std::string overlap(const TimeModel& time, const std::vector<StageCost>& steps, 
     if (time.steps[i].lane == Lane::beside) seconds[0] += steps[i].seconds;
     if (time.steps[i].lane == Lane::behind) seconds[1] += steps[i].seconds;
   }
-  cost.critical_path_seconds = time.compute_seconds + std::max(seconds[1], time.dense_seconds);
+  cost.critical_path_seconds =
+      time.compute_seconds - time.compute_behind_seconds + std::max(seconds[1], time.dense_seconds);
   for (const SharedRow& shared : time.shared) {
     const auto part = static_cast<size_t>(shared.part);
     const double busy = seconds_of(shared.row, quantities, on).seconds;

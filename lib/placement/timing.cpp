@@ -222,9 +222,12 @@ void TimeModelBuilder::sequential() {
 }
 
 TimeModel TimeModelBuilder::build() {
-  for (int r : ranks())
-    time_.compute_seconds = std::max(
-        time_.compute_seconds, model_.workload().flops_per_sample * model_.batch_of(r) / tree_.domain(r).flops_per_s);
+  for (int r : ranks()) {
+    const double samples_per_flop = model_.batch_of(r) / tree_.domain(r).flops_per_s;
+    time_.compute_seconds = std::max(time_.compute_seconds, model_.workload().flops_per_sample * samples_per_flop);
+    time_.compute_behind_seconds =
+        std::max(time_.compute_behind_seconds, model_.workload().flops_behind_per_sample * samples_per_flop);
+  }
   set_switches();
   sequential();
   overlapped();

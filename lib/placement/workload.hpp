@@ -24,6 +24,9 @@ struct Workload {
   int64_t id_bytes = 8;         ///< of a row id in an exchange
   double dense_bytes = 0;       ///< of the gradients of the dense parameters, all-reduced every iteration
   double flops_per_sample = 0;  ///< forward and backward of the dense part
+  /// Of these, what needs no rows, and what no gradient of a row waits for: the bottom MLP (that of the next batch
+  /// going forward), gradients of the top MLP's parameters.
+  double flops_behind_per_sample = 0;
   double buffer_bytes_per_sample =
       0;  ///< activations and what else grows with a rank's batch; taken from its device memory
   bool sized_buffers =

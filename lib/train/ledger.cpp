@@ -37,6 +37,7 @@ void Ledger::take(Ledger& other) {
     for (size_t part = 0; part < seconds[lane].size(); ++part) seconds[lane][part] += other.seconds[lane][part];
   other.seconds = {};
   path.to_gradients += other.path.to_gradients;
+  path.dense += other.path.dense;
   path.ahead += other.path.ahead;
   path.urgent += other.path.urgent;
   other.path = {};

@@ -145,6 +145,7 @@ void Pipeline::count_store() {
 // --- A step, as the compute lane sees it ---
 
 const BatchRoute& Pipeline::begin(Stream& stream, const Batch& batch, const Batch* next, const OptimizerStep& update) {
+  if (dense_timed_) ledger_.path.dense += since_given_.seconds();
   {
     const Ledger::Booking booking(ledger_, Part::waiting);
     wait();
@@ -189,6 +190,8 @@ void Pipeline::give_gradients(Stream& stream, const Matrix& bag_gradients) {
     step_.gradients_given = true;
   }
   changed_.notify_all();
+  since_given_.restart();
+  dense_timed_ = overlapped_;
   if (overlapped_) return;
   {
     const CountedTraffic counted(comms_, exchange_, traffic_before_, lane_ledger_);
@@ -213,6 +216,7 @@ void Pipeline::finish_fetch() {
 }
 
 void Pipeline::drain() {
+  dense_timed_ = false;  // whatever comes now is no part of a step
   wait();
   if (!late_) return;
   {

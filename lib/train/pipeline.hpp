@@ -6,18 +6,20 @@
 //   looks ahead      ids of k + 1, and which rows k and k + 1 share
 //   fetches          rows of k + 1 that k does not update (clean)
 //
-// and when the gradients of k's bags exist, beside the rest of the backward pass and the reduction of dense gradients,
+// and when the gradients of k's bags exist, beside what no row waits for (the gradients of the dense parameters, their
+// reduction and update, the bottom MLP of k + 1),
 //
 //   returns          gradients of rows shared with k + 1 (urgent), those of rows with several copies; updates
 //   fetches          the shared rows of k + 1, updated (dirty); then k + 1 may begin
 //
-//   compute   | forward k, backward to bags | bottom backward, all-reduce, update | forward k + 1 ...
-//   exchange  | late k-1 | ids k+1 | clean k+1 | urgent k | update | dirty k+1 |  late k ...
+//   compute   | rest of forward k, backward to bags | parameters' gradients, all-reduce, update, bottom k + 1 | ...
+//   exchange  | late k-1 | ids k+1 | clean k+1      | urgent k | update | dirty k+1                       | late k ...
 //
-// so that T = max(compute to bags, late + ids + clean) + max(urgent + update + dirty, dense reduction). Exact: a clean
-// row has every update up to k - 1 when it is sent and k does not touch it; a dirty one is sent behind its update; and
-// each row's gradient is summed whole, in the order of the sequential step, so both give the same bits. Without a next
-// batch all gradients are urgent. The sequential pipeline is that, on the caller's thread.
+// so that T = max(compute to bags, late + ids + clean) + max(urgent + update + dirty, the rest of compute and the dense
+// reduction). Exact: a clean row has every update up to k - 1 when it is sent and k does not touch it; a dirty one is
+// sent behind its update; and each row's gradient is summed whole, in the order of the sequential step, so both give
+// the same bits. Without a next batch all gradients are urgent. The sequential pipeline is that, on the caller's
+// thread.
 //
 // Errors of the exchange lane are thrown by the next call here, and again by every later one.
 #pragma once
@@ -115,7 +117,8 @@ class Pipeline {
   std::optional<Announced> announced_;  ///< the batch whose rows route now() has
   bool late_ = false;                   ///< other() has late gradients
   Step late_step_;
-  Timer since_begin_;
+  Timer since_begin_, since_given_;
+  bool dense_timed_ = false;  ///< since_given_ runs
   // Used by the lane that exchanges:
   Ledger lane_ledger_, unbooked_;
   Ledger* book_ = &lane_ledger_;

@@ -53,6 +53,7 @@ placement::Workload make_workload(const RunOptions& options, const TableShapes& 
   workload.id_bytes = total_rows <= int64_t{1} << 32 ? 4 : 8;
   workload.dense_bytes = 4 * size.parameters;
   workload.flops_per_sample = size.flops_per_sample;
+  workload.flops_behind_per_sample = size.flops_behind_per_sample;
   workload.buffer_bytes_per_sample = size.activation_bytes_per_sample;
   workload.sized_buffers = true;
   workload.overlapped = options.system.overlapped;

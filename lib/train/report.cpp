@@ -208,10 +208,12 @@ json pipeline(Comm& comm, const RunResult& result, double iterations) {
   const double to_gradients = over_ranks(comm, ledger.path.to_gradients / iterations).mean;
   const double ahead = over_ranks(comm, ledger.path.ahead / iterations).mean;
   const double urgent = over_ranks(comm, ledger.path.urgent / iterations).mean;
+  const double dense = over_ranks(comm, ledger.path.dense / iterations).mean;
   of["to_gradients_seconds"] = to_gradients;
+  of["dense_seconds"] = dense;
   of["ahead_seconds"] = ahead;
   of["urgent_seconds"] = urgent;
-  of["critical_path_seconds"] = to_gradients + urgent;
+  of["critical_path_seconds"] = to_gradients + std::max(urgent, dense);
   // Of the exchange, what the compute lane did not wait for.
   of["hidden_seconds"] = result.overlapped ? std::max(0.0, busy - of["compute"]["waiting"].get<double>()) : 0.0;
   return of;
