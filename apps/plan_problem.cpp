@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "data/npy.hpp"
+#include "data/npy_stream.hpp"
 #include "model/model_size.hpp"
 #include "placement/plan.hpp"
 #include "plan_request.hpp"
@@ -36,24 +37,15 @@ std::vector<CountBin> read_histogram(const std::string& path) {
   return bins;
 }
 
-/// Streams counts by row in pieces that leave this process's memory again.
 std::vector<CountBin> read_counts(const std::string& path) {
-  constexpr int64_t kPiece = int64_t{1} << 20;  // 8 MiB
-  const NpyFile file(path);
+  NpyStream file(path);
   if (file.columns() != 1 || file.rows() < 1)
     fail("{}: shape ({}, {}), one count per row expected", path, file.rows(), file.columns());
-  const auto values = file.values<int64_t>();
   placement::CountHistogram histogram;
-  const auto byte_of = [&](int64_t row) { return file.data_offset() + row * static_cast<int64_t>(sizeof(int64_t)); };
-  for (int64_t first = 0; first < file.rows(); first += kPiece) {
-    const int64_t last = std::min(first + kPiece, file.rows());
-    file.file().prefetch(byte_of(last), byte_of(std::min(last + kPiece, file.rows())));
-    try {
-      histogram.add(values.subspan(static_cast<size_t>(first), static_cast<size_t>(last - first)));
-    } catch (const Error& error) {
-      fail("{}: {}", path, error.what());
-    }
-    file.file().release(byte_of(first), byte_of(last));
+  try {
+    for (auto values = file.next(); !values.empty(); values = file.next()) histogram.add(values);
+  } catch (const Error& error) {
+    fail("{}: {}", path, error.what());
   }
   return histogram.bins();
 }

@@ -10,7 +10,7 @@
 namespace sparrow::placement {
 namespace {
 
-constexpr size_t kSmall = size_t{1} << 16, kWays = 4;
+constexpr size_t kSmall = size_t{1} << 16, kWays = 4, kTogether = 16;
 
 /// Bins by falling count, equal counts added up, empty ones dropped.
 std::vector<CountBin> tidy(std::span<const CountBin> bins) {
@@ -127,6 +127,16 @@ void CountHistogram::add(std::span<const int64_t> counts) {
   // Neighbouring rows often have the same count: numbers of their own, so that one need not wait for the other.
   if (small_.empty()) small_.assign(static_cast<size_t>(kWays * kSmall), 0);
   for (size_t i = 0; i < counts.size(); ++i) {
+    if (i % kTogether == 0 && i + kTogether <= counts.size()) {  // ids are often ranked: long runs of one count
+      const int64_t first = counts[i];
+      int64_t different = 0;
+      for (size_t j = 0; j < kTogether; ++j) different |= counts[i + j] ^ first;
+      if (different == 0 && static_cast<uint64_t>(first) < kSmall) {
+        small_[static_cast<size_t>(first)] += kTogether;
+        i += kTogether - 1;
+        continue;
+      }
+    }
     const auto count = static_cast<uint64_t>(counts[i]);  // negative ones are large
     if (count < kSmall) {
       ++small_[(i % kWays) * kSmall + count];

@@ -1,7 +1,9 @@
 #include "data/npy.hpp"
+#include "data/npy_stream.hpp"
 
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <filesystem>
 
 #include "base/random.hpp"
 #include "support.hpp"
@@ -113,6 +115,26 @@ TEST_CASE("A missing file and a folder are Errors with the path", "[npy]") {
   const TempFolder folder;
   CHECK_THAT(error_of([&] { NpyFile(folder / "none.npy"); }), Contains("none.npy: No such file"));
   CHECK_THAT(error_of([&] { NpyFile(folder.path()); }), Contains("not a regular file"));
+}
+
+TEST_CASE("A stream gives the values of a file in order, and refuses one that ends early", "[npy]") {
+  const TempFolder folder;
+  std::vector<int64_t> values(150'001);  // several pieces, the last one short
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int64_t>(i * i);
+  write_npy<int64_t>(folder / "a.npy", values, {150'001});
+  NpyStream stream(folder / "a.npy");
+  CHECK(stream.rows() == 150'001);
+  std::vector<int64_t> read;
+  for (auto piece = stream.next(); !piece.empty(); piece = stream.next())
+    read.insert(read.end(), piece.begin(), piece.end());
+  CHECK(read == values);
+  CHECK(stream.next().empty());
+  NpyStream shortened(folder / "a.npy");
+  std::filesystem::resize_file(folder / "a.npy", 600'000);
+  shortened.next();
+  CHECK_THAT(error_of([&] { shortened.next(); }), Contains("a.npy: ends"));
+  write_npy<float>(folder / "b.npy", std::vector<float>{1}, {1});
+  CHECK_THAT(error_of([&] { NpyStream(folder / "b.npy"); }), Contains("<f4, <i8 expected"));
 }
 
 TEST_CASE("An unfinished npy file is not left behind", "[npy]") {

@@ -105,6 +105,8 @@ TEST_CASE("A histogram streamed in pieces equals the counts it came from") {
   std::vector<int64_t> counts;
   for (int i = 0; i < 5000; ++i)
     counts.push_back(integer(random, 0, 9) * integer(random, 0, 1 << integer(random, 0, 18)));
+  std::fill_n(counts.begin() + 100, 300, 7);  // runs of equal counts, small and large
+  std::fill_n(counts.begin() + 3000, 200, 70000);
   CountHistogram histogram;
   histogram.add(std::span<const int64_t>(counts).first(1234));
   histogram.add(std::span<const int64_t>(counts).subspan(1234));
