@@ -64,6 +64,7 @@ FamilyResult Search::rounded(const FamilyLimits& limits, const SolveOptions& set
   ++solution_.linear_programmes;
   if (!first.feasible) return first;
   known_.push_back(first.book);
+  if (!limits.any(Pooling::along)) relaxed_ = std::min(relaxed_, first.relaxed_seconds);
   if (evaluate(model_, first.placement).seconds >= best_) return first;  // it need not fit
   FamilyResult result = first;
   constexpr int kAttempts = 8;
@@ -108,7 +109,6 @@ void Search::solve_plain(const FamilyLimits& limits) {
   const FamilyResult result = rounded(limits, options_);
   close(result.bound);
   if (!result.feasible) return;
-  relaxed_ = std::min(relaxed_, result.relaxed_seconds);
   keep_if_best(limits, result);
 }
 
