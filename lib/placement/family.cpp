@@ -70,7 +70,9 @@ void FamilyProgram::first_groups(const std::vector<std::vector<TableColumn>>& co
     most_variants = std::max(most_variants, form_.variants(t).size());
     ++split;
   }
-  const double operations = split == model_.tables() ? 5e5 : 1e5;  // of one iteration: groups * variants * rows^2 / 2
+  const double operations = split == model_.tables() && !form_.limits().any(Pooling::along)
+                                ? 5e5
+                                : 1e5;  // of one iteration: groups * variants * rows^2 / 2
   const double per_group = static_cast<double>(most_variants * active_.size() * active_.size()) / 2;
   const double least = 10.0 * split;
   const auto most = static_cast<size_t>(

@@ -10,6 +10,7 @@
 namespace sparrow::placement {
 namespace {
 
+constexpr size_t kTogether = 4;
 constexpr double kDependent = 1e-15;
 constexpr double kBlocked = 0.1;   // steps shorter than this are given up for a centring one
 constexpr double kCentring = 0.8;  // of the average product, which such a step aims at
@@ -66,6 +67,7 @@ class InteriorPoint {
   void start();
   void residuals();
   void factorise_normal();
+  void add_products(const Vector& d, const Vector& scales);
   Direction solve_for(const Vector& complementarity);
   void apply(const Vector& z, Vector& rows, Vector& sums) const;            // M z
   void transposed(const Vector& y, const Vector& w, Vector& result) const;  // M^T (y, w)
@@ -175,6 +177,18 @@ double InteriorPoint::relative_error() const {
   return std::abs(primal - dual) / (1e-3 + std::abs(primal)) + primal_residual + dual_residual;
 }
 
+/// Adds sum_i scales[i] d_i d_i^T to the lower half of the normal matrix.
+void InteriorPoint::add_products(const Vector& d, const Vector& scales) {
+  const auto m = static_cast<size_t>(m_);
+  const double *d0 = d.data(), *d1 = d0 + m, *d2 = d1 + m, *d3 = d2 + m;
+  for (size_t k = 0; k < m; ++k) {
+    const double s0 = scales[0] * d0[k], s1 = scales[1] * d1[k], s2 = scales[2] * d2[k], s3 = scales[3] * d3[k];
+    if (s0 == 0 && s1 == 0 && s2 == 0 && s3 == 0) continue;
+    double* row = normal_.data() + k * m;
+    for (size_t l = 0; l <= k; ++l) row[l] += (s0 * d0[l] + s1 * d1[l]) + (s2 * d2[l] + s3 * d3[l]);
+  }
+}
+
 /// The normal matrix with classes eliminated: sum over classes of sum_j d_j (a_j - mean)(a_j - mean)^T, which keeps its
 /// digits where the difference of two large matrices would not.
 void InteriorPoint::factorise_normal() {
@@ -184,7 +198,8 @@ void InteriorPoint::factorise_normal() {
   normal_.assign(static_cast<size_t>(m_) * static_cast<size_t>(m_), 0);
   centre_.assign(static_cast<size_t>(classes_) * static_cast<size_t>(m_), 0);
   class_weight_.assign(static_cast<size_t>(classes_), 0);
-  Vector difference(static_cast<size_t>(m_));
+  // Four columns at a time: the matrix is what would be read and written most.
+  Vector difference(kTogether * static_cast<size_t>(m_)), scales(kTogether);
   for (int c = 0; c < classes_; ++c) {
     const int first = p_.class_start[static_cast<size_t>(c)], last = p_.class_start[static_cast<size_t>(c) + 1];
     double* centre = centre_.data() + static_cast<size_t>(c) * static_cast<size_t>(m_);
@@ -196,15 +211,15 @@ void InteriorPoint::factorise_normal() {
       const double* column = p_.column(j);
       for (int k = 0; k < m_; ++k) centre[k] += share * column[k];
     }
-    for (int j = first; j < last && last - first > 1; ++j) {
-      const double* column = p_.column(j);
-      for (int k = 0; k < m_; ++k) difference[static_cast<size_t>(k)] = column[k] - centre[k];
-      for (int k = 0; k < m_; ++k) {
-        const double scaled = weight_[static_cast<size_t>(j)] * difference[static_cast<size_t>(k)];
-        if (scaled == 0) continue;
-        double* row = normal_.data() + static_cast<size_t>(k) * static_cast<size_t>(m_);
-        for (int l = 0; l <= k; ++l) row[l] += scaled * difference[static_cast<size_t>(l)];
+    for (int j = first; j < last && last - first > 1; j += static_cast<int>(kTogether)) {
+      for (size_t i = 0; i < kTogether; ++i) {
+        double* of = difference.data() + i * static_cast<size_t>(m_);
+        const int at = j + static_cast<int>(i);
+        scales[i] = at < last ? weight_[static_cast<size_t>(at)] : 0;
+        const double* column = p_.column(std::min(at, last - 1));
+        for (int k = 0; k < m_; ++k) of[k] = column[k] - centre[k];
       }
+      add_products(difference, scales);
     }
   }
   for (const auto& a : p_.links)
