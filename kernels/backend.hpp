@@ -65,6 +65,7 @@ struct Bags {
 /// Groups of items: items[offsets[g] .. offsets[g+1]) belong to group g.
 struct Groups {
   int64_t count = 0;
+  int64_t item_count = 0;            ///< offsets[count], known to the host too
   const int32_t* offsets = nullptr;  ///< [count + 1]
   const int32_t* items = nullptr;    ///< [offsets[count]]
 };
@@ -237,7 +238,8 @@ class Backend {
   /// bag (t, s), in order, of the dim values at rows[row_of_lookup[l]]; zeros for an empty bag. Vector 0 is not touched.
   virtual void pool_bags(Stream& stream, const Bags& bags, const float* const* rows, const Matrix& features) = 0;
 
-  /// out (groups.count, dim) f32: out[g] = sum over items i of group g, in order, of row i of `rows` (f32 or bf16, cols = dim).
+  /// out (groups.count, dim) f32: out[g] = sum over items i of group g of row i of `rows` (f32 or bf16, cols = dim), in an order that
+  /// depends on the size of that group alone: a group has the same bits among whichever others it is.
   /// Sums gradients per distinct row: of a batch's bags (see lookup_bags), or of what several ranks sent.
   virtual void sum_rows(Stream& stream, const Groups& groups, const Matrix& rows, const Matrix& out) = 0;
 

@@ -70,21 +70,14 @@ __global__ void lookup_bags_kernel(const int64_t* offsets, int64_t bags, const i
 }
 
 // sum_rows. Groups differ in size by four orders of magnitude (a table of three rows, a table of millions), so threads
-// get equal runs of items, not groups. The items are cut into kRuns runs; a group that lies in one run is summed and
-// written there. A group that is cut leaves a partial sum in each of its runs: at the run's head where it began in an
-// earlier run, at its tail where it goes on in a later one. The second kernel adds those in order, and writes zeros for
-// empty groups. The number of items is known on the device only, so the cut is made there; sums depend on the sizes
-// alone.
+// get equal windows of items, not groups. A group of more than kPiece items is cut into pieces of kPiece, counted from
+// its own begin, so that its sum does not depend on what lies before it. A thread sums the groups and the pieces that
+// begin in its window of kPiece items; no more than two pieces do: one of a group that began before (partial sum 2 w of
+// window w), and the first of a group that begins there (2 w + 1). The second kernel adds a group's pieces in order,
+// and writes zeros for empty groups.
 //
-//   runs of 4 items:     a a a b | b b b b | b b c d      partial sums: tail 0 = b, head 1 = b b b b, head 2 = b b; c
-//   and d whole
-constexpr int64_t kRuns = 4096;
-constexpr int64_t kShortestRun = 16;
-
-__device__ int64_t run_length(const Groups& groups) {
-  const int64_t items = groups.offsets[groups.count];
-  return max((items + kRuns - 1) / kRuns, kShortestRun);
-}
+//   kPiece = 4, windows: a a b b | b b b b | b b c d      pieces of b: 2.. of window 0, 6.. of window 1; a, c, d whole
+constexpr int64_t kPiece = 32;
 
 /// The group that item `position` is in.
 __device__ int64_t group_at(const Groups& groups, int64_t position) {
@@ -114,56 +107,57 @@ __device__ void store_value(float* to, float4 from) {
   store4(to, from);
 }
 
-/// The columns that begin at c, of every group in the run.
+/// Columns c of items begin .. end - 1, in order.
 template <class Value, class T>
-__device__ void sum_run(const Groups& groups, int64_t run, int64_t begin, int64_t end, const T* rows, int64_t stride,
-                        int dim, int c, float* out, int64_t out_stride, float* heads, float* tails) {
-  int64_t g = group_at(groups, begin);
-  for (int64_t p = begin; p < end;) {
-    while (groups.offsets[g + 1] <= p) ++g;
-    const int64_t group_end = groups.offsets[g + 1], stop = min(end, group_end);
-    const bool began_before = groups.offsets[g] < begin;
-    Value sum{};
-    for (; p < stop; ++p) {
-      Value value;
-      load_value(rows + groups.items[p] * stride + c, value);
-      sum = sum + value;
+__device__ Value sum_items(const Groups& groups, int64_t begin, int64_t end, const T* rows, int64_t stride, int c) {
+  Value sum{};
+  for (int64_t p = begin; p < end; ++p) {
+    Value value;
+    load_value(rows + groups.items[p] * stride + c, value);
+    sum = sum + value;
+  }
+  return sum;
+}
+
+/// Columns c of the groups and pieces that begin in a window.
+template <class Value, class T>
+__device__ void sum_window(const Groups& groups, int64_t window, const T* rows, int64_t stride, int dim, int c,
+                           float* out, int64_t out_stride, float* partial) {
+  const int64_t begin = window * kPiece, end = min(begin + kPiece, groups.item_count);
+  for (int64_t g = group_at(groups, begin); g < groups.count && groups.offsets[g] < end; ++g) {
+    const int64_t first = groups.offsets[g], last = groups.offsets[g + 1];
+    if (last - first <= kPiece) {
+      if (first >= begin && first < last)
+        store_value(out + g * out_stride + c, sum_items<Value>(groups, first, last, rows, stride, c));
+      continue;
     }
-    float* target = began_before ? heads + run * dim : group_end > end ? tails + run * dim : out + g * out_stride;
-    store_value(target + c, sum);
+    const bool begins_here = first >= begin;
+    const int64_t piece = begins_here ? first : first + (begin - first + kPiece - 1) / kPiece * kPiece;
+    if (piece >= min(end, last)) continue;
+    store_value(partial + (2 * window + (begins_here ? 1 : 0)) * dim + c,
+                sum_items<Value>(groups, piece, min(piece + kPiece, last), rows, stride, c));
   }
 }
 
 template <class T>
-__global__ void sum_runs_kernel(Groups groups, const T* rows, int64_t stride, int dim, float* out, int64_t out_stride,
-                                float* heads, float* tails) {
-  const int64_t run = row_of_thread();
-  const int64_t length = run_length(groups);
-  const int64_t begin = run * length, end = min(begin + length, int64_t{groups.offsets[groups.count]});
-  if (begin >= end) return;
+__global__ void sum_windows_kernel(Groups groups, const T* rows, int64_t stride, int dim, float* out,
+                                   int64_t out_stride, float* partial) {
+  const int64_t window = row_of_thread();
+  if (window * kPiece >= groups.item_count) return;
   for_columns(
-      dim,
-      [&](int c) { sum_run<float4>(groups, run, begin, end, rows, stride, dim, c, out, out_stride, heads, tails); },
-      [&](int c) { sum_run<float>(groups, run, begin, end, rows, stride, dim, c, out, out_stride, heads, tails); });
+      dim, [&](int c) { sum_window<float4>(groups, window, rows, stride, dim, c, out, out_stride, partial); },
+      [&](int c) { sum_window<float>(groups, window, rows, stride, dim, c, out, out_stride, partial); });
 }
 
-__global__ void join_runs_kernel(Groups groups, int dim, float* out, int64_t out_stride, const float* heads,
-                                 const float* tails) {
+__global__ void join_pieces_kernel(Groups groups, int dim, float* out, int64_t out_stride, const float* partial) {
   const int64_t g = row_of_thread();
   if (g >= groups.count) return;
-  const int64_t begin = groups.offsets[g], end = groups.offsets[g + 1], length = run_length(groups);
+  const int64_t begin = groups.offsets[g], end = groups.offsets[g + 1];
+  if (begin < end && end - begin <= kPiece) return;
   float* target = out + g * out_stride;
-  if (begin == end) {
-    for (int c = static_cast<int>(threadIdx.x); c < dim; c += static_cast<int>(blockDim.x)) target[c] = 0.0f;
-    return;
-  }
-  const int64_t first_run = begin / length, last_run = (end - 1) / length;
-  if (first_run == last_run) return;
   for (int c = static_cast<int>(threadIdx.x); c < dim; c += static_cast<int>(blockDim.x)) {
-    // A group that begins exactly with a run began in no earlier one and goes on: its first partial sum is that run's
-    // tail, too.
-    float sum = tails[first_run * dim + c];
-    for (int64_t run = first_run + 1; run <= last_run; ++run) sum += heads[run * dim + c];
+    float sum = begin < end ? partial[(2 * (begin / kPiece) + 1) * dim + c] : 0.0f;
+    for (int64_t piece = begin + kPiece; piece < end; piece += kPiece) sum += partial[2 * (piece / kPiece) * dim + c];
     target[c] = sum;
   }
 }
@@ -217,25 +211,29 @@ void CudaBackend::pool_bags(Stream& stream, const Bags& bags, const float* const
   SPARROW_CUDA(cudaGetLastError());
 }
 
-// Reads items * (size dim + 4) + groups * 8 bytes, writes groups * 4 dim; items * dim flops. Partial sums: at most 2 *
-// kRuns rows.
+// Reads items * (size dim + 4) + groups * 8 bytes, writes groups * 4 dim; items * dim flops. Groups of more than kPiece
+// items: a row written and read for each kPiece of them.
 void CudaBackend::sum_rows(Stream& stream, const Groups& groups, const Matrix& rows, const Matrix& out) {
-  SPARROW_CHECK(out.type == DType::f32 && out.rows == groups.count && out.cols == rows.cols,
-                "sum_rows: {} groups of rows of {} into ({}, {})", groups.count, rows.cols, out.rows, out.cols);
+  SPARROW_CHECK(out.type == DType::f32 && out.rows == groups.count && out.cols == rows.cols && groups.item_count >= 0,
+                "sum_rows: {} groups of {} rows of {} into ({}, {})", groups.count, groups.item_count, rows.cols,
+                out.rows, out.cols);
   if (groups.count == 0 || rows.cols == 0) return;
+  const int64_t windows = (groups.item_count + kPiece - 1) / kPiece;
   ScratchPlan plan;
-  const int64_t heads_at = plan.add<float>(kRuns * rows.cols), tails_at = plan.add<float>(kRuns * rows.cols);
+  const int64_t partial_at = plan.add<float>(2 * windows * rows.cols);
   plan.allocate(stream);
-  auto *heads = plan.get<float>(heads_at), *tails = plan.get<float>(tails_at);
+  auto* partial = plan.get<float>(partial_at);
   const int dim = static_cast<int>(rows.cols);
-  const Launch runs = row_launch(kRuns, dim);
-  with_type(rows.type, [&](auto* type) {
-    sum_runs_kernel<<<runs.grid, runs.block, 0, handle(stream)>>>(
-        groups, static_cast<decltype(type)>(rows.data), rows.stride, dim, out.f32(), out.stride, heads, tails);
-  });
-  SPARROW_CUDA(cudaGetLastError());
+  if (windows > 0) {
+    const Launch launch = row_launch(windows, dim);
+    with_type(rows.type, [&](auto* type) {
+      sum_windows_kernel<<<launch.grid, launch.block, 0, handle(stream)>>>(
+          groups, static_cast<decltype(type)>(rows.data), rows.stride, dim, out.f32(), out.stride, partial);
+    });
+    SPARROW_CUDA(cudaGetLastError());
+  }
   const Launch joins = row_launch(groups.count, dim);
-  join_runs_kernel<<<joins.grid, joins.block, 0, handle(stream)>>>(groups, dim, out.f32(), out.stride, heads, tails);
+  join_pieces_kernel<<<joins.grid, joins.block, 0, handle(stream)>>>(groups, dim, out.f32(), out.stride, partial);
   SPARROW_CUDA(cudaGetLastError());
 }
 

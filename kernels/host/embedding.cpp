@@ -160,6 +160,7 @@ void HostBackend::sum_rows(Stream&, const Groups& groups, const Matrix& rows, co
                 "sum_rows: {} groups of rows of {} into ({}, {})", groups.count, rows.cols, out.rows, out.cols);
   if (groups.count == 0) return;
   const int64_t items = groups.offsets[groups.count];
+  SPARROW_CHECK(items == groups.item_count, "sum_rows: {} items, said to be {}", items, groups.item_count);
   const int parts = part_count(threads_, items + groups.count, kGrainRows);
   // Groups differ in size by three orders of magnitude: parts of equal work (one per group, one per item), not of equal
   // count.

@@ -139,7 +139,7 @@ void BagExchange::find_rows(BagRoute& route, std::span<const int64_t> keys) {
   for (int64_t i = 0; i < route.rows.count; ++i) row_slots[i] = directory_.slot(route.rows.keys.data()[i]);
   const int32_t* row_of = route.rows.row_of_member.data();
   for (int64_t i = 0; i < route.lookups && in_device; ++i) slots[i] = static_cast<int32_t>(row_slots[row_of[i]]);
-  route.rows_by_part = {route.parts.requested_total, route.part_offsets.device(),
+  route.rows_by_part = {route.parts.requested_total, route.lookups, route.part_offsets.device(),
                         in_device ? route.slots.device() : route.rows.row_of_member.device()};
 }
 

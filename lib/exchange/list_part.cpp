@@ -43,7 +43,7 @@ void ListDivider::divide(Stream& stream, const RowList& list, const uint8_t* sha
   for (size_t half = 0; half < 2; ++half) {
     ListPart& part = parts[half];
     offsets[half][part.count] = filled[half];
-    part.groups = {part.count, part.own_offsets.device(), part.own_items.device()};
+    part.groups = {part.count, filled[half], part.own_offsets.device(), part.own_items.device()};
     part.slots = part.own_slots.device();
     part.own_offsets.upload(stream, part.count + 1);
     part.own_items.upload(stream, filled[half]);

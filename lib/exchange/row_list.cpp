@@ -129,7 +129,7 @@ void RowListMaker::arrange_here(RowList& list) {
 void RowListMaker::group_members(RowList& list) {
   int32_t* group_offsets = list.group_offsets.reserve(list.count + 1);
   int32_t* group_items = list.group_items.reserve(list.members);
-  list.groups = {list.count, list.group_offsets.device(), list.group_items.device()};
+  list.groups = {list.count, list.members, list.group_offsets.device(), list.group_items.device()};
   host_.group(*stream_, list.row_of_member.data(), list.members, list.count, group_offsets, group_items);
   host_.synchronize(*stream_);
 }

@@ -218,12 +218,11 @@ void Pipeline::finish_fetch() {
 void Pipeline::drain() {
   dense_timed_ = false;  // whatever comes now is no part of a step
   wait();
-  if (!late_) return;
-  {
+  if (late_) {
     const CountedTraffic counted(comms_, exchange_, traffic_before_, lane_ledger_);
     finish_late();
   }
-  backend_.synchronize(*stream_);
+  backend_.synchronize(*stream_);  // updates that are queued: other streams read and write the rows next
   ledger_.take(lane_ledger_);
 }
 

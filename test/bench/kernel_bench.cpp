@@ -200,8 +200,8 @@ void add_rows(const Shared& bench, int64_t dim) {
     std::copy_n(wide.data(), items, group_of.span().begin());
     b.backend->group(*b.stream, group_of.data(), items, groups, offsets.data(), sorted.data());
     Bench::measure(state, static_cast<double>(items), b.limits.gathered_rows(dim, items), [&](int64_t) {
-      b.backend->sum_rows(*b.stream, {groups, offsets.data(), sorted.data()}, Matrix::f32(rows.data(), items, dim),
-                          Matrix::f32(out.data(), groups, dim));
+      b.backend->sum_rows(*b.stream, {groups, items, offsets.data(), sorted.data()},
+                          Matrix::f32(rows.data(), items, dim), Matrix::f32(out.data(), groups, dim));
     });
   });
   for (const OptimizerKind kind : {OptimizerKind::sgd, OptimizerKind::adagrad}) {

@@ -258,7 +258,7 @@ void Cases::add_bags() {
           backend.group(stream, group_of->data(), n, d, offsets->data(), items->data());
           const Filled from = filled(backend, stream, type, n, dim), out = filled(backend, stream, DType::f32, d, dim);
           return [=, &backend, &stream] {
-            backend.sum_rows(stream, {d, offsets->data(), items->data()}, from.matrix, out.matrix);
+            backend.sum_rows(stream, {d, n, offsets->data(), items->data()}, from.matrix, out.matrix);
           };
         });
   }

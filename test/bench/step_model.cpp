@@ -248,7 +248,7 @@ double StepModel::step(OperationTimes& times) {
   // One lookup per bag: the items of a group, which are lookups, are the numbers of their bags.
   const Matrix row_gradients = Matrix::f32(row_gradients_.data(), rows, dim);
   times.measure("sum_rows", [&] {
-    backend_.sum_rows(*stream_, {rows, group_offsets_.data(), group_items_.data()}, dbags, row_gradients);
+    backend_.sum_rows(*stream_, {rows, lookups, group_offsets_.data(), group_items_.data()}, dbags, row_gradients);
   });
   times.measure("update_rows", [&] {
     backend_.update_rows(*stream_, {options_.optimizer, kLearningRate, 1e-8f}, store_, distinct_keys_.data(),

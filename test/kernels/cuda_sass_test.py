@@ -15,7 +15,7 @@ WANTED = {
     "gather_rows_kernelI13__nv_bfloat16E": (r"\bLDG\.E\.128", r"\bSTG\.E\.64"),
     "pack_rows_kernelI13__nv_bfloat16E": (r"\bLDG\.E\.128", r"\bSTG\.E\.64"),
     "pool_bags_kernel": (r"\bLDG\.E\.128", r"\bSTG\.E\.128"),
-    "sum_runs_kernelIfE": (r"\bLDG\.E\.128", r"\bSTG\.E\.128"),
+    "sum_windows_kernelIfE": (r"\bLDG\.E\.128", r"\bSTG\.E\.128"),
 }
 
 

@@ -206,7 +206,7 @@ TEST_CASE("Row sums add the items of each group in order, one row a thousand tim
         const TestMatrix rows(h, type, kRows, dim, values, 3);
         const TestMatrix out(h, DType::f32, groups, dim, 1);
         const Array<int32_t> offset_array = h.upload(offsets), item_array = h.upload(items);
-        h.backend().sum_rows(h.stream(), {groups, offset_array.data(), item_array.data()}, rows, out);
+        h.backend().sum_rows(h.stream(), {groups, offsets.back(), offset_array.data(), item_array.data()}, rows, out);
         std::vector<ExactSum> exact;
         for (int64_t g = 0; g < groups; ++g) {
           for (int64_t c = 0; c < dim; ++c) {
@@ -221,14 +221,41 @@ TEST_CASE("Row sums add the items of each group in order, one row a thousand tim
   });
 }
 
+TEST_CASE("A group's sum has the same bits among whichever others it is") {
+  on_every_backend([](const Harness& h) {
+    constexpr int64_t kRows = 500, kDim = 8;
+    const Array<float> block = h.upload(random_floats(kRows * kDim, 1));
+    const Matrix rows = Matrix::f32(block.data(), kRows, kDim);
+    // Sums of the middle one of three groups; the first pushes its items from place to place.
+    for (const int32_t size : {1, 2, 31, 32, 33, 64, 65, 500}) {
+      const std::vector<int32_t> own = random_rows(size, kRows, 2);
+      std::vector<std::vector<double>> sums;
+      for (const int32_t before : {0, 1, 17, 31, 32, 33, 200}) {
+        std::vector<int32_t> items = random_rows(before, kRows, 3);
+        items.insert(items.end(), own.begin(), own.end());
+        items.insert(items.end(), 40, 0);
+        const std::vector<int32_t> offsets{0, before, before + size, before + size + 40};
+        const Array<int32_t> offset_array = h.upload(offsets), item_array = h.upload(items);
+        const TestMatrix out(h, DType::f32, 3, kDim);
+        h.backend().sum_rows(h.stream(), {3, offsets.back(), offset_array.data(), item_array.data()}, rows, out);
+        const std::vector<double> all = out.values();
+        sums.emplace_back(all.begin() + kDim, all.begin() + 2 * kDim);
+      }
+      INFO(size << " items");
+      for (const auto& found : sums) CHECK(found == sums[0]);
+    }
+  });
+}
+
 TEST_CASE("Row sums of no groups write nothing, and shapes that contradict each other are refused") {
   on_every_backend([](const Harness& h) {
     const Array<int32_t> offsets = h.upload(std::vector<int32_t>{0, 1}), items = h.upload(std::vector<int32_t>{0});
-    const TestMatrix rows(h, DType::f32, 3, 4), none(h, DType::f32, 0, 4), two(h, DType::f32, 2, 4),
-        narrow(h, DType::f32, 1, 3);
-    h.backend().sum_rows(h.stream(), {0, offsets.data(), items.data()}, rows, none);
-    CHECK_THROWS_AS(h.backend().sum_rows(h.stream(), {1, offsets.data(), items.data()}, rows, two), Error);
-    CHECK_THROWS_AS(h.backend().sum_rows(h.stream(), {1, offsets.data(), items.data()}, rows, narrow), Error);
+    const TestMatrix rows(h, DType::f32, 3, 4), none(h, DType::f32, 0, 4), one(h, DType::f32, 1, 4),
+        two(h, DType::f32, 2, 4), narrow(h, DType::f32, 1, 3);
+    h.backend().sum_rows(h.stream(), {0, 0, offsets.data(), items.data()}, rows, none);
+    CHECK_THROWS_AS(h.backend().sum_rows(h.stream(), {1, 1, offsets.data(), items.data()}, rows, two), Error);
+    CHECK_THROWS_AS(h.backend().sum_rows(h.stream(), {1, 1, offsets.data(), items.data()}, rows, narrow), Error);
+    CHECK_THROWS_AS(h.backend().sum_rows(h.stream(), {1, -1, offsets.data(), items.data()}, rows, one), Error);
   });
 }
 
@@ -266,7 +293,7 @@ TEST_CASE("Pooling and row sums give the same bits for every number of threads")
     const Array<int32_t> offsets = h.upload(std::vector<int32_t>{0, 5, 5, 700, 800});
     const Array<int32_t> items = h.upload(random_rows(800, kSamples * (kTables + 1), 9));
     const TestMatrix sums(h, DType::f32, 4, kDim);
-    h.backend().sum_rows(h.stream(), {4, offsets.data(), items.data()}, features, sums);
+    h.backend().sum_rows(h.stream(), {4, 800, offsets.data(), items.data()}, features, sums);
     return std::vector<std::vector<double>>{features.values(), sums.values()};
   });
 }

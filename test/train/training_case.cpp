@@ -96,12 +96,18 @@ PartOfBatch::PartOfBatch(const TrainingCase& problem, int64_t k, int rank, int r
   batch.positions = positions;
 }
 
-RankTrainer::RankTrainer(const TrainingCase& problem, Comm& comm)
+RankTrainer::RankTrainer(const TrainingCase& problem, Comm& comm) : RankTrainer(problem, make_host_backend(1), comm) {}
+
+RankTrainer::RankTrainer(const TrainingCase& problem, std::unique_ptr<Backend> host, Comm& comm)
+    : RankTrainer(problem, RankContext::on_host(*host, comm)) {
+  own_backend_ = std::move(host);
+}
+
+RankTrainer::RankTrainer(const TrainingCase& problem, const RankContext& context)
     : problem_(problem),
-      comm_(comm),
+      comm_(context.comm),
       tables_(problem.rows, problem.model.embedding_dim),
-      hierarchy_(problem.hierarchy.value_or(Hierarchy::flat(comm.size()))),
-      backend_(make_host_backend(1)) {
+      hierarchy_(problem.hierarchy.value_or(Hierarchy::flat(context.comm.size()))) {
   TrainerOptions options;
   options.model = problem.model;
   options.optimizer = problem.optimizer;
@@ -111,10 +117,9 @@ RankTrainer::RankTrainer(const TrainingCase& problem, Comm& comm)
   options.room = problem.room;
   options.fetched.folder = std::filesystem::temp_directory_path();
   options.overlapped = problem.overlapped;
-  options.max_samples = part_of_batch(problem.global_batch, comm.rank(), comm.size(), problem.shares).size();
+  options.max_samples = part_of_batch(problem.global_batch, comm_.rank(), comm_.size(), problem.shares).size();
   const CopyPlan plan = problem.plan.value_or(CopyPlan::uniform(tables_, hierarchy_, 0));
-  trainer_ =
-      std::make_unique<Trainer>(RankContext::on_host(*backend_, comm_), tables_, hierarchy_, plan, options, id_of());
+  trainer_ = std::make_unique<Trainer>(context, tables_, hierarchy_, plan, options, id_of());
 }
 
 Store::IdOfPosition RankTrainer::id_of() const {
@@ -141,10 +146,15 @@ ModelState empty_state(const TrainingCase& problem) {
 
 void RankTrainer::read_state(ModelState& state) {
   trainer_->drain();
+  Stream& stream = trainer_->stream();
   if (comm_.rank() == 0) {
     const Dlrm& model = trainer_->model();
-    state.dense.assign(model.values(), model.values() + model.parameter_count());
-    state.dense_state.assign(trainer_->dense_state(), trainer_->dense_state() + trainer_->dense_state_size());
+    state.dense.resize(static_cast<size_t>(model.parameter_count()));
+    state.dense_state.resize(static_cast<size_t>(trainer_->dense_state_size()));
+    trainer_->backend().copy(stream, state.dense.data(), model.values(), model.parameter_count() * 4);
+    trainer_->backend().copy(stream, state.dense_state.data(), trainer_->dense_state(),
+                             trainer_->dense_state_size() * 4);
+    trainer_->backend().synchronize(stream);
   }
   Store& store = trainer_->store();
   const int64_t dim = store.rows().dim, state_dim = store.rows().state_dim, slots = trainer_->directory().slots();
@@ -157,8 +167,11 @@ void RankTrainer::read_state(ModelState& state) {
 }
 
 void RankTrainer::write_state(const ModelState& state) {
-  std::copy(state.dense.begin(), state.dense.end(), trainer_->model().values());
-  std::copy(state.dense_state.begin(), state.dense_state.end(), trainer_->dense_state());
+  Backend& backend = trainer_->backend();
+  backend.copy(trainer_->stream(), trainer_->model().values(), state.dense.data(), std::ssize(state.dense) * 4);
+  backend.copy(trainer_->stream(), trainer_->dense_state(), state.dense_state.data(),
+               std::ssize(state.dense_state) * 4);
+  backend.synchronize(trainer_->stream());
   trainer_->model().refresh(trainer_->stream());
   const int64_t dim = trainer_->store().rows().dim, state_dim = trainer_->store().rows().state_dim;
   for_each_held_row(*trainer_, id_of(), [&](int64_t slot, size_t table, int64_t id) {

@@ -54,7 +54,10 @@ struct PartOfBatch {
 /// A trainer on one rank with all that must outlive it. The one place where tests build trainers.
 class RankTrainer {
  public:
+  /// On a host backend of its own.
   RankTrainer(const TrainingCase& problem, Comm& comm);
+  /// What context refers to must outlive it.
+  RankTrainer(const TrainingCase& problem, const RankContext& context);
 
   Trainer& operator*() { return *trainer_; }
   Trainer* operator->() { return trainer_.get(); }
@@ -73,11 +76,13 @@ class RankTrainer {
   Store::IdOfPosition position_of() const { return id_of(); }
 
  private:
+  RankTrainer(const TrainingCase& problem, std::unique_ptr<Backend> host, Comm& comm);
+
   TrainingCase problem_;
   Comm& comm_;
   Tables tables_;
   Hierarchy hierarchy_;
-  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Backend> own_backend_;
   std::unique_ptr<PartOfBatch> next_;  ///< announced
   std::unique_ptr<Trainer> trainer_;
 };
