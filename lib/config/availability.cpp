@@ -19,12 +19,6 @@ constexpr Later kLater[] = {
 
 }  // namespace
 
-Config default_config() {
-  Config config;
-  config.system.overlapped = false;  // later: true
-  return config;
-}
-
 void refuse_unavailable(const YamlNode& root, const Config& config) {
   for (const auto& [key, available] : kLater) {
     if (available(config)) continue;

@@ -7,9 +7,6 @@
 
 namespace sparrow {
 
-/// Defaults: those of the options, but where one is not available yet, what is.
-Config default_config();
-
 /// Throws Error "place: key: value is not available yet" for a key that is set under `root` to something that `config`,
 /// read from it, cannot have.
 void refuse_unavailable(const YamlNode& root, const Config& config);

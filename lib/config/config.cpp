@@ -237,7 +237,7 @@ void read_output(YamlMap map, OutputOptions& options) {
 
 Config read_config(YamlNode root, const std::vector<std::string>& overrides) {
   for (const auto& assignment : overrides) root = root.with(assignment);
-  Config config = default_config();
+  Config config;
   YamlMap map = root.map();
   for (const char* key : {"data", "model", "optimizer", "train", "system", "placement", "output"}) map.find(key);
   map.finish();  // first, as an unknown section explains more than what is missing in a known one
