@@ -130,7 +130,7 @@
 //   result    The best of all this and of the named strategies; bound = the least of their bounds; gap = T / bound - 1.
 //
 // Found over random machines, laws, budgets and bags (test/placement/gap_sweep.cpp): with bags of one the gap is a
-// rounding matter, below 0.1 % on nearly all; with pooling below 3 % on every machine of configs/topologies; on trees
+// rounding matter, below 0.1 % on nearly all; with pooling at most 3 % on the machines of configs/topologies; on trees
 // with several unlike kinds of ranks, few tables and memory for little more than one copy one in a hundred stays above
 // 5 %: which table goes to which kind of rank is then a combinatorial question that the work allowed does not exhaust.
 //

@@ -1,1 +1,1 @@
-sparrow_end_to_end_test(plan_test 1 600)
+sparrow_end_to_end_test(plan_test 2 600)

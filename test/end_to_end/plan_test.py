@@ -195,6 +195,54 @@ def infeasible(checks, folder):
     refused(checks, "a strategy that does not fit", result, "replicated", "node/gpu:hbm")
 
 
+PAIR = """name: pair
+links:
+  loop: {bandwidth: 1GB/s, latency: 20us}
+stores:
+  memory: {capacity: 1GB}
+domains:
+  - name: host
+  - {name: rank, parent: host, count: 2, links: [loop], stores: [memory], flops: 50Gflop/s}
+"""
+
+
+def training_obeys(checks, folder):
+    """`plan --out` on counts of the data, then `train` with that file: it does what the plan says, and learns what rows held
+    in one place learn."""
+    harness.write_lines(folder / "rows.tsv", harness.make_lines(8000, seed=4))
+    (folder / "pair.yaml").write_text(PAIR)
+    counted = subprocess.run([harness.PROGRAM, "count", str(folder / "rows.tsv"), "--out", str(folder / "counts"), "--max-rows", "2000"],
+                             capture_output=True, text=True, timeout=60)
+    checks.equal(counted.returncode, 0, "the rows are counted")
+    planned = plan("--topology", folder / "pair.yaml", "--counts", folder / "counts", "--dim", 16, "--batch", 250, "--bottom", 32,
+                   "--top", 32, "--optimizer", "sgd", "--device-memory", "3500kB", "--out", folder / "plan.json", "--json")
+    if not checks.equal(planned.returncode, 0, "a plan for two ranks"):
+        print(planned.stderr)
+        return
+    report = json.loads(planned.stdout)
+    places = {place for table in report["tables"] for place, rows in table["rows_by_place"].items() if rows > 0}
+    checks.at_least(len(places), 2, f"places of rows in the plan ({', '.join(sorted(places))})")
+    sgd = {"name": "sgd", "lr": 0.01}
+    config = {
+        "data": {"train": [str(folder / "rows.tsv")], "max_rows": 2000, "counts": str(folder / "counts")},
+        "model": {"embedding_dim": 16, "bottom": [32], "top": [32]},
+        "optimizer": {"dense": sgd, "sparse": sgd},
+        "train": {"global_batch": 250, "samples": 5000},
+        "system": {"backend": "host", "threads": 1, "topology": str(folder / "pair.yaml"), "device_memory": "3500kB",
+                   "pipeline": "sequential"},
+        "placement": {"strategy": "held"},
+        "output": {"report_every": 1, "resume": "never"},
+    }
+    held = harness.train(config, folder / "held", 2)
+    obeying = harness.train(harness.merge(config, {"placement": {"plan": str(folder / "plan.json")}}), folder / "obeying", 2)
+    checks.equal(len(obeying.losses), 20, "steps of the run with the plan file")
+    furthest = max(abs(obeying.losses[step] - held.losses[step]) for step in held.losses)
+    checks.at_most(furthest, 1e-5, "losses of 20 steps, with the plan file and with rows held")
+    # Sums of distinct rows of 20 batches stay within 10 % of their expectation, the plan's own bytes.
+    sent, expected = (of["bytes_per_iteration"]["total"] for of in (obeying.summary, obeying.summary["predicted"]))
+    checks.at_most(abs(sent / expected - 1), 0.1, f"bytes sent against the plan's ({sent:.0f} against {expected:.0f})")
+
+
 def bad_arguments(checks):
     base = ["--topology", topology("dgx-h100")]
     for what, arguments, *said in (
@@ -216,7 +264,7 @@ def bad_arguments(checks):
 def test(checks, folder):
     text_report(checks)
     every_topology(checks)
-    for part in (plan_file, strategies, sweeps, counts, bad_topologies, infeasible):
+    for part in (plan_file, strategies, sweeps, counts, training_obeys, bad_topologies, infeasible):
         (folder / part.__name__).mkdir()
         part(checks, folder / part.__name__)
     bad_arguments(checks)
