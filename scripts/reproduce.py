@@ -6,7 +6,8 @@
     sudo scripts/reproduce.py --only strategies --resume
     sudo scripts/reproduce.py --set 'data.train=[/path/to/sample.tsv.gz]' --set data.generate={}    # on your rows
 
-Sections: strategies (over link rates, dimensions and wires), memory, skew, two_tier, links (the ledger against counters of the links), federated.
+Sections: strategies (over link rates, dimensions and wires), memory, skew, two_tier, links (the ledger against counters of the links), federated,
+overlap (pairs of overlapped and sequential runs), goal (the optimal plan against the usual systems on slow links).
 Each has a folder in runs/reproduce with results.csv and figures; report.md sums them up and says what is measured and what is emulated. Needs root.
 """
 from __future__ import annotations
@@ -37,6 +38,8 @@ SECTIONS: dict[str, tuple[str, Launcher | None]] = {  # a sweep file, and where 
     "two_tier": ("configs/reproduce/two_tier.yaml", None),
     "links": ("configs/reproduce/links.yaml", None),
     "federated": ("configs/reproduce/federated.yaml", None),
+    "overlap": ("configs/reproduce/overlap.yaml", None),
+    "goal": ("configs/reproduce/goal.yaml", None),
 }
 
 HONESTY = """**Measured**: samples per second, seconds and AUC of real training runs (`summary.json`) and the bytes that ranks sent, as they counted them.
@@ -104,7 +107,51 @@ def report_links(rows: list[Row]) -> str:
     return "The links also carry headers of Open MPI, TCP, IP and Ethernet.\n\n" + table(lines, list(lines[0]) if lines else [])
 
 
-REPORTS = {"strategies": report_strategies, "links": report_links}
+def milliseconds(row: Row, *columns: str) -> float:
+    return 1e3 * (number(row, " + ".join(columns)) or 0)
+
+
+def report_overlap(rows: list[Row]) -> str:
+    """Per rate and model, a pair of runs as one line."""
+    where = ["rate", "sized_for"]
+    phases = [f"seconds_by_phase.{name}" for name in ("ids", "rows", "gradients", "allreduce")]
+    lines = []
+    for group in groups(rows, where):
+        by_name = {row["system.pipeline"]: row for row in group}
+        if len(by_name) < 2:
+            continue
+        before, after = by_name["sequential"], by_name["overlapped"]
+        line: Row = {name: after[name] for name in where}
+        line |= {"compute": milliseconds(before, "seconds_by_phase.compute"), "exchange": milliseconds(before, *phases)}
+        for name, row in by_name.items():
+            line[name] = milliseconds(row, "seconds_per_iteration")
+            line[f"{name}, predicted"] = milliseconds(row, f"predicted.{name}_seconds")
+        whole, path = milliseconds(after, "predicted.sequential_seconds"), milliseconds(after, "predicted.critical_path_seconds")
+        line["speed-up"] = ratio(line["sequential"], line["overlapped"])
+        line["predicted"] = ratio(whole, line["overlapped, predicted"])
+        line["allowed"] = ratio(whole, path)
+        line["dirty rows"] = ratio(number(after, "pipeline.dirty_rows_per_iteration"), number(after, "distinct_rows_per_iteration"))
+        line["critical path"] = milliseconds(after, "pipeline.critical_path_seconds")
+        line["critical path, predicted"] = path
+        lines.append(line)
+    text = """Milliseconds per iteration: computation and exchange of the sequential step, both steps, the critical path. Speed-up: sequential over overlapped as
+measured and as predicted; allowed: the predicted sequential time over the predicted critical path. Dirty rows: the share of a batch's distinct rows
+that the batch before updates, so that they cannot come ahead (all of the first batch's are).
+
+"""
+    return text + table(lines, list(lines[0]) if lines else [])
+
+
+def report_goal(rows: list[Row]) -> str:
+    """The optimal plan's speed as a multiple of each other system's."""
+    speed = {row["system"]: number(row, "samples_per_second") for row in rows}
+    lines: list[Row] = []
+    for name in (name for name in speed if not name.startswith("optimal") or name == "optimal_sequential"):
+        lines.append({"against": name, **{f"x, {own}": ratio(speed[own], speed[name]) for own in ("optimal", "optimal_bf16") if own in speed}})
+    return "Samples per second of the optimal plan, overlapped, as a multiple of:\n\n" + table(lines, list(lines[0]) if lines else [])
+
+
+REPORTS = {"strategies": report_strategies, "links": report_links, "overlap": report_overlap, "goal": report_goal}
 
 
 def command_output(*command: str) -> str:

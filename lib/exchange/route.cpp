@@ -20,6 +20,12 @@ Route::Route(Backend& backend, std::span<const int> peers)
   }
 }
 
+int64_t Route::dirty_rows() const {
+  const int64_t rows = lists.back().count;
+  const uint8_t* dirty = with_previous.shared.back().data();
+  return with_previous.known ? std::count(dirty, dirty + rows, uint8_t{1}) : rows;
+}
+
 Router::Router(Backend& host, const Directory& directory, const StageComms& comms)
     : host_(host),
       host_stream_(host.make_stream()),

@@ -52,6 +52,8 @@ struct Route {
 
   const ListPart& part(size_t level, RowHalf half) const { return parts[level][index_of(half)]; }
   RowList& lowest() { return lists.back(); }
+  /// Rows of the lowest list that the batch before uses too; all where it is not known.
+  int64_t dirty_rows() const;
   int64_t lookups() const { return lists.back().members; }
 };
 

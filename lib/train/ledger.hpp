@@ -43,6 +43,7 @@ struct Ledger {
   int64_t samples = 0;        ///< of this rank
   int64_t lookups = 0;        ///< of this rank
   int64_t distinct_rows = 0;  ///< of this rank's parts of the batches
+  int64_t dirty_rows = 0;     ///< of these, those that the batch before updates too; all where it was not known
   std::array<std::array<double, kParts>, kLanes> seconds{};
   PathSeconds path;
   int64_t store_read_bytes = 0, store_written_bytes = 0;  ///< of this rank's slower store

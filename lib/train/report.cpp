@@ -209,6 +209,7 @@ json pipeline(Comm& comm, const RunResult& result, double iterations) {
   const double ahead = over_ranks(comm, ledger.path.ahead / iterations).mean;
   const double urgent = over_ranks(comm, ledger.path.urgent / iterations).mean;
   const double dense = over_ranks(comm, ledger.path.dense / iterations).mean;
+  of["dirty_rows_per_iteration"] = over_ranks(comm, static_cast<double>(ledger.dirty_rows) / iterations).mean;
   of["to_gradients_seconds"] = to_gradients;
   of["dense_seconds"] = dense;
   of["ahead_seconds"] = ahead;

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <mutex>
 #include <random>
+#include <set>
 
 #include "comm/thread_comm.hpp"
 #include "test/support/hierarchies.hpp"
@@ -136,6 +137,34 @@ TEST_CASE("TheExchangeLaneExchangesRowsAndTheComputeLaneDoesNot") {
     CHECK(seen.ledger.path.to_gradients > 0);
     CHECK(seen.ledger.path.ahead > 0);
     CHECK(seen.ledger.path.urgent > 0);
+  }
+}
+
+TEST_CASE("DirtyRowsAreThoseThatTheBatchBeforeUsesToo") {
+  constexpr int kRanks = 3;
+  const TrainingCase problem;
+  const auto rows_of = [&](int64_t k, int rank) {
+    const PartOfBatch part(problem, k, rank, kRanks);
+    std::set<std::pair<int, int64_t>> rows;
+    for (int t = 0; t < part.batch.tables; ++t)
+      for (int64_t l = part.batch.first_lookup(t); l < part.batch.first_lookup(t + 1); ++l)
+        rows.emplace(t, part.positions[static_cast<size_t>(l)]);
+    return rows;
+  };
+  const std::vector<Seen> seen = run(problem, true, kRanks, kSteps, kSteps);
+  for (int rank = 0; rank < kRanks; ++rank) {
+    int64_t dirty = static_cast<int64_t>(rows_of(0, rank).size()), distinct = dirty;
+    for (int64_t k = 1; k < kSteps; ++k) {
+      std::set<std::pair<int, int64_t>> before;
+      for (int r = 0; r < kRanks; ++r) before.merge(rows_of(k - 1, r));
+      for (const auto& row : rows_of(k, rank)) {
+        dirty += before.contains(row) ? 1 : 0;
+        ++distinct;
+      }
+    }
+    CHECK(seen[static_cast<size_t>(rank)].ledger.distinct_rows == distinct);
+    CHECK(seen[static_cast<size_t>(rank)].ledger.dirty_rows == dirty);
+    CHECK(dirty < distinct);
   }
 }
 
