@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "base/time_slice.hpp"
 
 namespace sparrow {
 
@@ -70,7 +69,6 @@ Pipeline::~Pipeline() {
 // --- The hand-over between the lanes ---
 
 void Pipeline::run() noexcept {
-  prefer_short_time_slices();
   try {
     for (;;) {
       {
