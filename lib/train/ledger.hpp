@@ -78,6 +78,31 @@ struct Ledger {
   };
 };
 
+/// Adds what is sent while it lives to a ledger. of_stage(s): all traffic of stage s so far. before: one for each stage
+/// of the ledger, overwritten; the caller's, so that no step allocates.
+template <class OfStage>
+class CountedTraffic {
+ public:
+  CountedTraffic(Ledger& ledger, std::vector<Traffic>& before, OfStage of_stage)
+      : ledger_(ledger), before_(before), of_stage_(of_stage) {
+    for (size_t stage = 0; stage < before_.size(); ++stage) before_[stage] = of_stage_(static_cast<int>(stage));
+  }
+  ~CountedTraffic() {
+    for (size_t stage = 0; stage < before_.size(); ++stage) {
+      const Traffic sent = of_stage_(static_cast<int>(stage)) - before_[stage];
+      ledger_.stages[stage] = ledger_.stages[stage] + sent;
+      ledger_.traffic = ledger_.traffic + sent;
+    }
+  }
+  CountedTraffic(const CountedTraffic&) = delete;
+  CountedTraffic& operator=(const CountedTraffic&) = delete;
+
+ private:
+  Ledger& ledger_;
+  std::vector<Traffic>& before_;
+  OfStage of_stage_;
+};
+
 /// Collective: the bookings of all ranks as a Chrome/Perfetto timeline (JSON, one row per rank and lane), written by
 /// rank 0.
 void write_trace(Comm& comm, const Ledger& ledger, const std::string& path);

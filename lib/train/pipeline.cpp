@@ -6,38 +6,6 @@
 
 namespace sparrow {
 
-namespace {
-
-/// Adds what the exchange sends in its scope to a ledger.
-class CountedTraffic {
- public:
-  CountedTraffic(const StageComms& comms, const EmbeddingExchange& exchange, std::vector<Traffic>& before,
-                 Ledger& ledger)
-      : comms_(comms), exchange_(exchange), before_(before), ledger_(ledger) {
-    for (size_t stage = 0; stage < before_.size(); ++stage) before_[stage] = so_far(stage);
-  }
-  ~CountedTraffic() {
-    for (size_t stage = 0; stage < before_.size(); ++stage) {
-      const Traffic sent = so_far(stage) - before_[stage];
-      ledger_.stages[stage] = ledger_.stages[stage] + sent;
-      ledger_.traffic = ledger_.traffic + sent;
-    }
-  }
-  CountedTraffic(const CountedTraffic&) = delete;
-  CountedTraffic& operator=(const CountedTraffic&) = delete;
-
- private:
-  Traffic so_far(size_t stage) const {
-    return comms_.traffic(static_cast<int>(stage)) + exchange_.stage_traffic(static_cast<int>(stage));
-  }
-  const StageComms& comms_;
-  const EmbeddingExchange& exchange_;
-  std::vector<Traffic>& before_;
-  Ledger& ledger_;
-};
-
-}  // namespace
-
 Pipeline::Pipeline(const RankContext& context, EmbeddingExchange& exchange, const StageComms& comms, Ledger& ledger,
                    bool overlapped)
     : backend_(context.backend),
@@ -155,7 +123,7 @@ const BatchRoute& Pipeline::begin(Stream& stream, const Batch& batch, const Batc
                   "batch {} was announced, batch {} came", announced_->index, batch.index);
   } else {
     store_counted_ = exchange_.store_traffic();  // filling the store, loading and moving rows are no part of a step
-    const CountedTraffic counted(comms_, exchange_, traffic_before_, lane_ledger_);
+    const auto counted = counted_traffic();
     fetch_now(batch, now(), true);
   }
   announced_.reset();
@@ -192,7 +160,7 @@ void Pipeline::give_gradients(Stream& stream, const Matrix& bag_gradients) {
   dense_timed_ = overlapped_;
   if (overlapped_) return;
   {
-    const CountedTraffic counted(comms_, exchange_, traffic_before_, lane_ledger_);
+    const auto counted = counted_traffic();
     exchange_urgent(false);
   }
   progress_ = Progress::done;
@@ -217,7 +185,7 @@ void Pipeline::drain() {
   dense_timed_ = false;  // whatever comes now is no part of a step
   wait();
   if (late_) {
-    const CountedTraffic counted(comms_, exchange_, traffic_before_, lane_ledger_);
+    const auto counted = counted_traffic();
     finish_late();
   }
   backend_.synchronize(*stream_);  // updates that are queued: other streams read and write the rows next
@@ -236,7 +204,7 @@ void Pipeline::forget() {
 /// False when it was ended in between.
 bool Pipeline::exchange_step() {
   backend_.synchronize(*stream_);  // host memory of the step before may be written again
-  const CountedTraffic counted(comms_, exchange_, traffic_before_, lane_ledger_);
+  const auto counted = counted_traffic();
   const bool has_next = step_.next != nullptr;
   const Timer timer;
   if (late_) finish_late();

@@ -93,6 +93,11 @@ class Pipeline {
   void exchange_urgent(bool has_next);
   void update_rows(const OptimizerStep& step);
   void count_store();
+  /// Books on the lane's ledger what the exchange sends while the result lives.
+  auto counted_traffic() {
+    return CountedTraffic(lane_ledger_, traffic_before_,
+                          [this](int stage) { return comms_.traffic(stage) + exchange_.stage_traffic(stage); });
+  }
   void reach(Progress progress);
   bool wait_for_gradients();
   void await(Progress progress);

@@ -120,14 +120,8 @@ double Trainer::step(const Batch& batch, const Batch* next) {
 
 void Trainer::reduce_gradients() {
   const StageComms& comms = reduce_dense_.comms();
-  for (int stage = 0; stage < comms.count(); ++stage) dense_traffic_[static_cast<size_t>(stage)] = comms.traffic(stage);
+  const CountedTraffic counted(ledger_, dense_traffic_, [&](int stage) { return comms.traffic(stage); });
   reduce_dense_.sum(*stream_, model_.gradients());
-  for (int stage = 0; stage < comms.count(); ++stage) {
-    const auto s = static_cast<size_t>(stage);
-    const Traffic sent = comms.traffic(stage) - dense_traffic_[s];
-    ledger_.stages[s] = ledger_.stages[s] + sent;
-    ledger_.traffic = ledger_.traffic + sent;
-  }
 }
 
 void Trainer::migrate_to(const CopyPlan& plan, int64_t copies_per_move) {
