@@ -14,6 +14,7 @@ packages=(
   liburing-dev                                                    # fetched rows: many disk requests at once
   catch2 libbenchmark-dev                                         # tests, benchmarks
   python3 python3-numpy python3-yaml python3-matplotlib           # end-to-end tests, sweeps, plots
+  python3-scipy                                                   # HiGHS, which the planner is compared with
 )
 
 missing=()
