@@ -12,7 +12,7 @@
 #include "base/timer.hpp"
 #include "data/npy.hpp"
 #include "placement/placement.hpp"
-#include "plan_request.hpp"
+#include "apps/plan_request.hpp"
 
 using namespace sparrow;
 using namespace sparrow::placement;
