@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Checks and times the CUDA backend on the GPUs of this machine, and writes a report (report.md, report.json):
-#   1. the tests of every operation, of the module and of NCCL's communicator, the same that run on the emulator elsewhere;
+#   1. the tests of every operation, of the module, of NCCL's communicator and of the trainer (fetched rows, the overlapped step, rows
+#      that move), the same that run on the emulator elsewhere;
 #   2. training on the GPU against the host backend, on 1, 2 and 4 ranks as far as there are GPUs;
 #   3. every kernel's time beside its roofline and, for the products, cuBLAS.
 #   scripts/gpu_check.sh [FOLDER of the report [BUILD directory]]      defaults: results/gpu_check, build (made where there is none)
 # Exit code: 0 all holds, 1 something does not, 77 there is no GPU here (said before anything is built).
 set -uo pipefail
 
-case ${1-} in -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case ${1-} in -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 no_gpu() {
@@ -57,12 +58,21 @@ check() {
 }
 
 check operations "$build/test/kernels_cuda_test"
-if cmake --build "$build" --target cuda_nccl_comm_test >/dev/null 2>&1; then
+if cmake --build "$build" --target cuda_nccl_comm_test cuda_trainer_test --parallel "$(nproc)" >"$out/nccl_build.log" 2>&1; then
   for ((ranks = 1; ranks <= gpus && ranks <= 4; ranks *= 2)); do
     check "nccl_$ranks" mpirun -n "$ranks" "$build/test/cuda_nccl_comm_test"
+    check "trainer_$ranks" mpirun -n "$ranks" "$build/test/cuda_trainer_test"
   done
+else
+  echo "== nccl, trainer: not built here (without NCCL the backend works on one rank only; see $out/nccl_build.log)"
+  results+=("nccl:skipped" "trainer:skipped")
 fi
-check training env SPARROW_PROGRAM="$build/sparrow" SPARROW_GPUS="$gpus" python3 "$root/test/end_to_end/cuda_training_test.py"
+if python3 -c 'import numpy' 2>/dev/null; then
+  check training env SPARROW_PROGRAM="$build/sparrow" SPARROW_GPUS="$gpus" python3 "$root/test/end_to_end/cuda_training_test.py"
+else
+  echo "== training: python3 has no NumPy"
+  results+=("training:skipped")
+fi
 check kernels "$build/test/cuda_bench" --markdown "$out/kernels.md" --json "$out/kernels.json"
 
 {

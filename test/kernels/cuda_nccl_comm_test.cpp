@@ -15,7 +15,9 @@ namespace {
 
 struct Rank {
   MpiRuntime runtime;
-  std::unique_ptr<Backend> backend = make_cuda_backend({}, SPARROW_CUDA_MODULE_DIR);
+  /// NCCL refuses two ranks on one GPU.
+  std::unique_ptr<Backend> backend =
+      make_cuda_backend({.device = runtime.local_rank(), .tf32 = false, .arena_bytes = 0}, SPARROW_CUDA_MODULE_DIR);
   std::unique_ptr<Stream> stream = backend->make_stream();
 
   std::unique_ptr<Comm> comm(double timeout_seconds = 20) {
