@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Writes docs/modelled_speedups.md: how much faster than each named strategy the optimal plan is, for Criteo Terabyte on the
-systems of configs/topologies, by skew and by memory. Everything in it is modelled by `sparrow plan`; nothing is measured.
+systems of configs/topologies, by skew and by memory; and its lines for one budget into README.md. Everything in them is
+modelled by `sparrow plan`; nothing is measured.
 
-  scripts/speedup_table.py [--sparrow build/sparrow] [--out docs/modelled_speedups.md]
+  scripts/speedup_table.py [--sparrow build/sparrow] [--out docs/modelled_speedups.md] [--readme README.md]
 
 The same program and topologies give the same file. About 80 plans; one to two minutes.
 """
@@ -64,10 +65,31 @@ def row(skew, budget, report):
     return f"| {skew} | {budget[:-2]} GB | {human(report['samples_per_second'])} | {100 * max(report['gap'], 0):.2f} % | " + " | ".join(cells) + " |\n"
 
 
+README_BUDGET = "64 GB"
+README_BEGIN, README_END = "<!-- begin: scripts/speedup_table.py -->\n", "<!-- end: scripts/speedup_table.py -->\n"
+
+
+def update_readme(path, tables):
+    """Puts the lines of one budget, of all systems, between the marks in the file."""
+    lines = [f"| modelled, {README_BUDGET} each | skew | samples/s | gap | " + " | ".join(f"over {name}" for name in STRATEGIES) + " |",
+             "|---|---" + "|--:" * (2 + len(STRATEGIES)) + "|"]
+    title = ""
+    for line in tables.splitlines():
+        if line.startswith("## "):
+            title = line[3:]
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and cells[1] == README_BUDGET:
+            lines.append("| " + " | ".join([title, cells[0], *cells[2:]]) + " |")
+    text = path.read_text()
+    begin, end = text.index(README_BEGIN) + len(README_BEGIN), text.index(README_END)
+    path.write_text(text[:begin] + "\n".join(lines) + "\n" + text[end:])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sparrow", default=str(REPOSITORY / "build/sparrow"), help="the program")
     parser.add_argument("--out", default=str(REPOSITORY / "docs/modelled_speedups.md"), help="file to write")
+    parser.add_argument("--readme", default=str(REPOSITORY / "README.md"), help="file whose table is replaced")
     arguments = parser.parse_args()
     text = HEAD
     for topology, title, batch, holder in SYSTEMS:
@@ -81,6 +103,7 @@ def main():
     out = pathlib.Path(arguments.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text)
+    update_readme(pathlib.Path(arguments.readme), text)
     print(out)
 
 
