@@ -62,6 +62,12 @@ struct Bags {
   const int32_t* row_of_lookup = nullptr;  ///< [offsets[last]] or [tables * samples]
 };
 
+/// A linear layer in a step: at most b samples, k inputs, n outputs, operands of `type`.
+struct LayerShape {
+  int64_t b = 0, k = 0, n = 0;
+  DType type = DType::f32;
+};
+
 /// Groups of items: items[offsets[g] .. offsets[g+1]) belong to group g.
 struct Groups {
   int64_t count = 0;
@@ -159,6 +165,18 @@ class Backend {
   virtual void release(Memory memory, void* data, int64_t bytes) noexcept = 0;
 
   virtual int64_t free_memory() const = 0;  ///< bytes of device memory that this process may still allocate
+
+  /// Device memory that arrays have now, by part, and the most they had in all at a time since the call after; nothing where it is host
+  /// memory.
+  virtual MemoryByPart used_memory() const { return {}; }
+  virtual int64_t most_memory() const { return 0; }
+  virtual void restart_most_memory() {}
+
+  /// Device memory that one stream keeps for the operations of a step, at most: linear layers of these shapes, and sums of `items` rows of
+  /// `dim` values. 0 where it is host memory.
+  virtual int64_t scratch_bytes(std::span<const LayerShape> /*layers*/, int64_t /*items*/, int64_t /*dim*/) const { return 0; }
+  /// Takes them at once, so that no step has to.
+  virtual void reserve_scratch(Stream& /*stream*/, int64_t /*bytes*/) {}
 
   virtual std::unique_ptr<Stream> make_stream() = 0;
   virtual std::unique_ptr<Event> make_event() = 0;

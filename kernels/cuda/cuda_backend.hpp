@@ -81,6 +81,11 @@ class ScratchPlan {
   char* base_ = nullptr;
 };
 
+/// Scratch space of the operations, at most, for sizes up to these: stated beside each.
+int64_t linear_scratch_bytes(const LayerShape& layer);
+int64_t sum_rows_scratch_bytes(int64_t items, int64_t dim);
+int64_t loss_scratch_bytes();
+
 class CudaBackend final : public Backend {
  public:
   /// Takes the GPU `device` (CUDA's number); any thread may use the backend. tf32: fp32
@@ -94,6 +99,11 @@ class CudaBackend final : public Backend {
   void* allocate(Memory memory, int64_t bytes, MemoryPart part) override;
   void release(Memory memory, void* data, int64_t bytes) noexcept override;
   int64_t free_memory() const override { return memory_->free_bytes(); }
+  MemoryByPart used_memory() const override { return memory_->used(); }
+  int64_t most_memory() const override { return memory_->most_used(); }
+  void restart_most_memory() override { memory_->restart_most_used(); }
+  int64_t scratch_bytes(std::span<const LayerShape> layers, int64_t items, int64_t dim) const override;
+  void reserve_scratch(Stream& stream, int64_t bytes) override { static_cast<CudaStream&>(stream).scratch(bytes); }
   std::unique_ptr<Stream> make_stream() override;
   std::unique_ptr<Event> make_event() override;
   void record(Event& event, Stream& stream) override;

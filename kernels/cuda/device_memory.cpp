@@ -59,9 +59,7 @@ DeviceMemory::~DeviceMemory() {
 
 void* DeviceMemory::take(int64_t bytes) {
   if (!arena_) return malloc_or_null(bytes);
-  if (const auto offset = arena_->take(bytes)) return base_ + *offset;
-  if (released_.empty()) return nullptr;
-  reclaim();
+  if (!released_.empty()) reclaim();  // at once: holes that stay until memory is short cut it into pieces
   const auto offset = arena_->take(bytes);
   return offset ? base_ + *offset : nullptr;
 }
@@ -80,7 +78,8 @@ void* DeviceMemory::allocate(int64_t bytes, MemoryPart part) {
   void* data = take(bytes);
   if (!data) out_of_memory(bytes, part);
   blocks_[data] = {bytes, part};
-  used_[static_cast<size_t>(part)] += bytes;
+  used_.add(part, bytes);
+  most_used_ = std::max(most_used_, used_.total());
   return data;
 }
 
@@ -88,7 +87,7 @@ void DeviceMemory::release(void* data) noexcept {
   const std::lock_guard lock(mutex_);
   const auto block = blocks_.find(data);
   if (block == blocks_.end()) return;
-  used_[static_cast<size_t>(block->second.part)] -= block->second.bytes;
+  used_.remove(block->second.part, block->second.bytes);
   if (arena_) {
     released_.push_back(data);
     released_bytes_ += block->second.bytes;
@@ -107,10 +106,25 @@ int64_t DeviceMemory::free_bytes() const {
   return arena_->free_bytes() + released_bytes_;
 }
 
+MemoryByPart DeviceMemory::used() const {
+  const std::lock_guard lock(mutex_);
+  return used_;
+}
+
+void DeviceMemory::restart_most_used() {
+  const std::lock_guard lock(mutex_);
+  most_used_ = used_.total();
+}
+
+int64_t DeviceMemory::most_used() const {
+  const std::lock_guard lock(mutex_);
+  return most_used_;
+}
+
 void DeviceMemory::out_of_memory(int64_t bytes, MemoryPart part) const {
   std::string taken;
   for (int p = 0; p < kMemoryParts; ++p) {
-    const int64_t used = used_[static_cast<size_t>(p)];
+    const int64_t used = used_.of(static_cast<MemoryPart>(p));
     if (used > 0)
       taken += fmt::format("{}{} {:.1f} MiB", taken.empty() ? "" : ", ", memory_part_name(static_cast<MemoryPart>(p)),
                            static_cast<double>(used) / kMiB);

@@ -2,7 +2,6 @@
 // without an arena, an allocation for every array, which compute-sanitizer and the emulator's checks see one by one.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -34,6 +33,11 @@ class DeviceMemory {
   /// What allocate() can still give, in one piece or several.
   int64_t free_bytes() const;
 
+  /// What is allocated and not released, and the most that was at a time.
+  MemoryByPart used() const;
+  int64_t most_used() const;
+  void restart_most_used();
+
  private:
   struct Block {
     int64_t bytes;
@@ -48,7 +52,8 @@ class DeviceMemory {
   char* base_ = nullptr;
   std::optional<Arena> arena_;
   std::map<void*, Block> blocks_;
-  std::array<int64_t, kMemoryParts> used_{};
+  MemoryByPart used_;
+  int64_t most_used_ = 0;
   std::vector<void*> released_;  ///< of the arena, perhaps still in use by queued work
   int64_t released_bytes_ = 0;
 };

@@ -211,6 +211,10 @@ void CudaBackend::pool_bags(Stream& stream, const Bags& bags, const float* const
   SPARROW_CUDA(cudaGetLastError());
 }
 
+int64_t sum_rows_scratch_bytes(int64_t items, int64_t dim) {
+  return 4 * 2 * ((items + kPiece - 1) / kPiece) * dim;
+}
+
 // Reads items * (size dim + 4) + groups * 8 bytes, writes groups * 4 dim; items * dim flops. Groups of more than kPiece
 // items: a row written and read for each kPiece of them.
 void CudaBackend::sum_rows(Stream& stream, const Groups& groups, const Matrix& rows, const Matrix& out) {

@@ -1,4 +1,6 @@
 // The linear layer: forward, gradient of the input, gradient of the weights.
+#include <algorithm>
+
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/gemm.cuh"
 
@@ -36,10 +38,14 @@ __global__ void add_column_slices_kernel(const float* partial, int slices, int64
   sums[column] = sum;
 }
 
+int column_slices(int64_t rows) {
+  return static_cast<int>(std::clamp<int64_t>(rows / 256, 1, 64));
+}
+
 /// sums [n] = column sums of a matrix. Reads it once: rows * n * size bytes, as many flops as elements.
 void column_sums(Stream& stream, const Matrix& matrix, float* sums) {
   if (matrix.cols == 0) return;
-  const int slices = static_cast<int>(std::clamp<int64_t>(matrix.rows / 256, 1, 64));
+  const int slices = column_slices(matrix.rows);
   const int64_t rows_per_slice = (matrix.rows + slices - 1) / slices;
   ScratchPlan plan;
   const int64_t partial_at = plan.add<float>(slices * matrix.cols);
@@ -56,6 +62,14 @@ void column_sums(Stream& stream, const Matrix& matrix, float* sums) {
   SPARROW_CUDA(cudaGetLastError());
 }
 
+/// Of the partial sums of a product of up to these sizes: as cut_slices takes them for tiles of 128, the larger. A cut
+/// product has at most 256 slices and tiles together.
+int64_t product_scratch_bytes(int64_t m, int64_t n, int64_t depth) {
+  constexpr int64_t kTile = 128;
+  if (depth < 2 * 256) return 0;
+  return 4 * std::min(256 * kTile * kTile, depth / 256 * m * n);
+}
+
 void multiply(Stream& stream, const Product& product, DType type, bool tf32) {
   if (type == DType::bf16 || tf32) {
     multiply_tensor(stream, product, type);
@@ -65,6 +79,12 @@ void multiply(Stream& stream, const Product& product, DType type, bool tf32) {
 }
 
 }  // namespace
+
+int64_t linear_scratch_bytes(const LayerShape& layer) {
+  const auto [b, k, n, type] = layer;
+  return std::max({product_scratch_bytes(b, n, k), product_scratch_bytes(b, k, n), product_scratch_bytes(n, k, b),
+                   4 * n * column_slices(b)});
+}
 
 // (b k + n k) * size read and b n * size written at least, 2 b n k flops.
 void CudaBackend::linear_forward(Stream& stream, const Matrix& x, const Matrix& w, const float* bias, bool relu,

@@ -32,6 +32,10 @@ __global__ void __launch_bounds__(kThreads) loss_kernel(const float* logits, con
 
 }  // namespace
 
+int64_t loss_scratch_bytes() {
+  return sizeof(double);
+}
+
 // Reads 8 b bytes, writes b * size; some 50 fp64 operations each.
 void CudaBackend::loss(Stream& stream, const float* logits, const float* labels, int64_t b, float scale,
                        const Matrix& dlogits, double* loss_sum) {

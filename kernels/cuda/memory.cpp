@@ -1,6 +1,7 @@
 // Memory, streams, events and copies of the CUDA backend, and the function by which the program finds it.
 #include <nvtx3/nvToolsExt.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -109,6 +110,12 @@ std::unique_ptr<Stream> CudaBackend::make_stream() {
 std::unique_ptr<Event> CudaBackend::make_event() {
   SPARROW_CUDA(cudaSetDevice(device_));
   return std::make_unique<CudaEvent>();
+}
+
+int64_t CudaBackend::scratch_bytes(std::span<const LayerShape> layers, int64_t items, int64_t dim) const {
+  int64_t most = std::max(loss_scratch_bytes(), sum_rows_scratch_bytes(items, dim));
+  for (const LayerShape& layer : layers) most = std::max(most, linear_scratch_bytes(layer));
+  return most;
 }
 
 void CudaBackend::record(Event& event, Stream& stream) {

@@ -203,6 +203,8 @@ void read_system(YamlMap map, SystemOptions& options) {
   read_name(map, "topology", options.topology);
   read_bytes_or_auto(map, "device_memory", options.device_memory);
   read_bytes_or_auto(map, "host_memory", options.host_memory);
+  if (options.host_memory > 0 && options.topology != "auto")
+    map.at("host_memory").fail("topology {} says how large its stores are: only with topology: auto", options.topology);
   read_real(map, "timeout", options.timeout, 0.001, 1e7);
   read_text(map, "scratch", options.scratch);
   map.finish();

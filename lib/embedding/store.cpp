@@ -18,6 +18,21 @@ Store::Store(Backend& backend, const Directory& directory, int64_t state_dim, co
     fetched_ = make_fetched_rows(backend, directory.fetched_slots(), rows_.dim, state_dim, fetched);
 }
 
+void Store::add_needs(const Directory& directory, int64_t state_dim, MemoryByPart& needs) {
+  const int64_t dim = directory.tables().dim(), slots = directory.device_slots();
+  needs.add(MemoryPart::rows, slots * dim * 4);
+  needs.add(MemoryPart::row_state, slots * state_dim * 4);
+}
+
+MemoryByPart Store::filling_needs(const Directory& directory) {
+  const SlotRoom held = directory.held();
+  const int64_t most = std::min(kChunk, std::max(held.device, held.fetched));
+  MemoryByPart needs;
+  if (directory.fetched_slots() > 0) needs.add(MemoryPart::other, most * directory.tables().dim() * 4);
+  needs.add(MemoryPart::other, most * 8);
+  return needs;
+}
+
 void Store::write(Stream& stream, int64_t first, int64_t n, const float* values, const float* state) {
   SPARROW_CHECK(first >= 0 && n >= 0 && first + n <= directory_.slots(), "slots {} to {} of {}", first, first + n,
                 directory_.slots());
@@ -55,22 +70,22 @@ void Store::read(Stream& stream, int64_t first, int64_t n, float* values, float*
 }
 
 void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const IdOfPosition& id_of) {
-  constexpr int64_t kChunk = 1 << 16;
   const SlotRoom held = directory_.held();  // at first, the lowest slots of each store
-  const int64_t most = std::min(kChunk, std::max(held.device, held.fetched));
+  const int64_t most = std::min(kChunk, std::max(held.device, held.fetched));  // as filling_needs says
   std::vector<float> values(fetched_ ? static_cast<size_t>(most * rows_.dim) : 0);
   const std::vector<float> state(static_cast<size_t>(most * rows_.state_dim), initial_state);
   const Array<float> made(backend_, Memory::device, static_cast<int64_t>(values.size()));
+  const Array<int64_t> ids(backend_, Memory::device, most);
   for (int64_t first = 0; first < held.device; first += kChunk) {
     const int64_t n = std::min(kChunk, held.device - first);
-    make_initial(stream, seed, id_of, first, n, rows_.values + first * rows_.dim);
+    make_initial(stream, seed, id_of, first, n, ids, rows_.values + first * rows_.dim);
     backend_.copy(stream, rows_.state + first * rows_.state_dim, state.data(), n * rows_.state_dim * 4);
     backend_.synchronize(stream);
   }
   const int64_t fetched_end = rows_.slots + held.fetched;
   for (int64_t first = rows_.slots; first < fetched_end; first += kChunk) {
     const int64_t n = std::min(kChunk, fetched_end - first);
-    make_initial(stream, seed, id_of, first, n, made.data());
+    make_initial(stream, seed, id_of, first, n, ids, made.data());
     backend_.copy(stream, values.data(), made.data(), n * rows_.dim * 4);
     backend_.synchronize(stream);
     fetched_->write(first - rows_.slots, n, values.data(), state.data());
@@ -80,7 +95,7 @@ void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const
 
 /// Initial values (n, dim) of the rows in slots first .. first + n - 1, in device memory.
 void Store::make_initial(Stream& stream, uint64_t seed, const IdOfPosition& id_of, int64_t first, int64_t n,
-                         float* values) {
+                         const Array<int64_t>& device_ids, float* values) {
   const Tables& tables = directory_.tables();
   std::vector<int64_t> keys(static_cast<size_t>(n)), ids;
   directory_.keys_of_slots(first, keys);
@@ -92,7 +107,6 @@ void Store::make_initial(Stream& stream, uint64_t seed, const IdOfPosition& id_o
     for (; i < keys.size() && keys[i] >= tables.first_key(table) && keys[i] < end; ++i)
       ids.push_back(id_of(table, keys[i] - tables.first_key(table)));
     const auto count = static_cast<int64_t>(ids.size());
-    Array<int64_t> device_ids(backend_, Memory::device, count);
     backend_.copy(stream, device_ids.data(), ids.data(), count * 8);
     backend_.init_rows(stream, seed, static_cast<uint32_t>(table), device_ids.data(), count, rows_.dim,
                        tables.initial_bound(table), values + begin * rows_.dim);

@@ -19,6 +19,11 @@ class Store {
   /// Contents start undefined.
   Store(Backend& backend, const Directory& directory, int64_t state_dim, const FetchedOptions& fetched = {});
 
+  /// Adds what a Store needs of device memory.
+  static void add_needs(const Directory& directory, int64_t state_dim, MemoryByPart& needs);
+  /// What initialise() needs besides, while it runs.
+  static MemoryByPart filling_needs(const Directory& directory);
+
   const RowStore& rows() const { return rows_; }           ///< in device memory
   FetchedRows* fetched() const { return fetched_.get(); }  ///< null where the plan puts no rows there
 
@@ -37,7 +42,9 @@ class Store {
   int64_t bytes() const { return values_.size() * 4 + state_.size() * 4; }  ///< of device memory
 
  private:
-  void make_initial(Stream& stream, uint64_t seed, const IdOfPosition& id_of, int64_t first, int64_t n, float* values);
+  static constexpr int64_t kChunk = 1 << 14;  ///< rows that are made at a time
+  void make_initial(Stream& stream, uint64_t seed, const IdOfPosition& id_of, int64_t first, int64_t n,
+                    const Array<int64_t>& device_ids, float* values);
 
   Backend& backend_;
   const Directory& directory_;

@@ -42,6 +42,22 @@ BagExchange::BagExchange(const RankContext& context, const Directory& directory,
   std::iota(places_.begin(), places_.end(), 0);
 }
 
+BagExchange::ScratchSizes::ScratchSizes(const ExchangeBounds& bounds) {
+  const ExchangeBounds::Pooled& pooled = bounds.pooled;
+  if (!pooled.any) return;
+  sums = pooled.requested * bounds.dim;
+  packed = bounds.with_fetched ? pooled.rows.count * bounds.dim : 0;
+  addresses = bounds.bags;
+  send = recv = std::max(pooled.asked, pooled.requested) * bounds.row_bytes;
+}
+
+void BagExchange::add_needs(const ExchangeBounds& bounds, MemoryByPart& needs) {
+  const ScratchSizes most(bounds);
+  for (const int64_t bytes :
+       {most.sums * 4, most.packed * 4, most.addresses * int64_t{sizeof(const float*)}, most.send, most.recv})
+    needs.add(MemoryPart::exchange, bytes);
+}
+
 /// Parts of this rank's bags by holder, with the number of lookups in each.
 void BagExchange::order_parts(std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial,
                               BagRoute& route) {

@@ -33,6 +33,18 @@ struct BagRoute {
   Groups rows_by_part;
   Mirrored<int32_t> part_offsets, slots;
   RowList rows;  ///< distinct rows of these lookups, all here; members: lookups
+
+  /// As RowList::each_buffer.
+  template <class F>
+  void each_buffer(const ExchangeBounds& bounds, const F& f) {
+    if (!bounds.pooled.any) return;
+    f(bag_of_part, bounds.pooled.bag_of_part);
+    f(vectors, bounds.pooled.asked * bounds.dim);
+    f(part_offsets, bounds.pooled.requested + 1);
+    f(slots, bounds.pooled.rows.members);
+    rows.each_buffer(bounds.pooled.rows, f);
+    f(rows.gradients, bounds.pooled.rows.count * bounds.dim);
+  }
 };
 
 class BagExchange {
@@ -40,6 +52,16 @@ class BagExchange {
   /// comms: of a hierarchy whose stage 0 joins all ranks. store: this rank's rows.
   BagExchange(const RankContext& context, const Directory& directory, const StageComms& comms, const RowStore& store,
               DType wire);
+
+  /// As RowList::each_buffer: what all batches share.
+  template <class F>
+  void each_buffer(const ExchangeBounds& bounds, const F& f) {
+    const ScratchSizes most(bounds);
+    f(sums_, most.sums), f(packed_, most.packed), f(addresses_, most.addresses), f(send_, most.send);
+    f(recv_, most.recv);
+  }
+  /// Adds what a BagExchange needs of device memory.
+  static void add_needs(const ExchangeBounds& bounds, MemoryByPart& needs);
 
   /// One lookup to be pooled at its holder. Lookups come in the order of their bags.
   struct Lookup {
@@ -59,6 +81,11 @@ class BagExchange {
   void return_gradients(Stream& stream, BagRoute& route, const Matrix& bag_gradients);
 
  private:
+  /// Most values of the buffers below that batches share.
+  struct ScratchSizes {
+    explicit ScratchSizes(const ExchangeBounds& bounds);
+    int64_t sums = 0, packed = 0, addresses = 0, send = 0, recv = 0;
+  };
   void order_parts(std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial, BagRoute& route);
   void exchange_lengths(BagRoute& route);
   void find_rows(BagRoute& route, std::span<const int64_t> keys);

@@ -47,14 +47,10 @@ CopySync::CopySync(const RankContext& context, const Directory& directory, const
       recv_(context.backend, Memory::device) {
   const auto& options = directory.plan().options;
   sparse_option_.assign(options.size(), 0);
-  const std::vector<char> used = directory.plan().options_in_use();
+  const std::vector<char> used = directory.plan().options_in_use(), dense = densely_reduced(directory.plan());
   for (size_t o = 0; o < options.size(); ++o) {
     if (!used[o] || options[o].level == 0) continue;
-    const auto same_size = [&](const std::vector<int>& ring) { return ring.size() == options[o].rings[0].size(); };
-    // Domains with rings of different sizes share no row sets that could be summed whole: their rows go by key.
-    const bool equal = std::all_of(options[o].rings.begin(), options[o].rings.end(), same_size);
-    // So do rows of slower stores, of which a sum over all would drag every one through memory.
-    if (options[o].reduction == CopyReduction::dense && equal && !options[o].any_fetched()) {
+    if (dense[o]) {
       make_dense(context, static_cast<int>(o));
     } else {
       sparse_option_[o] = 1;
@@ -98,7 +94,8 @@ void CopySync::make_dense(const RankContext& context, int option) {
   dense.all_reduce =
       std::make_unique<StagedAllReduce>(backend_, *dense.group, Hierarchy(domain_of), dense.rows * dim_, wire_);
   dense.gradients = Array<float>(backend_, Memory::device, dense.rows * dim_, MemoryPart::exchange);
-  int64_t* slots = dense.slots.reserve(dense.rows);
+  dense.slots.reserve_exactly(dense.rows);
+  int64_t* slots = dense.slots.data();
   for (const auto& run : dense.runs)
     for (int64_t i = 0; i < run.count; ++i) slots[run.block + i] = run.first + i;
   std::sort(dense.runs.begin(), dense.runs.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -106,6 +103,34 @@ void CopySync::make_dense(const RankContext& context, int option) {
   dense.slots.upload(*stream, dense.rows);
   backend_.synchronize(*stream);
   dense_.push_back(std::move(dense));
+}
+
+CopySync::ScratchSizes::ScratchSizes(const ExchangeBounds& bounds) {
+  for (size_t level = 0; level < bounds.copies.levels.size(); ++level) {
+    const ExchangeBounds::Copies::Level& at = bounds.copies.levels[level];
+    addresses = std::max({addresses, bounds.lists[level].here, at.delivered});
+    send = std::max({send, at.merged.count * bounds.row_bytes, at.sent * bounds.row_bytes});
+    recv = std::max({recv, at.requested * bounds.row_bytes, at.delivered * bounds.row_bytes});
+  }
+}
+
+int64_t CopySync::dense_touched(const ExchangeBounds& bounds) {
+  int64_t most = 0;
+  for (const ListBounds& list : bounds.lists) most = std::max(most, list.here);
+  return most;
+}
+
+void CopySync::add_needs(const ExchangeBounds& bounds, DType wire, MemoryByPart& needs) {
+  const ScratchSizes most(bounds);
+  needs.add(MemoryPart::exchange, most.addresses * int64_t{sizeof(const float*)});
+  needs.add(MemoryPart::exchange, most.send);
+  needs.add(MemoryPart::exchange, most.recv);
+  for (const int64_t rows : bounds.dense_rows) {
+    needs.add(MemoryPart::exchange, rows * bounds.dim * 4);
+    needs.add(MemoryPart::exchange, rows * 8);
+    needs.add(MemoryPart::exchange, dense_touched(bounds) * 8);
+    StagedAllReduce::add_needs(rows * bounds.dim, wire, needs);
+  }
 }
 
 Traffic CopySync::stage_traffic(int stage) const {

@@ -15,7 +15,8 @@ namespace sparrow {
 
 /// The route of one batch.
 struct BatchRoute {
-  BatchRoute(Backend& backend, const StageComms& comms, int ranks);
+  /// peers[s]: ranks of stage s's communicator; ranks: of the system.
+  BatchRoute(Backend& backend, std::span<const int> peers, int ranks);
   Route rows;            ///< lookups whose rows come to the samples
   CopyRoute copies;      ///< rows with several copies
   BagRoute pooled;       ///< lookups that are pooled at their holders
@@ -31,6 +32,20 @@ struct BatchRoute {
     return merged ? merged_addresses.device() : rows.lists.back().addresses.device();
   }
   bool merged = false;
+
+  /// As RowList::each_buffer.
+  template <class F>
+  void each_buffer(const ExchangeBounds& bounds, const F& f) {
+    rows.each_buffer(bounds, f);
+    copies.each_buffer(bounds, f);
+    pooled.each_buffer(bounds, f);
+    if (!bounds.pooled.any) return;
+    f(offsets, bounds.bags + 1);
+    f(row_of_lookup, bounds.lookups + bounds.pooled.asked);
+    f(merged_addresses, bounds.lists.back().count + bounds.pooled.asked);
+  }
+  /// Takes the memory for any batch within the bounds.
+  void reserve(const ExchangeBounds& bounds);
 };
 
 class EmbeddingExchange {
@@ -39,6 +54,12 @@ class EmbeddingExchange {
   /// device memory, in the directory's slots; fetched: its slower store, or null if the directory puts nothing there.
   EmbeddingExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
                     const RowStore& store, FetchedRows* fetched, DType wire);
+
+  /// Takes the device memory that batches within the bounds share, for the plan in force.
+  void reserve(const ExchangeBounds& bounds);
+  /// Adds what an exchange and the routes of its batches need of device memory, if they reserve it.
+  static void add_needs(Backend& backend, const Hierarchy& hierarchy, int rank, const ExchangeBounds& bounds,
+                        DType wire, MemoryByPart& needs);
 
   /// Collective: the directory follows a plan with other options or transports. (Where rows move from one to another,
   /// nothing needs to be done.) Between batches; all routes are to be built anew.

@@ -25,6 +25,16 @@ struct ListPart {
 
   /// All rows of the list. Refers to it.
   void take_all(const RowList& list);
+
+  /// As RowList::each_buffer; divided: the list will be divided, not only taken whole.
+  template <class F>
+  void each_buffer(const ListBounds& bounds, int64_t dim, bool divided, const F& f) {
+    f(gradients, bounds.count * dim);
+    if (!divided) return;
+    f(own_offsets, bounds.count + 1);
+    f(own_items, bounds.members);
+    f(own_slots, bounds.here);
+  }
 };
 
 /// Divides a list by `shared` [list.count] into (single, shared) and queues both to the device. split_members: members

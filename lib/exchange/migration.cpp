@@ -58,6 +58,15 @@ void Migration::Part::sum() {
   }
 }
 
+void Migration::add_needs(Backend& backend, int64_t copies, int64_t dim, int64_t state_dim, MemoryByPart& needs) {
+  for (int both = 0; both < 2; ++both) {  // addresses of values and of state; then what is sent and received
+    if (!backend.device_is_host())
+      needs.add(MemoryPart::exchange, Scratch<const float*>::grown(copies) * int64_t{sizeof(const float*)});
+    for (const int64_t width : {dim, state_dim})
+      needs.add(MemoryPart::exchange, width > 0 ? Scratch<float>::grown(copies * width) * 4 : 0);
+  }
+}
+
 void Migration::move(Stream& stream) {
   SPARROW_CHECK(!finished());
   const Timer timer;

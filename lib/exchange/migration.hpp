@@ -50,6 +50,10 @@ class Migration {
   /// such number up to 1,024. Collective; the same on all ranks.
   static int slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to, std::string& why_not);
 
+  /// Adds what moves of at most `copies` copies at a time need of device memory at a rank. Buffers grow to the largest
+  /// move, each by a quarter more than asked for.
+  static void add_needs(Backend& backend, int64_t copies, int64_t dim, int64_t state_dim, MemoryByPart& needs);
+
   /// Collective, between steps, when nothing of a batch is under way: the next rows. With the last ones the directory
   /// follows the new plan.
   void move(Stream& stream);

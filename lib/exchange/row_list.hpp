@@ -8,6 +8,7 @@
 
 #include "comm/comm.hpp"
 #include "embedding/hierarchy.hpp"
+#include "exchange/exchange_bounds.hpp"
 #include "exchange/rank_context.hpp"
 #include "exchange/scratch.hpp"
 #include "kernels/backend.hpp"
@@ -33,6 +34,16 @@ struct RowList {
 
   /// Members and groups to the device.
   void upload(Stream& stream);
+
+  /// f(buffer, most) for each buffer of device memory, but for gradients: how many values it will ever be asked for.
+  template <class F>
+  void each_buffer(const ListBounds& bounds, const F& f) {
+    f(slots, bounds.here);
+    f(row_of_member, bounds.members);
+    f(group_offsets, bounds.count + 1);
+    f(group_items, bounds.members);
+    f(addresses, bounds.count);
+  }
 };
 
 /// Rows per peer of one stage's exchange. Offsets are running sums; all have one entry per rank of the stage's

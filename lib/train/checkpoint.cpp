@@ -51,6 +51,31 @@ std::vector<RowRange> row_ranges(const Tables& tables, int64_t per_file) {
   return ranges;
 }
 
+/// Of reading `rows` rows of a table on every rank at a time, which may be different ones.
+ExchangeBounds bounds_of_reading(const Directory& directory, int64_t rows, int64_t dim) {
+  const Hierarchy& hierarchy = directory.hierarchy();
+  ExchangeBounds bounds;
+  bounds.dim = dim;
+  bounds.row_bytes = 4 * dim;
+  bounds.samples = 1;
+  bounds.bags = directory.tables().count();
+  bounds.with_offsets = true;
+  for (int level = 0; level <= hierarchy.depth(); ++level) {
+    const auto ranks = hierarchy.members(level, hierarchy.domain(level, directory.rank())).size();
+    const int64_t asked_for = static_cast<int64_t>(ranks) * rows;
+    bounds.lists.push_back({asked_for, asked_for, asked_for});
+  }
+  for (int stage = 0; stage < hierarchy.depth(); ++stage) {
+    bounds.asked.push_back(bounds.lists[static_cast<size_t>(stage) + 1].count);
+    bounds.requested.push_back(bounds.lists[static_cast<size_t>(stage)].members);
+  }
+  return bounds;
+}
+
+int64_t most_rows_read(const Tables& tables) {
+  return std::min(kChunkRows, *std::max_element(tables.rows().begin(), tables.rows().end()));
+}
+
 /// Reads any rows of the distributed tables, values and state, as if a batch had looked them up.
 class RowReader {
  public:
@@ -61,7 +86,17 @@ class RowReader {
         values_(trainer.context(), trainer.comms(), rows_, DType::f32),
         state_(trainer.context(), trainer.comms(), state_of(rows_), DType::f32),
         route_(trainer.backend(), trainer.comms().sizes()),
-        packed_(trainer.backend(), Memory::device) {}
+        packed_(trainer.backend(), Memory::device) {
+    if (trainer.backend().device_is_host()) return;
+    const auto reserve = [](auto& buffer, int64_t n) { buffer.reserve_exactly(n); };
+    const Directory& directory = trainer.directory();
+    const int64_t rows = most_rows_read(directory.tables());
+    const ExchangeBounds of_values = bounds_of_reading(directory, rows, rows_.dim);
+    route_.each_row_buffer(of_values, reserve);
+    values_.each_buffer(of_values, reserve);
+    state_.each_buffer(bounds_of_reading(directory, rows, rows_.state_dim), reserve);
+    packed_.reserve_exactly(rows * rows_.dim);
+  }
 
   struct Rows {
     std::vector<float> values, state;  ///< (n, dim), (n, state_dim)
@@ -395,6 +430,21 @@ void load_weights(Trainer& trainer, const Store::IdOfPosition& id_of_position, c
   load_rows(trainer, id_of_position, [&](int table, int64_t id) {
     return RowData{values[static_cast<size_t>(table)] + id * tables.dim(), nullptr};
   });
+}
+
+void add_checkpoint_needs(Backend& backend, const Directory& directory, int64_t state_dim, MemoryByPart& needs) {
+  const Tables& tables = directory.tables();
+  const int64_t rows = most_rows_read(tables);
+  std::vector<int> peers(static_cast<size_t>(directory.hierarchy().depth()), 1);
+  const ExchangeBounds bounds = bounds_of_reading(directory, rows, tables.dim());
+  MemoryByPart exchange;
+  Route(backend, peers).each_row_buffer(bounds, [&](const auto& buffer, int64_t n) {
+    exchange.add(MemoryPart::exchange, buffer.device_bytes(n));
+  });
+  RowExchange::add_needs(bounds, exchange);
+  RowExchange::add_needs(bounds_of_reading(directory, rows, state_dim), exchange);
+  exchange.add(MemoryPart::exchange, rows * tables.dim() * 4);
+  needs.add(MemoryPart::checkpoint, exchange.total());
 }
 
 }  // namespace sparrow

@@ -26,6 +26,9 @@ struct RunPosition {
   int64_t samples = 0;  ///< trained, over all passes
 };
 
+/// What reading rows for a checkpoint needs of device memory at a rank, beside a trainer's own.
+void add_checkpoint_needs(Backend& backend, const Directory& directory, int64_t state_dim, MemoryByPart& needs);
+
 /// Collective. Writes the state of `trainer` into a new folder below `dir`, then removes the oldest ones beyond `keep`.
 /// Throws Error on all ranks alike, naming what could not be written, when any rank fails; nothing earlier is lost
 /// then. save_more is called by every rank with the folder, to write files of its own before the checkpoint is whole.

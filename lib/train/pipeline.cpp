@@ -18,7 +18,7 @@ Pipeline::Pipeline(const RankContext& context, EmbeddingExchange& exchange, cons
       summed_event_(backend_.make_event()),
       rows_event_(backend_.make_event()),
       traffic_before_(static_cast<size_t>(comms.count())) {
-  for (auto& route : routes_) route = std::make_unique<BatchRoute>(backend_, comms, context.comm.size());
+  for (auto& route : routes_) route = std::make_unique<BatchRoute>(backend_, comms.sizes(), context.comm.size());
   for (Ledger* book : {&ledger_, &lane_ledger_, &unbooked_}) book->stages.resize(traffic_before_.size());
   lane_ledger_.profiled = &backend_;
   if (overlapped_) thread_ = std::thread([this] { run(); });
@@ -32,6 +32,12 @@ Pipeline::~Pipeline() {
   }
   changed_.notify_all();
   thread_.join();
+}
+
+void Pipeline::reserve(const ExchangeBounds& bounds, int64_t scratch) {
+  for (size_t batch = 0; batch < (overlapped_ ? 2 : 1); ++batch) routes_[batch]->reserve(bounds);
+  exchange_.reserve(bounds);
+  backend_.reserve_scratch(*stream_, scratch);
 }
 
 // --- The hand-over between the lanes ---

@@ -21,6 +21,16 @@
 // the same bits. Without a next batch all gradients are urgent. The sequential pipeline is that, on the caller's
 // thread.
 //
+// Where the host waits for the device, if that has a memory and streams of its own:
+//
+//   compute lane   once a step, for the loss (Trainer::step): what it returns, and a sign that inputs were read
+//   exchange lane  once a step, before it builds the next route: the lists of the step before must have been uploaded
+//                  before the host fills them again. By then only the row fetch of that step can be unfinished
+//
+// Nothing waits within a step: who sends how much to whom is exchanged on the host, a batch ahead, and everything else
+// is ordered by events. The sequential step also waits behind each of its parts, so that the ledger books time where it
+// is spent; it is the reference, not the fast one.
+//
 // Errors of the exchange lane are thrown by the next call here, and again by every later one.
 #pragma once
 
@@ -49,6 +59,9 @@ class Pipeline {
   ~Pipeline();
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
+
+  /// Takes the device memory that any batch within the bounds needs, and `scratch` bytes for the lane's operations.
+  void reserve(const ExchangeBounds& bounds, int64_t scratch);
 
   /// Collective. Begins the step of a batch, whose rows `stream` may read from here on: those that it announced as
   /// `next`, or any where none was announced. next: the batch of the following call, or null; both must stay alive

@@ -325,6 +325,9 @@ void write_summary(Comm& comm, const RunResult& result, const std::string& path)
   summary["store_bytes_per_iteration"] = {{"read", store_bytes(ledger.store_read_bytes)},
                                           {"written", store_bytes(ledger.store_written_bytes)}};
   summary["row_memory_bytes"] = over_ranks(comm, static_cast<double>(result.row_bytes)).max;
+  const double planned = over_ranks(comm, static_cast<double>(result.planned_memory_bytes)).max;
+  const double used = over_ranks(comm, static_cast<double>(result.used_memory_bytes)).max;
+  if (planned > 0) summary["device_memory_bytes"] = {{"planned", planned}, {"used", used}};
   summary["fetched_buffer_bytes"] = over_ranks(comm, static_cast<double>(result.fetched_buffer_bytes)).max;
   summary["distinct_rows_per_iteration"] =
       over_ranks(comm, static_cast<double>(ledger.distinct_rows) / iterations).mean;

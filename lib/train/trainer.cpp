@@ -31,19 +31,22 @@ Trainer::Trainer(const RankContext& context, const Tables& tables, const Hierarc
       stream_(backend_.make_stream()),
       comms_(context.comm, context.device_comm, hierarchy),
       directory_(tables, hierarchy, plan, context.comm.rank(), options.room),
+      device_memory_(backend_.free_memory()),
+      memory_(checked_memory()),
       store_(backend_, directory_, state_dim(options.optimizer.sparse.kind, tables.dim()), options.fetched),
       exchange_(context_, directory_, comms_, store_.rows(), store_.fetched(), options.wire),
-      model_(backend_, *stream_, options.model, tables.count(), options.precision, options.max_samples, options.seed),
+      model_(backend_, *stream_, options.model, tables.count(), options.precision, max_samples(), options.seed),
       reduce_dense_(backend_, context.device_comm, hierarchy, model_.parameter_count(), DType::f32),
       dense_state_(backend_, Memory::device,
                    options.optimizer.dense.kind == OptimizerKind::sgd ? 0 : model_.parameter_count(),
                    MemoryPart::dense),
-      dense_input_(backend_, Memory::device, options.max_samples * kCriteoDense, MemoryPart::activations),
-      labels_(backend_, Memory::device, options.max_samples, MemoryPart::activations),
+      dense_input_(backend_, Memory::device, max_samples() * kCriteoDense, MemoryPart::activations),
+      labels_(backend_, Memory::device, max_samples(), MemoryPart::activations),
+      pinned_input_(backend_, Memory::pinned, backend_.device_is_host() ? 0 : max_samples() * (kCriteoDense + 1)),
       loss_sum_(backend_, Memory::pinned, 1),
       loss_ready_(backend_.make_event()),
       dense_traffic_(static_cast<size_t>(comms_.count())),
-      logits_(backend_, Memory::pinned, options.max_samples),
+      logits_(backend_, Memory::pinned, max_samples()),
       pipeline_(context_, exchange_, comms_, ledger_, options.overlapped) {
   ledger_.profiled = &backend_;
   SPARROW_CHECK(options.optimizer.dense.kind != OptimizerKind::rowwise_adagrad,
@@ -55,6 +58,18 @@ Trainer::Trainer(const RankContext& context, const Tables& tables, const Hierarc
     backend_.copy(*stream_, dense_state_.data(), filled.data(), dense_state_.size() * 4);
     backend_.synchronize(*stream_);
   }
+  if (backend_.device_is_host()) return;
+  backend_.reserve_scratch(*stream_, memory_.compute_scratch);
+  pipeline_.reserve(memory_.bounds, memory_.exchange_scratch);
+}
+
+MemoryPlan Trainer::checked_memory() const {
+  MemoryPlan plan = plan_memory(backend_, directory_, options_);
+  if (backend_.device_is_host()) return plan;
+  if (const MemoryLack lack = lack_of_memory(context_.comm, plan.needs, device_memory_); lack.bytes > 0)
+    fail("{}", lack.why);
+  backend_.restart_most_memory();
+  return plan;
 }
 
 Traffic Trainer::stage_traffic(int stage) const {
@@ -63,10 +78,15 @@ Traffic Trainer::stage_traffic(int stage) const {
 
 /// What of a batch needs no embedding rows.
 void Trainer::forward_dense(const Batch& batch) {
-  SPARROW_CHECK(batch.samples <= options_.max_samples, "a part of {} samples, planned for {}", batch.samples,
-                options_.max_samples);
-  backend_.copy(*stream_, dense_input_.data(), batch.dense.data(), batch.samples * kCriteoDense * 4);
-  backend_.copy(*stream_, labels_.data(), batch.labels.data(), batch.samples * 4);
+  SPARROW_CHECK(batch.samples <= max_samples(), "a part of {} samples, planned for {}", batch.samples, max_samples());
+  const float *dense = batch.dense.data(), *labels = batch.labels.data();
+  if (!backend_.device_is_host()) {  // by way of pinned memory: the host would wait for copies from any other
+    float *pinned_dense = pinned_input_.data(), *pinned_labels = pinned_dense + batch.samples * kCriteoDense;
+    dense = std::copy_n(dense, batch.samples * kCriteoDense, pinned_dense) - batch.samples * kCriteoDense;
+    labels = std::copy_n(labels, batch.samples, pinned_labels) - batch.samples;
+  }
+  backend_.copy(*stream_, dense_input_.data(), dense, batch.samples * kCriteoDense * 4);
+  backend_.copy(*stream_, labels_.data(), labels, batch.samples * 4);
   model_.forward_dense(*stream_, dense_input_.data(), batch.samples);
 }
 
@@ -128,21 +148,33 @@ void Trainer::migrate_to(const CopyPlan& plan, int64_t copies_per_move) {
   std::string why_not;
   const int slices = Migration::slices_that_fit(context_.comm, directory_, plan, why_not);
   if (slices == 0) fail("{}", why_not);
+  if (options_.most_moved > 0) copies_per_move = std::min(copies_per_move, options_.most_moved);
   continue_migration(plan, {copies_per_move, slices, 0});
 }
 
 std::string Trainer::lack_of_room(const CopyPlan& plan) const {
   std::string why_not;
   Migration::slices_that_fit(context_.comm, directory_, plan, why_not);
-  return why_not;
+  if (!why_not.empty() || backend_.device_is_host()) return why_not;
+  const Directory next(directory_.tables(), directory_.hierarchy(), plan, directory_.rank(),
+                       {directory_.device_slots(), directory_.fetched_slots()});
+  return lack_of_memory(context_.comm, plan_memory(backend_, next, options_).needs, device_memory_).why;
 }
 
 void Trainer::continue_migration(const CopyPlan& plan, const MigrationState& state) {
   SPARROW_CHECK(!migration_, "rows are on their way to another plan already");
   pipeline_.forget();
   migration_ = std::make_unique<Migration>(context_, directory_, store_, plan, state);
-  exchange_.replan();
+  take_plan();
   if (migration_->finished()) migration_.reset();
+}
+
+/// The directory follows another plan.
+void Trainer::take_plan() {
+  exchange_.replan();
+  if (backend_.device_is_host()) return;
+  memory_ = plan_memory(backend_, directory_, options_);
+  pipeline_.reserve(memory_.bounds, memory_.exchange_scratch);
 }
 
 /// The next rows of a move under way.
@@ -153,7 +185,7 @@ void Trainer::move_rows() {
   if (!migration_->finished()) return;
   migrated_ = migrated();
   migration_.reset();
-  exchange_.replan();
+  take_plan();
 }
 
 MigrationTotals Trainer::migrated() const {

@@ -29,21 +29,11 @@
 #include "kernels/backend.hpp"
 #include "model/dlrm.hpp"
 #include "train/ledger.hpp"
+#include "train/memory_plan.hpp"
 #include "train/pipeline.hpp"
+#include "train/trainer_options.hpp"
 
 namespace sparrow {
-
-struct TrainerOptions {
-  ModelOptions model;
-  OptimizerOptions optimizer;
-  DType precision = DType::f32;
-  DType wire = DType::f32;
-  uint64_t seed = 1;
-  int64_t max_samples = 0;  ///< most samples of this rank in one batch
-  SlotRoom room;            ///< for rows, at least; more than the plan needs if rows are to move to another plan
-  FetchedOptions fetched;   ///< where rows beyond device memory are kept
-  bool overlapped = false;  ///< exchange beside computation (pipeline.hpp); the bits do not depend on it
-};
 
 /// Learning rate factor of a step (from 0): linear warm-up, then 1, then polynomial decay of power 2, then held
 /// (MLPerf's DLRM schedule).
@@ -51,7 +41,9 @@ double learning_rate_factor(const OptimizerOptions& options, int64_t step);
 
 class Trainer {
  public:
-  /// Collective. Everything passed by reference must outlive it.
+  /// Collective. Everything passed by reference must outlive it. Throws Error, on all ranks alike and before anything
+  /// is allocated, with a table of what each part needs, when a rank has too little device memory; afterwards no step
+  /// allocates any.
   Trainer(const RankContext& context, const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan,
           const TrainerOptions& options, const Store::IdOfPosition& id_of);
 
@@ -68,9 +60,11 @@ class Trainer {
 
   /// Collective, between steps: rows move to `plan`, some before every step from the next one on, until all have. No
   /// move may be under way. Throws Error, on all ranks alike, if a rank has no room on the way. Training does not
-  /// change. Tests force any schedule of plans with it.
+  /// change. Tests force any schedule of plans with it. Where device memory is planned, what the new plan needs of it
+  /// is taken when it is in force; while rows move, buffers may grow.
   void migrate_to(const CopyPlan& plan, int64_t copies_per_move);
-  /// Collective. Why rows cannot move to `plan`: which rank has no room on the way; empty if they can.
+  /// Collective. Why rows cannot move to `plan`: which rank has no room on the way, or too little device memory for the
+  /// plan's buffers; empty if they can.
   std::string lack_of_room(const CopyPlan& plan) const;
   /// The same for a run that is continued in the middle of a move: before its checkpoint is loaded.
   void continue_migration(const CopyPlan& plan, const MigrationState& state);
@@ -101,12 +95,17 @@ class Trainer {
   const Directory& directory() const { return directory_; }
   const StageComms& comms() const { return comms_; }
   const RankContext& context() const { return context_; }
+  /// Of this rank: what was planned at the start.
+  const MemoryPlan& memory() const { return memory_; }
   Backend& backend() { return context_.backend; }
   Stream& stream() { return *stream_; }
 
  private:
   void forward_dense(const Batch& batch);
   void reduce_gradients();
+  void take_plan();
+  MemoryPlan checked_memory() const;
+  int64_t max_samples() const { return options_.limits.samples.at(static_cast<size_t>(context_.comm.rank())); }
 
   RankContext context_;
   Backend& backend_;
@@ -114,6 +113,8 @@ class Trainer {
   std::unique_ptr<Stream> stream_;
   StageComms comms_;
   Directory directory_;
+  int64_t device_memory_;  ///< bytes that were free at the start
+  MemoryPlan memory_;
   Store store_;
   EmbeddingExchange exchange_;
   std::unique_ptr<Migration> migration_;
@@ -122,6 +123,7 @@ class Trainer {
   Dlrm model_;
   StagedAllReduce reduce_dense_;
   Array<float> dense_state_, dense_input_, labels_;
+  Array<float> pinned_input_;  ///< dense values and labels on their way; free again when the step's loss is known
   Array<double> loss_sum_;
   std::unique_ptr<Event> loss_ready_;
   std::vector<Traffic> dense_traffic_;  ///< by stage: before the reduction under way

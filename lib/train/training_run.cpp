@@ -8,13 +8,16 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
 #include "config/plan_file.hpp"
 #include "config/topology_file.hpp"
 #include "data/loader.hpp"
+#include "placement/model.hpp"
 #include "train/checkpoint.hpp"
+#include "train/memory_plan.hpp"
 #include "train/planning.hpp"
 #include "train/replanner.hpp"
 #include "train/replanning_state.hpp"
@@ -70,6 +73,8 @@ class TrainingRun {
   double counted_bytes();
   LoaderOptions loader_options(int64_t epoch) const;
   TrainerOptions trainer_options() const;
+  PlannedRun plan_within_memory();
+  MemoryPlan memory_for(const CopyPlan& copies) const;
 
   const RunOptions& options_;
   RankContext context_;
@@ -125,7 +130,7 @@ TrainingRun::TrainingRun(const RunOptions& options, const RankContext& context, 
       tables_(data_.shapes.rows, options.model.embedding_dim),
       system_(find_system(context, place.node, with_saved_decisions(options))),
       shares_(batch_shares(options, system_)),
-      planned_(plan_run(comm_, system_, {with_saved_decisions(options), data_.shapes, data_.counts})),
+      planned_(plan_within_memory()),
       id_of_([this](int table, int64_t position) { return data_.ids.position(table, position); }),
       position_of_([this](int table, int64_t id) { return data_.positions.position(table, id); }),
       trainer_(context, tables_, system_.hierarchy, planned_.copies, trainer_options(), id_of_) {
@@ -185,9 +190,60 @@ TrainerOptions TrainingRun::trainer_options() const {
   options.overlapped = options_.system.overlapped;
   if (options_.placement.replan_every > 0)
     options.room = room_for_rows(system_, make_workload({options_, data_.shapes, data_.counts}), comm_.rank());
-  // A short batch may round the other way, hence one more.
-  options.max_samples = part_of_batch(options_.train.global_batch, comm_.rank(), comm_.size(), shares_).size() + 1;
+  for (int rank = 0; rank < comm_.size(); ++rank)  // a short batch may round the other way, hence one more
+    options.limits.samples.push_back(part_of_batch(options_.train.global_batch, rank, comm_.size(), shares_).size() +
+                                     1);
+  for (int t = 0; t < data_.shapes.tables(); ++t) options.limits.lookups.push_back(data_.shapes.bag_size(t));
+  options.limits.with_offsets = !data_.shapes.bag_sizes.empty();
+  if (options_.placement.replan_every > 0) {  // a batch's worth at a time
+    const std::vector<int64_t>& samples = options.limits.samples;
+    options.most_moved = std::max<int64_t>(
+        comm_.size(), *std::max_element(samples.begin(), samples.end()) * data_.shapes.lookups_per_sample());
+  }
   return options;
+}
+
+MemoryPlan TrainingRun::memory_for(const CopyPlan& copies) const {
+  const TrainerOptions options = trainer_options();
+  const Directory directory(tables_, system_.hierarchy, copies, comm_.rank(), options.room);
+  return plan_memory(context_.backend, directory, options);
+}
+
+/// The plan of the run. Planning knows what rows need and estimates the rest; where device memory is divided up before
+/// training, a plan that leaves the rest too little is made again with so much less for rows. Collective.
+PlannedRun TrainingRun::plan_within_memory() {
+  constexpr int kAttempts = 10;
+  const bool planned_memory = !context_.backend.device_is_host();
+  const int64_t budget = context_.backend.free_memory();
+  MemoryLack lack;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    PlannedRun planned;
+    try {
+      planned = plan_run(comm_, system_, {with_saved_decisions(options_), data_.shapes, data_.counts});
+    } catch (const Error& error) {
+      if (!planned_memory) throw;
+      const CopyPlan held = CopyPlan::uniform(tables_, system_.hierarchy, 0);
+      fail("{}\n{}", error.what(),
+           lack.bytes > 0 ? lack.why
+                          : fmt::format("if every row were held by one rank, rank {} would need\n{}", comm_.rank(),
+                                        describe(memory_for(held).needs, budget)));
+    }
+    if (!planned_memory) return planned;
+    const MemoryByPart needs = memory_for(planned.copies).needs;
+    lack = lack_of_memory(comm_, needs, budget);
+    if (lack.bytes == 0) return planned;
+    const std::vector<int64_t> rows = all_gather(comm_, needs.of(MemoryPart::rows) + needs.of(MemoryPart::row_state));
+    const int64_t room = *std::max_element(rows.begin(), rows.end()) - lack.bytes;
+    if (room < 0) fail("{}", lack.why);
+    const placement::Workload workload = make_workload({options_, data_.shapes, data_.counts});
+    const placement::CostModel model(system_.topology, workload);
+    const std::set<int> types(system_.rank_type.begin(), system_.rank_type.end());
+    for (const int type : types) {
+      int64_t& capacity = system_.topology.domains[static_cast<size_t>(type)].stores.at(0).capacity_bytes;
+      capacity = std::min(capacity, room + static_cast<int64_t>(model.reserved({type, 0})));
+    }
+  }
+  fail("{}", lack.why);
 }
 
 /// train.samples, rounded up to whole batches: a run that stops there has seen the batches of any longer run, and can
@@ -257,6 +313,8 @@ RunResult TrainingRun::run() {
   if (replanner_) result_.settled_bytes_per_iteration = counted_bytes();
   result_.predicted = predict(planned_, system_);
   result_.row_bytes = trainer_.store().bytes();
+  result_.planned_memory_bytes = trainer_.memory().needs.total();
+  result_.used_memory_bytes = context_.backend.most_memory();
   if (trainer_.store().fetched()) result_.fetched_buffer_bytes = trainer_.store().fetched()->buffer_bytes();
   write_summary(comm_, result_, options_.output.dir + "/summary.json");
   if (options_.output.trace) write_trace(comm_, trainer_.ledger(), options_.output.dir + "/trace.json");

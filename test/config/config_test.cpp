@@ -257,6 +257,8 @@ TEST_CASE("ImpossibleValuesAreErrorsNamingLineAndKey") {
 TEST_CASE("ValuesThatContradictEachOtherAreErrors") {
   CHECK_THAT(parse_error("placement:\n  strategy: held\n  replan_every: 1000\n"),
              StartsWith("f:3: placement.replan_every: ") && Contains("placement.strategy: optimal"));
+  CHECK_THAT(parse_error("system:\n  topology: t.yaml\n  host_memory: 1GiB\n"),
+             StartsWith("f:3: system.host_memory: ") && Contains("topology t.yaml"));
   CHECK_THAT(parse_error("data:\n  eval: [a]\n  eval_tail: 5\n"),
              StartsWith("f:3: data.eval_tail: ") && Contains("data.eval"));
   CHECK_THAT(parse_error("optimizer:\n  warmup_steps: 10\n  decay_steps: 5\n"),

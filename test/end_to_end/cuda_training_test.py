@@ -2,6 +2,10 @@
 steps, on real Criteo rows. The program is the one that users run; the environment decides what its CUDA runtime and its
 NCCL are (test/cuda_emulator where there is no GPU).
 
+Longer runs: fetched rows, which are in pinned host memory there and in a file on the host backend, and the overlapped
+step, which gives the bits of the sequential one. Device memory: too little is an error before training that says what
+each part needs, and as much as it says is enough.
+
 The runs combine strategy, precision, wire, optimiser, topology and number of ranks so that nearly every pair of values
 occurs together. NCCL wants a GPU for each rank: SPARROW_GPUS, where it is set, says how many there are, and combinations
 of more ranks are skipped.
@@ -25,6 +29,8 @@ between 1e-5 and 1e-3: SHARE. (Truncating instead of rounding in one kernel move
 import gzip
 import itertools
 import os
+import pathlib
+import re
 
 import harness
 import numpy
@@ -73,10 +79,11 @@ CONFIG = {
 def write_topology(path, levels):
     """A made-up cluster: the placement needs figures, the training does not depend on them."""
     lines = ["name: test", "links: {wire: {bandwidth: 1GB/s, latency: 10us, overhead: 1us}}",
-             "stores: {memory: {capacity: 24MiB}}", "domains:", "  - {name: system}"]
+             "stores: {memory: {capacity: 24MiB}, slower: {capacity: 64MiB, bandwidth: 10GB/s, latency: 1us}}",
+             "domains:", "  - {name: system}"]
     parent = "system"
     for name, count in levels:
-        own = "stores: [memory], flops: 1Tflop/s, work: {hash: 1G/s, gather: 1GB/s, pack: 1GB/s, update: 1GB/s}, " if name == "rank" else ""
+        own = "stores: [memory, slower], flops: 1Tflop/s, work: {hash: 1G/s, gather: 1GB/s, pack: 1GB/s, update: 1GB/s}, " if name == "rank" else ""
         lines.append(f"  - {{name: {name}, parent: {parent}, {own}count: {count}, links: [wire]}}")
         parent = name
     path.write_text("\n".join(lines) + "\n")
@@ -124,6 +131,106 @@ def check_combination(checks, combination, files, folder):
         checks.at_most(share, SHARE, f"{name}, step {step}: share of {len(differences)} values beyond {USUAL:g}")
 
 
+LONG = 12  # steps
+SGD = {"name": "sgd", "lr": 0.01}  # differences do not grow: as the definition of "same training" has it
+LONG_RUNS = [  # system, placement, device memory
+    ("one", {"strategy": "fetched"}, "24MiB"),
+    ("two", {"strategy": "fetched"}, "24MiB"),
+    ("two", {"strategy": "optimal", "replan_every": 4 * BATCH}, None),  # None: less than the first plan wants
+    ("nodes", {"strategy": "hot_cold"}, "24MiB"),
+]
+
+
+def long_configuration(run, folder):
+    system, placement, memory = run
+    ranks, config = configuration((system, placement["strategy"], "fp32", "fp32", "sgd"), folder)
+    changes = {"optimizer": {"dense": SGD, "sparse": SGD}, "placement": placement, "train": {"samples": LONG * BATCH}}
+    return ranks, harness.merge(config, {**changes, "system": {"device_memory": memory or "24MiB"}})
+
+
+def check_long_run(checks, run, files, folder):
+    name = f"{run[0]}, {run[1]}"
+    ranks, config = long_configuration(run, folder)
+    config = harness.merge(config, {"data": {"train": files}})
+    place = folder / f"long_{run[0]}_{run[1]['strategy']}"
+    place.mkdir()
+    if run[2] is None:
+        overlapped = ("--backend", "cuda", "--set", "system.pipeline=overlapped")  # needs the more of the two
+        whole = harness.train(config, place / "whole", ranks, overlapped)
+        all_rows = harness.TABLES * CONFIG["data"]["max_rows"] * 4 * CONFIG["model"]["embedding_dim"]
+        budget = int(whole.summary["device_memory_bytes"]["planned"]) - all_rows // 4
+        config = harness.merge(config, {"system": {"device_memory": budget}})
+    expected = harness.train(config, place / "host", ranks, ("--backend", "host"))
+    found = {}
+    for pipeline in ("sequential", "overlapped"):
+        arguments = ("--backend", "cuda", "--set", f"system.pipeline={pipeline}")
+        found[pipeline] = harness.train(config, place / pipeline, ranks, arguments)
+        memory = found[pipeline].summary["device_memory_bytes"]
+        checks.at_most(memory["used"], memory["planned"], f"{name}, {pipeline}: device memory in use")
+    sequential, overlapped = found["sequential"], found["overlapped"]
+    if run[1]["strategy"] != "optimal":  # else the two may be planned differently
+        checks.that(sequential.losses == overlapped.losses, f"{name}: losses of both pipelines, to the bit")
+        checks.that(harness.same_bytes(sequential.checkpoint, overlapped.checkpoint), f"{name}: checkpoints of both, to the bit")
+    for pipeline, run_found in found.items():
+        worst = max(abs(run_found.losses[step] - loss) for step, loss in expected.losses.items())
+        checks.at_most(worst, 1e-5, f"{name}, {pipeline}: losses of {LONG} steps, against the host")
+    if run[1]["strategy"] == "fetched":
+        moved = overlapped.summary["store_bytes_per_iteration"]
+        checks.at_least(moved["read"], 1, f"{name}: bytes read from pinned memory in a step")
+
+
+def check_memory(checks, files, folder):
+    """Two ranks that hold all rows."""
+    ranks, config = configuration(("two", "held", "fp32", "fp32", "rowwise"), folder)
+    config = harness.merge(config, {"data": {"train": files}, "train": {"samples": 4 * BATCH}, "output": {"checkpoint_every": 0}})
+    arguments = ("--backend", "cuda", "--set", "system.pipeline=overlapped", "--set")
+    small = harness.run(config, folder / "small", ranks, (*arguments, "system.device_memory=300KB"))
+    checks.that(small.code != 0, "too little device memory ends the run")
+    checks.that(not (folder / "small/metrics.jsonl").exists(), "before training")
+    for part in ("embedding rows", "optimiser state of rows", "dense parameters", "activations", "exchange buffers", "scratch space"):
+        checks.that(part in small.errors, f"the error names {part}")
+    needed = re.search(r"in all, at most +(\d+) bytes", small.errors)
+    if not checks.that(needed, "and says what is needed in all"):
+        print(small.errors)
+        return
+    enough = harness.run(config, folder / "enough", ranks, (*arguments, f"system.device_memory={needed[1]}"))
+    if not checks.equal(enough.code, 0, f"exit code with the {needed[1]} bytes that it says"):
+        print(enough.errors)
+        return
+    memory = enough.summary["device_memory_bytes"]
+    checks.equal(int(memory["planned"]), int(needed[1]), "bytes planned")
+    checks.at_most(memory["used"], memory["planned"], "bytes in use")
+    less = harness.run(config, folder / "less", ranks, (*arguments, f"system.device_memory={int(needed[1]) - 256}"))
+    checks.that(less.code != 0, "256 bytes less do not do")
+
+
+def check_without_libraries(checks, files, folder):
+    """The program where a library of CUDA's cannot be loaded: as where it is missing."""
+    ranks, config = configuration(("two", "held", "fp32", "fp32", "rowwise"), folder)
+    config = harness.merge(config, {"data": {"train": files}, "train": {"samples": 2 * BATCH}})
+    before = os.environ.get("LD_LIBRARY_PATH", "")
+    for library in ("libnccl.so.2", f"libcudart.so.{cuda_version()}"):
+        broken = folder / f"broken_{library}"
+        broken.mkdir()
+        (broken / library).write_text("no library")
+        os.environ["LD_LIBRARY_PATH"] = f"{broken}:{before}"
+        try:
+            auto = harness.run(config, folder / f"auto_{library}", ranks, ("--backend", "auto"))
+            cuda = harness.run(config, folder / f"cuda_{library}", ranks, ("--backend", "cuda"))
+        finally:
+            os.environ["LD_LIBRARY_PATH"] = before
+        if checks.equal(auto.code, 0, f"exit code of --backend auto without {library}"):
+            checks.equal(auto.summary["backend"], "host", "its backend")
+            checks.that(library in auto.output + auto.errors, "and it says why")
+        checks.that(cuda.code != 0 and library in cuda.errors, f"--backend cuda without {library} is refused, with the reason")
+
+
+def cuda_version():
+    """The number in the name of the CUDA runtime that the backend was linked with."""
+    module = pathlib.Path(harness.PROGRAM).parent / "libsparrow_cuda.so"
+    return re.search(rb"libcudart\.so\.(\d+)", module.read_bytes())[1].decode()
+
+
 def ranks_of(combination):
     return SYSTEMS[combination[0]][0]
 
@@ -141,6 +248,12 @@ def test(checks, folder):
     files = [harness.write_lines(folder / "rows.tsv", lines)]
     for combination in possible:
         check_combination(checks, combination, files, folder)
+    for run in LONG_RUNS:
+        if SYSTEMS[run[0]][0] <= gpus:
+            check_long_run(checks, run, files, folder)
+    if gpus >= 2:
+        check_memory(checks, files, folder)
+        check_without_libraries(checks, files, folder)
 
 
 harness.main(test)

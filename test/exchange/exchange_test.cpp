@@ -91,7 +91,7 @@ void check(const Tables& tables, const Case& c) {
     const RankContext context = RankContext::on_host(*backend, comm);
     const RowStore store{values.data(), nullptr, directory.device_slots(), kDim, 0};
     EmbeddingExchange exchange(context, directory, comms, store, slower.get(), c.wire);
-    BatchRoute route(*backend, comms, ranks);
+    BatchRoute route(*backend, comms.sizes(), ranks);
     const RandomBatch& mine = batches[static_cast<size_t>(comm.rank())];
     std::vector<std::string> found;
     for (int round = 0; round < 2; ++round) {  // the second time in used memory
@@ -261,7 +261,7 @@ TEST_CASE("RowsThatTwoBatchesUseAreFoundByAllWhoAskForThem") {
       Array<float> values(*backend, Memory::device, directory.slots() * kDim);
       EmbeddingExchange exchange(RankContext::on_host(*backend, comm), directory, comms,
                                  {values.data(), nullptr, directory.slots(), kDim, 0}, nullptr, DType::f32);
-      BatchRoute first(*backend, comms, ranks), second(*backend, comms, ranks);
+      BatchRoute first(*backend, comms.sizes(), ranks), second(*backend, comms.sizes(), ranks);
       exchange.build(*stream, batches[0][static_cast<size_t>(comm.rank())].batch, first, true);
       exchange.build(*stream, batches[1][static_cast<size_t>(comm.rank())].batch, second, true);
       exchange.divide(*stream, first, second);

@@ -109,6 +109,19 @@ bool same_bits(const Seen& a, const Seen& b) {
   return a.losses == b.losses && a.logits == b.logits && same_bits(a.state, b.state);
 }
 
+/// What was planned is what was taken, and nothing more was ever in use.
+void check_memory(const Rank& rank, RankTrainer& trainer) {
+  const MemoryByPart& planned = trainer->memory().needs;
+  const MemoryByPart used = rank.context().backend.used_memory();
+  for (const MemoryPart part :
+       {MemoryPart::rows, MemoryPart::row_state, MemoryPart::dense, MemoryPart::activations, MemoryPart::scratch}) {
+    INFO(memory_part_name(part));
+    CHECK(used.of(part) == planned.of(part));
+  }
+  CHECK(used.of(MemoryPart::exchange) <= planned.of(MemoryPart::exchange));
+  CHECK(rank.context().backend.most_memory() <= planned.total());
+}
+
 /// Trains some steps, with a prediction in the middle and one batch that is not announced.
 Seen run(const Rank& rank, const TrainingCase& problem) {
   constexpr int64_t kSteps = 6, kPredictBehind = 1, kPauseBehind = 3;
@@ -123,6 +136,7 @@ Seen run(const Rank& rank, const TrainingCase& problem) {
     seen.logits.assign(logits.begin(), logits.end());
   }
   seen.state = rows_here(trainer);
+  check_memory(rank, trainer);
   return seen;
 }
 

@@ -117,7 +117,12 @@ RankTrainer::RankTrainer(const TrainingCase& problem, const RankContext& context
   options.room = problem.room;
   options.fetched.folder = std::filesystem::temp_directory_path();
   options.overlapped = problem.overlapped;
-  options.max_samples = part_of_batch(problem.global_batch, comm_.rank(), comm_.size(), problem.shares).size();
+  for (int rank = 0; rank < comm_.size(); ++rank)
+    options.limits.samples.push_back(
+        part_of_batch(problem.global_batch, rank, comm_.size(), problem.shares).size());
+  options.limits.lookups.assign(problem.rows.size(), problem.longest_bag);
+  options.limits.with_offsets = problem.longest_bag != 1;
+  options.most_moved = problem.most_moved;
   const CopyPlan plan = problem.plan.value_or(CopyPlan::uniform(tables_, hierarchy_, 0));
   trainer_ = std::make_unique<Trainer>(context, tables_, hierarchy_, plan, options, id_of());
 }

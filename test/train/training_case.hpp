@@ -27,6 +27,7 @@ struct TrainingCase {
   std::optional<CopyPlan> plan;        ///< for that hierarchy; none: every row on one rank
   DType wire = DType::f32;
   SlotRoom room;  ///< of each rank, for rows that move
+  int64_t most_moved = 0;  ///< see TrainerOptions
   bool overlapped = false;
   uint64_t seed = 11;
 };

@@ -1,0 +1,199 @@
+#include "exchange/exchange_bounds.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.hpp"
+
+namespace sparrow {
+
+std::vector<char> densely_reduced(const CopyPlan& plan) {
+  const std::vector<char> used = plan.options_in_use();
+  std::vector<char> dense(plan.options.size(), 0);
+  for (size_t o = 0; o < plan.options.size(); ++o) {
+    const CopyOption& option = plan.options[o];
+    const auto same_size = [&](const std::vector<int>& ring) { return ring.size() == option.rings[0].size(); };
+    // Domains with rings of different sizes share no row sets that could be summed whole: their rows go by key. So do
+    // rows of slower stores, of which a sum over all would drag every one through memory.
+    dense[o] = used[o] && option.level > 0 && option.reduction == CopyReduction::dense &&
+               std::all_of(option.rings.begin(), option.rings.end(), same_size) && !option.any_fetched();
+  }
+  return dense;
+}
+
+namespace {
+
+bool is_pooled(CopyTransport transport) {
+  return transport == CopyTransport::pooled || transport == CopyTransport::partial_sums;
+}
+
+/// Bounds of one plan, table by table.
+class Bounds {
+ public:
+  Bounds(const Directory& directory, const BatchLimits& limits)
+      : directory_(directory), plan_(directory.plan()), hierarchy_(directory.hierarchy()), limits_(limits) {
+    SPARROW_CHECK(static_cast<int>(limits.samples.size()) == hierarchy_.ranks() &&
+                      static_cast<int>(limits.lookups.size()) == directory.tables().count(),
+                  "limits for {} ranks and {} tables", limits.samples.size(), limits.lookups.size());
+    find_tables();
+  }
+
+  ExchangeBounds make(int64_t wire_bytes_per_value, bool overlapped) const;
+
+ private:
+  struct Table {
+    int64_t rows, lookups;
+    int64_t copied = 0;  ///< positions with copies that are reduced sparsely
+    bool by_rows = false, pooled = false, partial = false;
+  };
+  void find_tables();
+  int64_t held() const {
+    const SlotRoom held = directory_.held();
+    return held.device + held.fetched;
+  }
+  const std::vector<int>& ranks(int level) const {
+    return hierarchy_.members(level, hierarchy_.domain(level, directory_.rank()));
+  }
+  int64_t samples(int rank) const { return limits_.samples[static_cast<size_t>(rank)]; }
+  int64_t samples_at(int level) const {
+    int64_t sum = 0;
+    for (const int rank : ranks(level)) sum += samples(rank);
+    return sum;
+  }
+  /// Rows of a table, at most `rows`, that the ranks of this rank's domain look up: each by itself, and distinct.
+  int64_t apart(int level, const Table& table, int64_t rows) const {
+    int64_t sum = 0;
+    for (const int rank : ranks(level)) sum += std::min(rows, samples(rank) * table.lookups);
+    return sum;
+  }
+  int64_t together(int level, const Table& table, int64_t rows) const {
+    return std::min(rows, samples_at(level) * table.lookups);
+  }
+  void bound_rows(ExchangeBounds& bounds) const;
+  void bound_copies(ExchangeBounds& bounds) const;
+  void bound_pooled(ExchangeBounds& bounds) const;
+
+  const Directory& directory_;
+  const CopyPlan& plan_;
+  const Hierarchy& hierarchy_;
+  const BatchLimits& limits_;
+  std::vector<Table> tables_;
+};
+
+void Bounds::find_tables() {
+  const std::vector<char> dense = densely_reduced(plan_);
+  const bool alone = hierarchy_.depth() == 0;  // then nothing is pooled elsewhere
+  for (int t = 0; t < directory_.tables().count(); ++t) {
+    const CopyTable& of = plan_.tables[static_cast<size_t>(t)];
+    Table table{directory_.tables().rows(t), limits_.lookups[static_cast<size_t>(t)]};
+    for (size_t i = 0; i < of.intervals.size(); ++i) {
+      const CopyInterval& interval = of.intervals[i];
+      const int64_t end = i + 1 < of.intervals.size() ? of.intervals[i + 1].first : table.rows;
+      const auto option = static_cast<size_t>(interval.option);
+      const CopyTransport transport = of.rule(interval.rule).transport;
+      const bool single = plan_.options[option].level == 0;
+      if (!single && !dense[option]) table.copied += end - interval.first;
+      if (single && is_pooled(transport)) table.pooled = true;
+      if (alone || !single || !is_pooled(transport)) table.by_rows = true;
+    }
+    for (int rule = 0; rule < of.rules(); ++rule)
+      table.partial = table.partial || of.rule(rule).transport == CopyTransport::partial_sums;
+    table.pooled = table.pooled || table.partial;
+    tables_.push_back(table);
+  }
+}
+
+void Bounds::bound_rows(ExchangeBounds& bounds) const {
+  const int depth = hierarchy_.depth();
+  bounds.lists.resize(static_cast<size_t>(depth) + 1);
+  for (int level = depth; level >= 0; --level) {
+    ListBounds& list = bounds.lists[static_cast<size_t>(level)];
+    for (const Table& table : tables_) {
+      if (!table.by_rows) continue;
+      list.members += level == depth ? bounds.samples * table.lookups : apart(level, table, table.rows);
+      list.count += together(level, table, table.rows);
+    }
+    if (level == 0) list.count = std::min(list.count, held());
+    list.here = std::min(list.count, held());
+  }
+  for (int stage = 0; stage < depth; ++stage) {
+    bounds.asked.push_back(bounds.lists[static_cast<size_t>(stage) + 1].count);
+    bounds.requested.push_back(bounds.lists[static_cast<size_t>(stage)].members);
+  }
+}
+
+void Bounds::bound_copies(ExchangeBounds& bounds) const {
+  const int depth = hierarchy_.depth();
+  const bool any = std::any_of(tables_.begin(), tables_.end(), [](const Table& t) { return t.copied > 0; });
+  const std::vector<char> used = plan_.options_in_use(), dense = densely_reduced(plan_);
+  bool needed = any;  // also where rows are still to come
+  for (size_t o = 0; o < used.size(); ++o) needed = needed || (used[o] && plan_.options[o].level > 0 && !dense[o]);
+  if (!needed) return;
+  bounds.copies.levels.resize(static_cast<size_t>(depth) + 1);
+  int64_t touched = 0;
+  for (const Table& table : tables_) touched += together(0, table, table.copied);
+  for (int level = 0; level <= depth; ++level) {
+    ExchangeBounds::Copies::Level& at = bounds.copies.levels[static_cast<size_t>(level)];
+    int64_t distinct = 0;
+    for (const Table& table : tables_) {
+      if (level < depth) at.requested += apart(level, table, table.copied);
+      distinct += together(level, table, table.copied);
+    }
+    at.own = std::min(bounds.lists[static_cast<size_t>(level)].here, distinct);
+    at.merged = {at.requested + at.own, distinct, 0};
+    at.delivered = touched;
+    at.final_count = std::min(touched, held());
+    if (level < depth) {
+      const auto& children = hierarchy_.children(level, hierarchy_.domain(level, directory_.rank()));
+      at.sent = touched * static_cast<int64_t>(children.size());
+    }
+  }
+}
+
+void Bounds::bound_pooled(ExchangeBounds& bounds) const {
+  bounds.pooled.any = hierarchy_.depth() > 0 &&
+                      (plan_.any_transport(CopyTransport::pooled) || plan_.any_transport(CopyTransport::partial_sums));
+  if (!bounds.pooled.any) return;
+  const int64_t ranks = hierarchy_.ranks();
+  for (const Table& table : tables_) {
+    if (!table.pooled) continue;
+    bounds.pooled.asked += bounds.samples * (table.partial ? ranks : std::min(ranks, table.lookups));
+    bounds.pooled.requested += samples_at(0);
+    bounds.pooled.rows.members += samples_at(0) * table.lookups;
+    bounds.pooled.rows.count += together(0, table, table.rows);
+  }
+  bounds.pooled.rows.count = bounds.pooled.rows.here = std::min(bounds.pooled.rows.count, held());
+  bounds.pooled.bag_of_part = ranks * bounds.bags;
+}
+
+ExchangeBounds Bounds::make(int64_t wire_bytes_per_value, bool overlapped) const {
+  ExchangeBounds bounds;
+  bounds.dim = directory_.tables().dim();
+  bounds.row_bytes = bounds.dim * wire_bytes_per_value;
+  bounds.samples = samples(directory_.rank());
+  bounds.bags = bounds.samples * directory_.tables().count();
+  bounds.lookups = bounds.samples * std::accumulate(limits_.lookups.begin(), limits_.lookups.end(), int64_t{0});
+  bounds.with_offsets = limits_.with_offsets;
+  bounds.with_fetched = directory_.fetched_slots() > 0;
+  bounds.overlapped = overlapped;
+  bound_rows(bounds);
+  bound_copies(bounds);
+  bound_pooled(bounds);
+  const std::vector<char> dense = densely_reduced(plan_);
+  for (size_t o = 0; o < dense.size(); ++o) {
+    if (!dense[o]) continue;
+    int64_t rows = 0;
+    for (const Directory::SlotRun& run : directory_.slots_of_option(static_cast<int>(o))) rows += run.count;
+    bounds.dense_rows.push_back(rows);
+  }
+  return bounds;
+}
+
+}  // namespace
+
+ExchangeBounds bound_exchange(const Directory& directory, const BatchLimits& limits, int64_t wire_bytes_per_value,
+                              bool overlapped) {
+  return Bounds(directory, limits).make(wire_bytes_per_value, overlapped);
+}
+
+}  // namespace sparrow

@@ -1,0 +1,34 @@
+// Device memory of a run, planned before its first step: what each part needs at most, and whether that fits. All of it
+// is taken at the start, so that no batch, however skewed, finds memory short (exchange/exchange_bounds.hpp says what
+// the largest batch is). Where device memory is the host's nothing is planned: buffers grow with the batches there.
+#pragma once
+
+#include <string>
+
+#include "exchange/exchange_bounds.hpp"
+#include "exchange/rank_context.hpp"
+#include "train/trainer_options.hpp"
+
+namespace sparrow {
+
+struct MemoryPlan {
+  MemoryByPart needs;
+  ExchangeBounds bounds;
+  int64_t compute_scratch = 0, exchange_scratch = 0;  ///< of the streams of the two lanes
+};
+
+/// For a trainer with these options, whose rows are where `directory` says.
+MemoryPlan plan_memory(Backend& backend, const Directory& directory, const TrainerOptions& options);
+
+/// A table of the parts and their bytes, the sum, and the budget.
+std::string describe(const MemoryByPart& needs, int64_t budget);
+
+/// Collective. By how much the needs of the rank that lacks most exceed its `budget` (0: they fit on all), and which
+/// table says so.
+struct MemoryLack {
+  int64_t bytes = 0;
+  std::string why;
+};
+MemoryLack lack_of_memory(Comm& comm, const MemoryByPart& needs, int64_t budget);
+
+}  // namespace sparrow
