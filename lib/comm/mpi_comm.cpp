@@ -22,19 +22,25 @@ int largest_tag() {
   return found ? *static_cast<int*>(value) : 32767;
 }
 
-/// Between two polls. A rank that computes and exchanges on a thread each may have one core for both: polling that goes
-/// on takes it from the other thread, and yielding gives it away for a whole time slice of milliseconds, where a thread
-/// that sleeps is woken at once. So: some polls in a row for what is here already, then sleep.
+/// Between two polls. Large messages through shared memory move a fragment a poll: a wait of less than a millisecond
+/// only yields, for sleeping would make such exchanges ten times as long. A longer one is for a network or a late rank;
+/// a rank that computes and exchanges on a thread each may have one core for both, and polling that goes on would take
+/// it from the other thread: from then on it sleeps.
 class Pause {
  public:
   void operator()() {
-    constexpr int kPolls = 32;
+    constexpr double kAwakeSeconds = 1e-3;
     constexpr auto kSleep = std::chrono::microseconds(20);  // the timer of the system adds some 50
-    if (++polls_ > kPolls) std::this_thread::sleep_for(kSleep);
+    awake_ = awake_ && waiting_.seconds() < kAwakeSeconds;
+    if (awake_)
+      std::this_thread::yield();
+    else
+      std::this_thread::sleep_for(kSleep);
   }
 
  private:
-  int polls_ = 0;
+  Timer waiting_;
+  bool awake_ = true;
 };
 
 /// Waits for a request of a collective call, with a deadline.

@@ -43,7 +43,7 @@ struct SystemOptions {
   int threads = 0;               ///< per rank; 0: cores of the machine / ranks on it
   DType precision = DType::f32;
   DType wire = DType::f32;
-  bool overlapped = true;
+  bool overlapped = false;
   std::string topology = "auto";
   int64_t device_memory = 0;  ///< bytes; 0: auto
   int64_t host_memory = 0;

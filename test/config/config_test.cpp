@@ -84,7 +84,7 @@ TEST_CASE("TheDefaultsAreThoseOfTheReference") {
   CHECK(config.optimizer.sparse.lr == 0.02);
   CHECK(config.train.global_batch == 4096);
   CHECK(config.system.timeout == 60);
-  CHECK(config.system.overlapped);
+  CHECK_FALSE(config.system.overlapped);
   CHECK(config.placement.strategy == "optimal");
   CHECK(config.output.dir == "runs/default");
   CHECK(config.output.keep == 2);
