@@ -2,10 +2,10 @@
 //
 // post() starts one MPI_Irecv and one MPI_Isend per peer with bytes (in chunks of at most max_message_bytes, because
 // counts in MPI are ints); a rank without bytes costs no message. All messages of an operation carry its number as tag,
-// so operations may be waited for in any order. wait() polls and sleeps until everything has come and gone, or the
-// time-out. Sizes that disagree are found by the receiver; only a small message to a rank that expects none can go
-// unnoticed, if it arrives after the wait. A rank of a message is named by its number in MPI_COMM_WORLD. After an Error
-// the communicator refuses all further work.
+// so operations may be waited for in any order. wait() polls, and soon rests between polls, until everything has come
+// and gone, or the time-out. Sizes that disagree are found by the receiver; only a small message to a rank that expects
+// none can go unnoticed, if it arrives after the wait. A rank of a message is named by its number in MPI_COMM_WORLD.
+// After an Error the communicator refuses all further work.
 #pragma once
 
 #include <cstdint>

@@ -139,9 +139,8 @@ int sweep(const std::string& folder, long first, long count, uint64_t seed, doub
       fmt::print("no plan: {}\n", error.what());
       continue;
     }
-    if (cases.back().wrong()) ++wrong;
     if (cases.back().loose()) ++loose;
-    if (cases.back().wrong()) print(cases.back());
+    if (cases.back().wrong()) ++wrong, print(cases.back());
   }
   std::stable_sort(cases.begin(), cases.end(), [](const Case& a, const Case& b) { return a.gap > b.gap; });
   for (size_t i = 0; i < std::min(show, cases.size()); ++i) print(cases[i]);

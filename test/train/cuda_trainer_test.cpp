@@ -129,11 +129,7 @@ Seen run(const Rank& rank, const TrainingCase& problem) {
   Seen seen;
   for (int64_t k = 0; k < kSteps; ++k) {
     seen.losses.push_back(trainer.step(k, k + 1 < kSteps && k != kPauseBehind));
-    if (k != kPredictBehind) continue;
-    const PartOfBatch part(problem, 1000 + k, rank.comm().rank(), rank.comm().size());
-    double loss_sum = 0;
-    const std::span<const float> logits = trainer->predict(part.batch, loss_sum);
-    seen.logits.assign(logits.begin(), logits.end());
+    if (k == kPredictBehind) trainer.predict(k, seen.logits);
   }
   seen.state = rows_here(trainer);
   check_memory(rank, trainer);

@@ -136,11 +136,7 @@ std::vector<Seen> run_with_schedule(TrainingCase problem, bool overlapped, int r
           }
           mine.losses.push_back(trainer.step(k, k + 1 < kSteps));
           if (!trainer->migration() && k + 1 < kSteps) ++mine.steps_ahead;
-          if (k % 4 != 3) continue;
-          const PartOfBatch part(problem, 1000 + k, comm.rank(), comm.size());
-          double loss_sum = 0;
-          const std::span<const float> logits = trainer->predict(part.batch, loss_sum);
-          mine.logits.insert(mine.logits.end(), logits.begin(), logits.end());
+          if (k % 4 == 3) trainer.predict(k, mine.logits);
         }
         trainer.read_state(mine.state);
         mine.moved = trainer->migrated();

@@ -39,11 +39,7 @@ std::vector<Seen> run(TrainingCase problem, bool overlapped, int ranks, int64_t 
     mine.state = empty_state(problem);
     for (int64_t k = 0; k < kSteps; ++k) {
       mine.losses.push_back(trainer.step(k, k + 1 < kSteps && k % pause_every != pause_every - 1));
-      if (k % evaluate_every != evaluate_every - 1) continue;
-      const PartOfBatch part(problem, 1000 + k, comm.rank(), comm.size());
-      double loss_sum = 0;
-      const std::span<const float> logits = trainer->predict(part.batch, loss_sum);
-      mine.logits.insert(mine.logits.end(), logits.begin(), logits.end());
+      if (k % evaluate_every == evaluate_every - 1) trainer.predict(k, mine.logits);
     }
     trainer.read_state(mine.state);
     mine.ledger = trainer->ledger();

@@ -118,8 +118,7 @@ RankTrainer::RankTrainer(const TrainingCase& problem, const RankContext& context
   options.fetched.folder = std::filesystem::temp_directory_path();
   options.overlapped = problem.overlapped;
   for (int rank = 0; rank < comm_.size(); ++rank)
-    options.limits.samples.push_back(
-        part_of_batch(problem.global_batch, rank, comm_.size(), problem.shares).size());
+    options.limits.samples.push_back(part_of_batch(problem.global_batch, rank, comm_.size(), problem.shares).size());
   options.limits.lookups.assign(problem.rows.size(), problem.longest_bag);
   options.limits.with_offsets = problem.longest_bag != 1;
   options.most_moved = problem.most_moved;
@@ -147,6 +146,14 @@ ModelState empty_state(const TrainingCase& problem) {
     state.state.emplace_back(static_cast<size_t>(n * state_dim_of(problem)));
   }
   return state;
+}
+
+void RankTrainer::predict(int64_t k, std::vector<float>& logits) {
+  constexpr int64_t kBeyondSteps = 1000;
+  const PartOfBatch part(problem_, kBeyondSteps + k, comm_.rank(), comm_.size());
+  double loss_sum = 0;
+  const std::span<const float> made = trainer_->predict(part.batch, loss_sum);
+  logits.insert(logits.end(), made.begin(), made.end());
 }
 
 void RankTrainer::read_state(ModelState& state) {

@@ -26,7 +26,7 @@ struct TrainingCase {
   std::optional<Hierarchy> hierarchy;  ///< none: flat
   std::optional<CopyPlan> plan;        ///< for that hierarchy; none: every row on one rank
   DType wire = DType::f32;
-  SlotRoom room;  ///< of each rank, for rows that move
+  SlotRoom room;           ///< of each rank, for rows that move
   int64_t most_moved = 0;  ///< see TrainerOptions
   bool overlapped = false;
   uint64_t seed = 11;
@@ -67,6 +67,8 @@ class RankTrainer {
   /// Collective. Trains on batch k; the mean loss over all ranks' samples, before the update. look_ahead: batch k + 1
   /// follows.
   double step(int64_t k, bool look_ahead = false);
+  /// Collective. Appends this rank's logits of a batch that no step trains on, another for every k.
+  void predict(int64_t k, std::vector<float>& logits);
 
   /// Writes what this rank holds into `state`, made to size if it is empty; ranks may do so at the same time.
   void read_state(ModelState& state);
