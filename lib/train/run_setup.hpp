@@ -1,0 +1,41 @@
+// From the options, the data and the system of a run to what its parts are made with: loaders, trainer and, within the
+// memory that the trainer then needs, the plan.
+#pragma once
+
+#include "config/options.hpp"
+#include "data/loader.hpp"
+#include "embedding/tables.hpp"
+#include "exchange/rank_context.hpp"
+#include "train/planning.hpp"
+#include "train/system_shape.hpp"
+#include "train/trainer_options.hpp"
+#include "train/training_data.hpp"
+
+namespace sparrow {
+
+/// What a run is made of. Everything must outlive it.
+struct RunParts {
+  const RankContext& context;
+  const RunOptions& options;
+  const TrainingData& data;
+  const Tables& tables;
+};
+
+/// Samples over all passes: train.samples, rounded up to whole batches. A run that stops there has seen the batches of
+/// any longer run, and can be continued as one.
+int64_t samples_to_train(const RunOptions& options, const TrainingData& data);
+
+/// For this rank's part of pass `epoch` over the training data.
+LoaderOptions loader_options(const RunParts& run, const SystemShape& system, int64_t epoch);
+/// The same for the held-out samples: in the order of the files, every batch in parts.
+LoaderOptions evaluation_options(const RunParts& run, const SystemShape& system);
+
+TrainerOptions trainer_options(const RunParts& run, const SystemShape& system);
+
+/// Collective. The plan of the run, made with `options` (those of the run, with decisions of an earlier one). Planning
+/// knows what rows need and estimates the rest; where device memory is divided up before training, a plan that leaves
+/// the rest too little is made again with so much less for rows, which `system` then says. Throws Error, with a table
+/// of what each part needs, if there is none.
+PlannedRun plan_within_memory(const RunParts& run, const RunOptions& options, SystemShape& system);
+
+}  // namespace sparrow
