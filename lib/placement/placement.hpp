@@ -116,7 +116,7 @@
 //
 //   price     The cheapest pooled placement of one table at given prices is exact up to a tolerance: chords stand below
 //             pairs(m), and the interval of m whose chord is furthest below is split (Falk and Soland 1969;
-//             table_pricing.cpp). No option holds more mass than the hottest rows that fit there have.
+//             pooled_table.hpp). No option holds more mass than the hottest rows that fit there have.
 //   mix       In the programme such a table is one class, its columns whole placements with their true pairs, added as
 //             prices find them (Dantzig and Wolfe 1960): the best convex mix, the optimum of the Lagrangian. With many
 //             tables few are mixed, and the mix is nearly a placement (Shapley and Folkman).

@@ -1,34 +1,16 @@
-// The least price of one table at given prices of the coupling rows: of a table that is not pooled class by class, of a
-// pooled one by branch and bound, because its pairs are concave in the mass that an option holds (after J. E. Falk and
-// R. M. Soland, "An algorithm for separable nonconvex programming problems", Management Science 15, 1969).
+// The least price of tables at given prices of the coupling rows: of a table that is not pooled class by class, of a
+// pooled one as pooled_table.hpp says; of all tables, which is the bound of the optimiser.
 #pragma once
 
 #include <vector>
 
-#include "placement/linear_form.hpp"
+#include "placement/pooled_table.hpp"
+#include "placement/table_column.hpp"
 
 namespace sparrow::placement {
 
-/// A whole placement of a table.
-struct TableChoice {
-  double least = kInfinity;  ///< no placement of the table costs less
-  TableColumn column;        ///< one that costs about that; empty where there is none
-};
-
 /// Not pooled.
 TableChoice cheapest_plain(const LinearForm& form, int t, const Prices& price);
-/// Pooled but for its local rows, every option within its interval. least is true; the column costs at most `tolerance`
-/// seconds more unless that takes very many steps.
-TableChoice cheapest_pooled(const LinearForm& form, int t, const Prices& price, double tolerance);
-
-/// Every row at one option, for each variant of the table: where a programme begins.
-std::vector<TableColumn> pure_columns(const LinearForm& form, int t);
-/// Pairs of a column made under other limits, as these limits charge them.
-void charge_pairs(const LinearForm& form, int t, TableColumn& column);
-
-/// Seconds and bytes that a column adds to coupling row k.
-double load_of(const LinearForm& form, int t, const TableColumn& column, size_t k);
-double price_of(const LinearForm& form, int t, const TableColumn& column, const Prices& price);
 
 /// The cheapest placements of a table that is whole.
 struct TableChoices {
