@@ -44,4 +44,11 @@ Traffic operator-(const Traffic& a, const Traffic& b) {
   return combine(a, b, std::minus<int64_t>());
 }
 
+int64_t sent_by_iterations(const Traffic& traffic) {
+  int64_t bytes = 0;
+  for (size_t p = 0; p < kPhases; ++p)
+    if (static_cast<Phase>(p) != Phase::control) bytes += traffic.sent_bytes[p];
+  return bytes;
+}
+
 }  // namespace sparrow

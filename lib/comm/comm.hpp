@@ -32,6 +32,9 @@ struct Traffic {
 Traffic operator+(const Traffic& a, const Traffic& b);
 Traffic operator-(const Traffic& a, const Traffic& b);
 
+/// Sent by iterations: in all phases but control.
+int64_t sent_by_iterations(const Traffic& traffic);
+
 /// One all-to-all. Spans have size() elements and, like the buffers, must stay alive until the wait. Part i of send goes to rank i;
 /// part i of recv comes from rank i; sizes must agree between the two (a mismatch throws on the receiver, or earlier).
 struct AllToAll {

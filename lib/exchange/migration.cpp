@@ -6,6 +6,14 @@
 
 namespace sparrow {
 
+MigrationTotals& MigrationTotals::operator+=(const MigrationTotals& other) {
+  positions += other.positions;
+  sent_rows += other.sent_rows;
+  sent_bytes += other.sent_bytes;
+  seconds += other.seconds;
+  return *this;
+}
+
 Migration::Migration(const RankContext& context, Directory& directory, Store& store, CopyPlan to,
                      const MigrationState& state)
     : context_(context),

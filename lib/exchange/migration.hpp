@@ -38,6 +38,8 @@ struct MigrationTotals {
   int64_t positions = 0;
   int64_t sent_rows = 0, sent_bytes = 0;  ///< by this rank to others
   double seconds = 0;                     ///< that training waited
+
+  MigrationTotals& operator+=(const MigrationTotals& other);
 };
 
 class Migration {

@@ -32,14 +32,19 @@ const char* lane_name(Lane lane) {
   return lane == Lane::compute ? "compute" : "exchange";
 }
 
+PathSeconds& PathSeconds::operator+=(const PathSeconds& other) {
+  to_gradients += other.to_gradients;
+  dense += other.dense;
+  ahead += other.ahead;
+  urgent += other.urgent;
+  return *this;
+}
+
 void Ledger::take(Ledger& other) {
   for (size_t lane = 0; lane < seconds.size(); ++lane)
     for (size_t part = 0; part < seconds[lane].size(); ++part) seconds[lane][part] += other.seconds[lane][part];
   other.seconds = {};
-  path.to_gradients += other.path.to_gradients;
-  path.dense += other.path.dense;
-  path.ahead += other.path.ahead;
-  path.urgent += other.path.urgent;
+  path += other.path;
   other.path = {};
   traffic = traffic + other.traffic;
   other.traffic = {};

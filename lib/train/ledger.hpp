@@ -29,6 +29,8 @@ struct PathSeconds {
   double dense = 0;   ///< then: gradients of the parameters, their sum, their update, bottom MLP of the next batch
   double ahead = 0;   ///< exchange lane, beside it: late gradients, ids and clean rows of the next batch
   double urgent = 0;  ///< then: gradients of shared rows, their update, dirty rows of the next batch
+
+  PathSeconds& operator+=(const PathSeconds& other);
 };
 
 /// One booking, for the timeline.

@@ -52,11 +52,7 @@ void PlanChanges::carry_out(const Replanning& answer) {
 double PlanChanges::counted_bytes() const {
   const Ledger& ledger = trainer_.ledger();
   const int64_t iterations = ledger.iterations - settled_ledger_.iterations;
-  int64_t bytes = 0;
-  for (int p = 0; p < kPhases; ++p)
-    if (static_cast<Phase>(p) != Phase::control)
-      bytes += ledger.traffic.sent_bytes[static_cast<size_t>(p)] -
-               settled_ledger_.traffic.sent_bytes[static_cast<size_t>(p)];
+  const int64_t bytes = sent_by_iterations(ledger.traffic - settled_ledger_.traffic);
   return over_ranks(trainer_.context().comm, static_cast<double>(bytes)).mean /
          static_cast<double>(std::max<int64_t>(1, iterations));
 }

@@ -2,7 +2,7 @@
 //
 //   DIR/start/topology.yaml, plan.json   the system and the plan that the run began with
 //   DIR/checkpoints/                     checkpoint.hpp
-//   DIR/metrics.jsonl, summary.json      report.hpp
+//   DIR/metrics.jsonl, summary.json      metrics_file.hpp, run_summary.hpp
 //
 // A continued run keeps the rates and the plan it began with, so that its bits do not depend on a noisy clock; unless
 // the number of ranks has changed.

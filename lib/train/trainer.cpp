@@ -190,12 +190,7 @@ void Trainer::move_rows() {
 
 MigrationTotals Trainer::migrated() const {
   MigrationTotals all = migrated_;
-  if (!migration_) return all;
-  const MigrationTotals& more = migration_->totals();
-  all.positions += more.positions;
-  all.sent_rows += more.sent_rows;
-  all.sent_bytes += more.sent_bytes;
-  all.seconds += more.seconds;
+  if (migration_) all += migration_->totals();
   return all;
 }
 

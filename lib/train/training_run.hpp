@@ -3,7 +3,7 @@
 
 #include "config/options.hpp"
 #include "exchange/rank_context.hpp"
-#include "train/report.hpp"
+#include "train/run_summary.hpp"
 #include "train/training_data.hpp"
 
 namespace sparrow {

@@ -1,16 +1,12 @@
-// What a run tells: a progress bar or plain lines while it trains, metrics.jsonl, and at the end summary.json and a
-// short table.
+// What a run tells at its end: summary.json, in which predicted stands beside counted, and a short table of it
+// (closing_table.hpp).
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <fstream>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "base/timer.hpp"
 #include "comm/comm.hpp"
 #include "exchange/migration.hpp"
 #include "train/evaluation.hpp"
@@ -18,37 +14,6 @@
 #include "train/prediction.hpp"
 
 namespace sparrow {
-
-/// Progress on the terminal of rank 0: a bar that redraws itself where standard error is a terminal, log lines at each
-/// record otherwise.
-class Progress {
- public:
-  explicit Progress(int64_t total_samples);
-  ~Progress();
-  void show(int64_t samples, double loss, double samples_per_second, bool record);
-  void clear();  ///< before other output
-
- private:
-  int64_t total_;
-  bool terminal_;
-  bool drawn_ = false;
-  Timer since_drawn_;
-};
-
-/// Records of metrics.jsonl, one JSON object per line, flushed line by line. Rank 0 only.
-class MetricsFile {
- public:
-  /// append: a resumed run adds to what is there. Throws Error if the file cannot be written.
-  MetricsFile(const std::string& path, bool append);
-  void step(int64_t step, int64_t samples, double loss, double seconds, double learning_rate_factor);
-  void evaluation(int64_t step, int64_t samples, const Metrics& metrics, double seconds);
-  void record(const std::string& json) { write(json); }  ///< one JSON object with at least step and samples
-
- private:
-  void write(const std::string& line);
-  std::string path_;
-  std::ofstream file_;
-};
 
 /// Facts of a finished run, the same on all ranks but for the ledger.
 struct RunResult {
