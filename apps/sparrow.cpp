@@ -5,6 +5,7 @@
 #include <cstring>
 #include <exception>
 
+#include "base/subnormals.hpp"
 #include "base/version.hpp"
 #include "commands.hpp"
 #include "thread_waiting.hpp"
@@ -37,6 +38,7 @@ void print_help() {
 
 int main(int argc, char** argv) {
   sparrow::shorten_thread_waiting(argv);
+  const sparrow::SubnormalMode mode(sparrow::Subnormals::flush);
   if (argc < 2 || std::strcmp(argv[1], "--help") == 0 || std::strcmp(argv[1], "-h") == 0) {
     print_help();
     return argc < 2 ? 2 : 0;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "base/subnormals.hpp"
 #include "kernels/host/numbers.hpp"
 #include "kernels/host/parallel.hpp"
 
@@ -28,6 +29,7 @@ HostBackend::HostBackend(int threads) : threads_(threads) {
     fail("the host kernels are built for AVX-512, which this processor lacks: build with SPARROW_NATIVE=OFF");
 #endif
   if (!__builtin_cpu_supports("avx2")) fail("the host kernels need AVX2, which this processor lacks");
+  SPARROW_CHECK(SubnormalMode::here() == Subnormals::flush, "main() sets no SubnormalMode before it computes");
   SPARROW_CHECK(threads >= 1, "the host backend needs at least one thread, not {}", threads);
 }
 

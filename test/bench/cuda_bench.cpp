@@ -10,6 +10,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/subnormals.hpp"
 #include "base/error.hpp"
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
@@ -212,6 +213,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const sparrow::SubnormalMode mode(sparrow::Subnormals::flush);
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {

@@ -16,6 +16,7 @@
 #include <random>
 #include <string>
 
+#include "base/subnormals.hpp"
 #include "base/random.hpp"
 #include "base/timer.hpp"
 #include "kernels/backend.hpp"
@@ -310,6 +311,7 @@ int64_t take(int& argc, char** argv, const std::string& name, int64_t otherwise)
 }  // namespace
 
 int main(int argc, char** argv) {
+  const sparrow::SubnormalMode mode(sparrow::Subnormals::flush);
   try {
     Settings settings;
     settings.threads = static_cast<int>(take(argc, argv, "threads", settings.threads));

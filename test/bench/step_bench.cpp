@@ -8,6 +8,7 @@
 #include <cxxopts.hpp>
 #include <iostream>
 
+#include "base/subnormals.hpp"
 #include "test/bench/step_model.hpp"
 
 namespace {
@@ -60,6 +61,7 @@ std::vector<T> chosen(const cxxopts::ParseResult& arguments, const std::string& 
 }  // namespace
 
 int main(int argc, char** argv) {
+  const sparrow::SubnormalMode mode(sparrow::Subnormals::flush);
   try {
     cxxopts::Options description("step_bench", "Speed of a training step on one rank");
     description.add_options()("dim", "values of a row", cxxopts::value<int64_t>())(

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "allocations.hpp"
+#include "base/subnormals.hpp"
 #include "handlers.hpp"
 #include "races.hpp"
 
@@ -156,6 +157,7 @@ void start_block(Block& block, const Launch& launch, uint64_t number) {
 
 /// Runs blocks of the grid until none is left.
 void run_blocks(const Launch& launch, std::atomic<uint64_t>& next) {
+  const SubnormalMode as_the_gpu(Subnormals::keep);
   static thread_local Arena arena;
   arena.reset();
   alignas(64) char sink[kLanes * 16];

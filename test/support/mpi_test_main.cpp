@@ -7,7 +7,10 @@
 #include <iostream>
 #include <sstream>
 
+#include "base/subnormals.hpp"
+
 int main(int argc, char** argv) {
+  const sparrow::SubnormalMode mode(sparrow::Subnormals::flush);
   int provided = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided);
   int rank = 0;

@@ -5,7 +5,9 @@
 #include <mutex>
 #include <random>
 #include <set>
+#include <thread>
 
+#include "base/subnormals.hpp"
 #include "comm/thread_comm.hpp"
 #include "test/support/hierarchies.hpp"
 #include "training_case.hpp"
@@ -58,7 +60,61 @@ void check_same_bits(const TrainingCase& problem, int ranks) {
     }
 }
 
+/// The threads that exchange, and those of them on which a subnormal product is not zero.
+struct ExchangingThreads {
+  std::mutex mutex;
+  std::set<std::thread::id> all, keeping;
+  void look() {
+    volatile float factor = 1e-20f;
+    const bool keeps = factor * factor != 0;
+    const std::lock_guard lock(mutex);
+    all.insert(std::this_thread::get_id());
+    if (keeps) keeping.insert(std::this_thread::get_id());
+  }
+};
+
+/// Another communicator, with a look at every thread that posts.
+class SeenComm final : public Comm {
+ public:
+  SeenComm(Comm& comm, ExchangingThreads& threads) : comm_(comm), threads_(threads) {}
+  SeenComm(std::unique_ptr<Comm> comm, ExchangingThreads& threads)
+      : own_(std::move(comm)), comm_(*own_), threads_(threads) {}
+  int rank() const override { return comm_.rank(); }
+  int size() const override { return comm_.size(); }
+  Ticket post(Stream* stream, const AllToAll& operation) override {
+    threads_.look();
+    return comm_.post(stream, operation);
+  }
+  void wait(Ticket ticket) override { comm_.wait(ticket); }
+  std::unique_ptr<Comm> split(int color, int key) override {
+    std::unique_ptr<Comm> part = comm_.split(color, key);
+    return part ? std::make_unique<SeenComm>(std::move(part), threads_) : nullptr;
+  }
+  const Traffic& traffic() const override { return comm_.traffic(); }
+  double timeout_seconds() const override { return comm_.timeout_seconds(); }
+  std::string name() const override { return comm_.name(); }
+
+ private:
+  std::unique_ptr<Comm> own_;
+  Comm& comm_;
+  ExchangingThreads& threads_;
+};
+
 }  // namespace
+
+TEST_CASE("SubnormalsAreZeroOnBothLanesOfEveryRank") {
+  constexpr int kRanks = 3;
+  ExchangingThreads threads;
+  TrainingCase problem;
+  problem.overlapped = true;
+  run_ranks(kRanks, [&](Comm& comm) {
+    SeenComm seen(comm, threads);
+    RankTrainer trainer(problem, seen);
+    for (int64_t k = 0; k < 3; ++k) trainer.step(k, true);
+  });
+  CHECK(threads.all.size() == 2 * kRanks);
+  CHECK(threads.keeping.empty());
+}
 
 TEST_CASE("OverlappedAndSequentialGiveTheSameBitsOnEverySystem") {
   for (const auto& [name, hierarchy] : hierarchies()) {
