@@ -8,7 +8,7 @@
 //     index.json                     version, progress, shapes; written last: a folder without it is no checkpoint
 //
 // Row files hold fixed ranges of ids; each is written by one rank, which fetches the rows from their holders like any
-// batch.
+// batch. model_loading.hpp reads them.
 #pragma once
 
 #include <cstdint>
@@ -16,35 +16,20 @@
 #include <optional>
 #include <string>
 
+#include "train/checkpoint_files.hpp"
 #include "train/trainer.hpp"
 
 namespace sparrow {
 
-/// How far a run is.
-struct RunPosition {
-  int64_t steps = 0;
-  int64_t samples = 0;  ///< trained, over all passes
-};
-
-/// What reading rows for a checkpoint needs of device memory at a rank, beside a trainer's own.
-void add_checkpoint_needs(Backend& backend, const Directory& directory, int64_t state_dim, MemoryByPart& needs);
-
 /// Collective. Writes the state of `trainer` into a new folder below `dir`, then removes the oldest ones beyond `keep`.
 /// Throws Error on all ranks alike, naming what could not be written, when any rank fails; nothing earlier is lost
-/// then. save_more is called by every rank with the folder, to write files of its own before the checkpoint is whole.
+/// then, and nothing of the new folder stays. Removes what earlier runs left unfinished. save_more is called by every
+/// rank with the folder, to write files of its own before the checkpoint is whole.
 void save_checkpoint(Comm& comm, Trainer& trainer, const Store::IdOfPosition& position_of_id,
                      const RunPosition& position, const std::string& dir, int keep,
                      const std::function<void(const std::string& folder)>& save_more = {});
 
 /// The newest whole checkpoint below `dir`, if any.
 std::optional<std::string> newest_checkpoint(const std::string& dir);
-
-/// Collective. Loads a checkpoint folder, with optimiser state, and returns how far it was. Throws Error if it is of
-/// another model.
-RunPosition load_checkpoint(Trainer& trainer, const Store::IdOfPosition& id_of_position, const std::string& path);
-
-/// Loads weights alone: from a checkpoint folder, or from one safetensors file with the dense parameters and
-/// emb_l.0.weight (rows, dim), emb_l.1.weight, ..., rows by id.
-void load_weights(Trainer& trainer, const Store::IdOfPosition& id_of_position, const std::string& path);
 
 }  // namespace sparrow

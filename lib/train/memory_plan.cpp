@@ -9,7 +9,7 @@
 #include "exchange/migration.hpp"
 #include "exchange/staged_all_reduce.hpp"
 #include "model/dlrm.hpp"
-#include "train/checkpoint.hpp"
+#include "train/row_reader.hpp"
 
 namespace sparrow {
 
@@ -44,7 +44,7 @@ MemoryPlan plan_memory(Backend& backend, const Directory& directory, const Train
   needs.add(MemoryPart::activations, samples * 4);
   if (directory.hierarchy().depth() > 0) StagedAllReduce::add_needs(parameters, DType::f32, needs);
   EmbeddingExchange::add_needs(backend, directory.hierarchy(), directory.rank(), plan.bounds, options.wire, needs);
-  add_checkpoint_needs(backend, directory, row_state, needs);
+  RowReader::add_needs(backend, directory, row_state, needs);
   if (options.most_moved > 0) Migration::add_needs(backend, options.most_moved, tables.dim(), row_state, needs);
   plan.compute_scratch = backend.scratch_bytes(layers, 0, tables.dim());
   plan.exchange_scratch = backend.scratch_bytes({}, most_members(plan.bounds), tables.dim());

@@ -51,6 +51,8 @@ class SafetensorsFile {
   /// Values of a tensor that must have this shape.
   std::span<const float> tensor(const std::string& name, const std::vector<int64_t>& shape) const;
   const std::string& path() const { return path_; }
+  /// Asks the kernel to start reading all of it from disk, in order; returns at once.
+  void read_ahead() const noexcept { file_.prefetch(0, file_.size()); }
 
  private:
   struct Entry {

@@ -11,6 +11,7 @@
 #include "data/loader.hpp"
 #include "train/checkpoint.hpp"
 #include "train/metrics_file.hpp"
+#include "train/model_loading.hpp"
 #include "train/plan_changes.hpp"
 #include "train/progress.hpp"
 #include "train/run_folder.hpp"

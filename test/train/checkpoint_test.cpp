@@ -15,6 +15,7 @@
 #include "comm/thread_comm.hpp"
 #include "test/data/support.hpp"
 #include "test/support/hierarchies.hpp"
+#include "train/model_loading.hpp"
 #include "train/safetensors.hpp"
 #include "training_case.hpp"
 
@@ -54,6 +55,13 @@ ModelState loaded(TrainingCase problem, int ranks, const std::string& path, bool
 std::vector<TrainingCase> cases_of_every_optimiser() {
   return {with_sgd({}, 0.1), with_adagrad({}, OptimizerKind::adagrad),
           with_adagrad({}, OptimizerKind::rowwise_adagrad)};
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 /// No file of this process may grow beyond so many bytes while this lives: how a full disk is played.
@@ -170,10 +178,7 @@ TEST_CASE("OnlyTheNewestAreKept") {
   const TrainingCase problem;
   CHECK_FALSE(newest_checkpoint(folder.path()).has_value());
   for (const int64_t steps : {1, 2, 3, 4}) train_and_save(problem, 2, steps, folder.path(), 2);
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder / "checkpoints")) names.push_back(entry.path().filename());
-  std::sort(names.begin(), names.end());
-  CHECK(names == std::vector<std::string>{"samples_000000000192", "samples_000000000256"});
+  CHECK(names_in(folder / "checkpoints") == std::vector<std::string>{"samples_000000000192", "samples_000000000256"});
   CHECK(newest_checkpoint(folder.path()).value() == folder / "checkpoints/samples_000000000256");
 }
 
@@ -183,6 +188,9 @@ TEST_CASE("AFolderWithoutAnIndexIsNoCheckpoint") {
   const std::string whole = newest_checkpoint(folder.path()).value();
   fs::create_directories(folder / "checkpoints/samples_000000009999");
   CHECK(newest_checkpoint(folder.path()).value() == whole);
+
+  train_and_save({}, 2, 2, folder.path());  // the next one removes it
+  CHECK(names_in(folder / "checkpoints") == std::vector<std::string>{"samples_000000000064", "samples_000000000128"});
 }
 
 TEST_CASE("AFailedWriteIsAnErrorOnAllRanksAndLosesNothing") {
@@ -209,7 +217,7 @@ TEST_CASE("AFailedWriteIsAnErrorOnAllRanksAndLosesNothing") {
     CHECK_THAT(error, Catch::Contains("table_03"));
     CHECK(error == errors[0]);
   }
-  CHECK(newest_checkpoint(folder.path()).value() == whole);
+  CHECK(names_in(folder / "checkpoints") == std::vector<std::string>{fs::path(whole).filename()});
   CHECK(loaded(problem, 2, whole) == saved);
 }
 

@@ -1,0 +1,114 @@
+#include "train/row_reader.hpp"
+
+#include <algorithm>
+
+namespace sparrow {
+
+namespace {
+
+/// Of reading `rows` rows of a table on every rank at a time, which may be different ones.
+ExchangeBounds bounds_of_reading(const Directory& directory, int64_t rows, int64_t dim) {
+  const Hierarchy& hierarchy = directory.hierarchy();
+  ExchangeBounds bounds;
+  bounds.dim = dim;
+  bounds.row_bytes = 4 * dim;
+  bounds.samples = 1;
+  bounds.bags = directory.tables().count();
+  bounds.with_offsets = true;
+  for (int level = 0; level <= hierarchy.depth(); ++level) {
+    const auto ranks = hierarchy.members(level, hierarchy.domain(level, directory.rank())).size();
+    const int64_t asked_for = static_cast<int64_t>(ranks) * rows;
+    bounds.lists.push_back({asked_for, asked_for, asked_for});
+  }
+  for (int stage = 0; stage < hierarchy.depth(); ++stage) {
+    bounds.asked.push_back(bounds.lists[static_cast<size_t>(stage) + 1].count);
+    bounds.requested.push_back(bounds.lists[static_cast<size_t>(stage)].members);
+  }
+  return bounds;
+}
+
+int64_t most_rows_read(const Tables& tables) {
+  return std::min(RowReader::kMostRows, *std::max_element(tables.rows().begin(), tables.rows().end()));
+}
+
+/// The optimiser state as rows of its own.
+RowStore state_of(const RowStore& rows) {
+  return {rows.state, nullptr, rows.slots, rows.state_dim, 0};
+}
+
+}  // namespace
+
+RowReader::RowReader(Trainer& trainer)
+    : trainer_(trainer),
+      rows_(trainer.store().rows()),
+      router_(trainer.context().host, trainer.directory(), trainer.comms()),
+      values_(trainer.context(), trainer.comms(), rows_, DType::f32),
+      state_(trainer.context(), trainer.comms(), state_of(rows_), DType::f32),
+      route_(trainer.backend(), trainer.comms().sizes()),
+      packed_(trainer.backend(), Memory::device) {
+  if (trainer.backend().device_is_host()) return;
+  const auto reserve = [](auto& buffer, int64_t n) { buffer.reserve_exactly(n); };
+  const Directory& directory = trainer.directory();
+  const int64_t rows = most_rows_read(directory.tables());
+  const ExchangeBounds of_values = bounds_of_reading(directory, rows, rows_.dim);
+  route_.each_row_buffer(of_values, reserve);
+  values_.each_buffer(of_values, reserve);
+  state_.each_buffer(bounds_of_reading(directory, rows, rows_.state_dim), reserve);
+  packed_.reserve_exactly(rows * rows_.dim);
+}
+
+const RowReader::Rows& RowReader::read(int table, const std::vector<int64_t>& positions) {
+  const int tables = trainer_.directory().tables().count();
+  const auto n = static_cast<int64_t>(positions.size());
+  offsets_.assign(static_cast<size_t>(tables) + 1, 0);  // one sample whose bag in `table` is all the positions
+  for (int t = table + 1; t <= tables; ++t) offsets_[static_cast<size_t>(t)] = n;
+  Batch batch;
+  batch.samples = 1;
+  batch.tables = tables;
+  batch.offsets = offsets_;
+  batch.positions = positions;
+  router_.build(trainer_.stream(), batch, route_);
+  load_fetched();
+  take(values_, fetched_.rows(), n, rows_.dim, read_.values);
+  if (rows_.state_dim > 0) take(state_, state_of(fetched_.rows()), n, rows_.state_dim, read_.state);
+  fetched_.finish(false);
+  return read_;
+}
+
+void RowReader::load_fetched() {
+  fetched_.clear();
+  const auto slots = [](RowList& list) {
+    return std::span(list.slots.data() + list.device, static_cast<size_t>(list.here - list.device));
+  };
+  for (RowList& list : route_.lists) fetched_.add(slots(list));
+  fetched_.start(trainer_.store().fetched(), trainer_.directory().device_slots());
+  for (RowList& list : route_.lists) fetched_.to_places(slots(list));
+  fetched_.load();
+}
+
+void RowReader::take(RowExchange& exchange, const RowStore& fetched, int64_t n, int64_t dim, std::vector<float>& out) {
+  exchange.fetch_whole(trainer_.stream(), route_, fetched);
+  out.resize(static_cast<size_t>(n * dim));
+  float* packed = packed_.reserve(n * dim);
+  trainer_.backend().pack_rows(trainer_.stream(), route_.lowest().addresses.device(),
+                               route_.lowest().row_of_member.device(), n, Matrix::f32(packed, n, dim));
+  trainer_.backend().copy(trainer_.stream(), out.data(), packed, n * dim * 4);
+  trainer_.backend().synchronize(trainer_.stream());
+}
+
+void RowReader::add_needs(Backend& backend, const Directory& directory, int64_t state_dim, MemoryByPart& needs) {
+  const Tables& tables = directory.tables();
+  const int64_t rows = most_rows_read(tables);
+  std::vector<int> peers(static_cast<size_t>(directory.hierarchy().depth()), 1);
+  const ExchangeBounds bounds = bounds_of_reading(directory, rows, tables.dim());
+  MemoryByPart exchange;
+  Route(backend, peers).each_row_buffer(bounds, [&](const auto& buffer, int64_t n) {
+    exchange.add(MemoryPart::exchange, buffer.device_bytes(n));
+  });
+  RowExchange::add_needs(bounds, exchange);
+  RowExchange::add_needs(bounds_of_reading(directory, rows, state_dim), exchange);
+  exchange.add(MemoryPart::exchange, rows * tables.dim() * 4);
+  needs.add(MemoryPart::checkpoint, exchange.total());
+}
+
+}  // namespace sparrow

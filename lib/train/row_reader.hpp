@@ -1,0 +1,43 @@
+// Reads rows of the distributed tables, values and optimiser state, as if a batch had looked them up: for checkpoints.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "exchange/fetched_route.hpp"
+#include "train/trainer.hpp"
+
+namespace sparrow {
+
+class RowReader {
+ public:
+  static constexpr int64_t kMostRows = 16384;  ///< read at a time
+
+  /// The trainer must outlive it. Between steps, after drain().
+  explicit RowReader(Trainer& trainer);
+
+  struct Rows {
+    std::vector<float> values, state;  ///< (n, dim), (n, state_dim)
+  };
+  /// Collective; every rank may ask for other rows, or none, at most kMostRows. Valid until the next call.
+  const Rows& read(int table, const std::vector<int64_t>& positions);
+
+  /// What it needs of device memory at a rank, beside a trainer's own.
+  static void add_needs(Backend& backend, const Directory& directory, int64_t state_dim, MemoryByPart& needs);
+
+ private:
+  void load_fetched();
+  void take(RowExchange& exchange, const RowStore& fetched, int64_t n, int64_t dim, std::vector<float>& out);
+
+  Trainer& trainer_;
+  RowStore rows_;
+  Router router_;
+  RowExchange values_, state_;
+  Route route_;
+  FetchedRoute fetched_;
+  Scratch<float> packed_;
+  std::vector<int64_t> offsets_;
+  Rows read_;
+};
+
+}  // namespace sparrow
