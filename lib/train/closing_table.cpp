@@ -54,6 +54,20 @@ void print_ledger(const json& summary) {
       fmt::format("{:.3f}", 1e3 * number(summary["seconds_per_iteration"])));
 }
 
+template <class Row>
+void print_training(const json& summary, const Row& row) {
+  row("training loss", fmt::format("{:.4f}", number(summary["train_loss"])));
+  row("samples", fmt::format("{}", summary["samples"].get<int64_t>()));
+  row("samples/s", fmt::format("{:.0f}", number(summary["samples_per_second"])));
+  row("bytes sent per iteration",
+      fmt::format("{} per rank (mean of {} ranks)", human_bytes(number(summary["bytes_per_iteration"]["total"])),
+                  summary["ranks"].get<int>()));
+  row("distinct rows per iteration",
+      fmt::format("{:.0f} per rank, of {:.0f} lookups", number(summary["distinct_rows_per_iteration"]),
+                  number(summary["lookups_per_iteration"])));
+  print_ledger(summary);
+}
+
 }  // namespace
 
 void warn_of_deviations(const json& summary) {
@@ -83,16 +97,11 @@ void print_table(const json& summary, const std::string& output_dir) {
     row("AUC (held out)", fmt::format("{:.4f}", number(summary["eval"]["auc"])));
     row("log loss (held out)", fmt::format("{:.4f}", number(summary["eval"]["logloss"])));
   }
-  row("training loss", fmt::format("{:.4f}", number(summary["train_loss"])));
-  row("samples", fmt::format("{}", summary["samples"].get<int64_t>()));
-  row("samples/s", fmt::format("{:.0f}", number(summary["samples_per_second"])));
-  row("bytes sent per iteration",
-      fmt::format("{} per rank (mean of {} ranks)", human_bytes(number(summary["bytes_per_iteration"]["total"])),
-                  summary["ranks"].get<int>()));
-  row("distinct rows per iteration",
-      fmt::format("{:.0f} per rank, of {:.0f} lookups", number(summary["distinct_rows_per_iteration"]),
-                  number(summary["lookups_per_iteration"])));
-  if (summary["steps"].get<int64_t>() > 0) print_ledger(summary);
+  if (summary["train_loss"].is_null()) {
+    row("training", "nothing was left to train");
+  } else {
+    print_training(summary, row);
+  }
   fmt::print("\n");
   row("results", output_dir);
   std::fflush(stdout);

@@ -26,8 +26,8 @@ std::string prepare_output(Comm& comm, const OutputOptions& output) {
     if (output.resume == "auto") checkpoint = newest_checkpoint(output.dir).value_or("");
     if (output.resume != "auto" && output.resume != "never") checkpoint = output.resume;
     if (checkpoint.empty())
-      for (const char* name : {"start", "checkpoints", "metrics.jsonl"}) fs::remove_all(output.dir + "/" + name);
-    fs::remove(output.dir + "/summary.json");
+      for (const char* name : {"start", "checkpoints", "metrics.jsonl", "summary.json"})
+        fs::remove_all(output.dir + "/" + name);
   }
   return broadcast_string(comm, checkpoint, 0);
 }
@@ -63,6 +63,10 @@ void RunFolder::save_decisions(const placement::Plan& plan, const placement::Top
   std::ofstream file(start() + "/topology.yaml", std::ios::trunc);
   file << write_topology(topology, "The system of this run, as it was measured or given.") << std::flush;
   if (!file) fail_errno(start() + "/topology.yaml");
+}
+
+void RunFolder::remove_summary() const {
+  fs::remove(summary());
 }
 
 void RunFolder::cut_metrics(int64_t samples) const {

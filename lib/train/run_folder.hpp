@@ -40,6 +40,8 @@ class RunFolder {
   void save_decisions(const placement::Plan& plan, const placement::Topology& topology) const;
   /// Drops records of metrics.jsonl beyond the checkpoint that the run continues from. Rank 0.
   void cut_metrics(int64_t samples) const;
+  /// Of the run that is continued: it ended with fewer samples. Rank 0.
+  void remove_summary() const;
 
  private:
   std::string path(const char* name) const { return options_.output.dir + "/" + name; }

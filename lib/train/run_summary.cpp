@@ -203,7 +203,7 @@ void write_summary(Comm& comm, const RunResult& result, const std::string& path)
                {"steps", result.steps},
                {"seconds", result.seconds},
                {"samples_per_second", result.seconds > 0 ? static_cast<double>(result.samples) / result.seconds : 0.0},
-               {"train_loss", result.train_loss},
+               {"train_loss", result.train_loss ? json(*result.train_loss) : json()},
                {"skipped_lines", result.skipped_lines}};
   if (result.eval) summary["eval"] = to_json(*result.eval);
   add_counted(comm, result, summary);
@@ -212,7 +212,7 @@ void write_summary(Comm& comm, const RunResult& result, const std::string& path)
   const json replanning = replanning_summary(comm, result);
   if (!replanning.is_null()) summary["replanning"] = replanning;
   if (comm.rank() == 0) {
-    write_whole(path, summary.dump(2) + "\n");
+    if (result.train_loss || !std::filesystem::exists(path)) write_whole(path, summary.dump(2) + "\n");
     print_table(summary, result.output_dir);
     // Where plans have changed, no prediction is of the whole run.
     if (result.ledger.iterations > 0 && result.migrated.positions == 0) warn_of_deviations(summary);

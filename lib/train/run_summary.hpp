@@ -22,8 +22,8 @@ struct RunResult {
   int ranks = 1;
   int64_t samples = 0;
   int64_t steps = 0;
-  double seconds = 0;     ///< of training steps, without start-up and evaluation
-  double train_loss = 0;  ///< mean over the last report interval
+  double seconds = 0;                ///< of training steps, without start-up and evaluation
+  std::optional<double> train_loss;  ///< mean over the last report interval; none: nothing was left to train
   std::optional<Metrics> eval;
   int64_t skipped_lines = 0;
   bool overlapped = false;
@@ -38,7 +38,8 @@ struct RunResult {
 };
 
 /// Collective: gathers the ledgers; rank 0 writes `path` (under another name, then renamed, so a summary is whole or
-/// absent) and prints the closing table on standard output.
+/// absent) and prints the closing table on standard output. Where nothing was left to train, a summary that is there
+/// stays: it is of the run that trained.
 void write_summary(Comm& comm, const RunResult& result, const std::string& path);
 
 /// Largest resident memory of this process so far, in bytes.

@@ -97,6 +97,7 @@ TrainingRun::TrainingRun(const RunOptions& options, const RankContext& context, 
   restore();
   if (comm_.rank() == 0) {
     if (folder_.continues()) folder_.cut_metrics(position_.samples);
+    if (position_.samples < total_samples_) folder_.remove_summary();
     metrics_ = std::make_unique<MetricsFile>(folder_.metrics(), folder_.continues());
     progress_ = std::make_unique<Progress>(total_samples_);
   }

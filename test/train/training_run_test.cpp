@@ -99,6 +99,28 @@ TEST_CASE("AStoppedRunContinuesBitForBit") {
   }
 }
 
+TEST_CASE("ARunWithNothingLeftToTrainEvaluatesAndKeepsItsSummary") {
+  const TempFolder folder;
+  RunOptions options = small_run(folder, "run");
+  options.train.epochs = 1;
+  const RunResult first = run(options, 2);
+  REQUIRE(first.train_loss.has_value());
+  const std::string summary = options.output.dir + "/summary.json", kept = read_file(summary);
+  const RunResult again = run(options, 2);
+  CHECK(again.samples == 0);
+  CHECK_FALSE(again.train_loss.has_value());
+  CHECK(again.eval.value().auc == first.eval.value().auc);
+  CHECK(read_file(summary) == kept);
+
+  std::filesystem::remove(summary);  // as where the run was ended before it wrote one
+  run(options, 2);
+  CHECK(json::parse(read_file(summary))["train_loss"].is_null());
+
+  options.train.epochs = 2;  // more to train: the summary is of that
+  CHECK(run(options, 2).samples == kSamples - 100);
+  CHECK(json::parse(read_file(summary))["train_loss"].is_number());
+}
+
 TEST_CASE("ARunStopsAtItsTargetAuc") {
   const TempFolder folder;
   RunOptions options = small_run(folder, "run");
