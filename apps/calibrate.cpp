@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cxxopts.hpp>
-#include <fstream>
 #include <thread>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/text_file.hpp"
 #include "comm/mpi_comm.hpp"
 #include "commands.hpp"
 #include "config/config.hpp"
@@ -50,12 +50,9 @@ int run_calibrate(int argc, char** argv) {
     const SystemShape system = find_system(RankContext::on_host(*backend, *comm), mpi.node(), config, true);
     if (mpi.rank() == 0) {
       const auto path = parsed["out"].as<std::string>();
-      std::ofstream file(path, std::ios::trunc);
-      file << write_topology(system.topology,
-                             fmt::format("Measured by sparrow calibrate: {} ranks on {} nodes, {} threads each.",
-                                         mpi.size(), mpi.nodes(), threads))
-           << std::flush;
-      if (!file) fail_errno(path);
+      write_text_file(path, write_topology(system.topology, fmt::format("Measured by sparrow calibrate: {} ranks on {} "
+                                                                        "nodes, {} threads each.",
+                                                                        mpi.size(), mpi.nodes(), threads)));
       fmt::print("{}: {} ranks on {} nodes\n", path, mpi.size(), mpi.nodes());
     }
     return 0;

@@ -1,25 +1,15 @@
 // sparrow plan: where every embedding row should live on a machine, and what that costs. Needs neither MPI nor a GPU.
-#include <cstdio>
-#include <fstream>
+#include <fmt/format.h>
 
-#include "base/error.hpp"
+#include <cstdio>
+
+#include "base/text_file.hpp"
 #include "commands.hpp"
 #include "config/plan_file.hpp"
 #include "config/topology_file.hpp"
 #include "plan_report.hpp"
 
 namespace sparrow {
-namespace {
-
-void write_text(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file) fail_errno(path);
-}
-
-}  // namespace
-
 int run_plan(int argc, char** argv) {
   const std::optional<PlanRequest> request = parse_plan_request(argc, argv);
   if (!request) return 0;
@@ -28,7 +18,7 @@ int run_plan(int argc, char** argv) {
     if (request->out.empty())
       fmt::print("{}", csv);
     else
-      write_text(request->out, csv);
+      write_text_file(request->out, csv);
     return 0;
   }
   const placement::Topology topology = load_topology(request->topology);

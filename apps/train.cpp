@@ -5,11 +5,11 @@
 #include <cstdio>
 #include <cxxopts.hpp>
 #include <filesystem>
-#include <fstream>
 
 #include "backend_choice.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/text_file.hpp"
 #include "comm/collectives.hpp"
 #include "comm/mpi_comm.hpp"
 #include "commands.hpp"
@@ -82,10 +82,7 @@ bool load_everywhere(MpiRuntime& mpi, const Arguments& arguments, Config& config
 
 void write_effective_config(const Config& config) {
   std::filesystem::create_directories(config.output.dir);
-  const std::string path = config.output.dir + "/config.yaml";
-  std::ofstream file(path, std::ios::trunc);
-  file << to_yaml(config) << std::flush;
-  if (!file) fail_errno(path);
+  write_text_file(config.output.dir + "/config.yaml", to_yaml(config));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/device.cuh"
+#include "kernels/cuda/work.hpp"
 
 namespace sparrow::cuda {
 namespace {
@@ -77,7 +78,7 @@ __global__ void lookup_bags_kernel(const int64_t* offsets, int64_t bags, const i
 // and writes zeros for empty groups.
 //
 //   kPiece = 4, windows: a a b b | b b b b | b b c d      pieces of b: 2.. of window 0, 6.. of window 1; a, c, d whole
-constexpr int64_t kPiece = 32;
+constexpr int64_t kPiece = kItemsPerPiece;
 
 /// The group that item `position` is in.
 __device__ int64_t group_at(const Groups& groups, int64_t position) {
@@ -215,8 +216,8 @@ int64_t sum_rows_scratch_bytes(int64_t items, int64_t dim) {
   return 4 * 2 * ((items + kPiece - 1) / kPiece) * dim;
 }
 
-// Reads items * (size dim + 4) + groups * 8 bytes, writes groups * 4 dim; items * dim flops. Groups of more than kPiece
-// items: a row written and read for each kPiece of them.
+// Reads items * (size dim + 4) + groups * 8 bytes (offsets, in both kernels), writes groups * 4 dim; groups of more than
+// kPiece items: 4 dim written and read again for each piece; (items + pieces) * dim flops.
 void CudaBackend::sum_rows(Stream& stream, const Groups& groups, const Matrix& rows, const Matrix& out) {
   SPARROW_CHECK(out.type == DType::f32 && out.rows == groups.count && out.cols == rows.cols && groups.item_count >= 0,
                 "sum_rows: {} groups of {} rows of {} into ({}, {})", groups.count, groups.item_count, rows.cols,

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "base/host_memory.hpp"
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda_module.hpp"
@@ -84,9 +85,7 @@ void* CudaBackend::allocate(Memory memory, int64_t bytes, MemoryPart part) {
     cudaGetLastError();
     fail("pinned host memory: {} bytes do not fit", bytes);
   }
-  data = std::aligned_alloc(64, (size + 63) / 64 * 64);
-  if (!data) fail("host memory: {} bytes do not fit", bytes);
-  return data;
+  return allocate_aligned(bytes, kCacheLineBytes).release();
 }
 
 void CudaBackend::release(Memory memory, void* data, int64_t) noexcept {

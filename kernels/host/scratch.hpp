@@ -2,9 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
-#include <new>
+
+#include "base/host_memory.hpp"
 
 namespace sparrow::host {
 
@@ -19,21 +18,15 @@ class Scratch {
   }
 
  private:
-  struct Free {
-    void operator()(std::byte* data) const { std::free(data); }
-  };
-
   void grow(size_t bytes) {
-    const size_t rounded = (bytes + bytes / 4 + 63) / 64 * 64;  // a quarter more: sizes of batches differ a little
     data_.reset();
     bytes_ = 0;
-    void* data = std::aligned_alloc(64, rounded);
-    if (!data) throw std::bad_alloc();
-    data_.reset(static_cast<std::byte*>(data));
-    bytes_ = rounded;
+    const size_t more = bytes + bytes / 4;  // sizes of batches differ a little
+    data_ = allocate_aligned(static_cast<int64_t>(more), kCacheLineBytes);
+    bytes_ = more;
   }
 
-  std::unique_ptr<std::byte, Free> data_;
+  AlignedBytes data_;
   size_t bytes_ = 0;
 };
 

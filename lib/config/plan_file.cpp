@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <initializer_list>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.hpp"
+#include "base/text_file.hpp"
 
 namespace sparrow {
 namespace {
@@ -218,17 +216,7 @@ std::string write_plan(const Plan& plan, const placement::Topology& topology) {
 }
 
 void save_plan(const std::string& path, const Plan& plan, const placement::Topology& topology) {
-  const std::string text = write_plan(plan, topology), part = path + ".part";
-  {
-    std::ofstream file(part, std::ios::binary | std::ios::trunc);
-    file.write(text.data(), std::ssize(text));
-    file.close();
-    if (!file) {
-      std::remove(part.c_str());
-      fail_errno(part);
-    }
-  }
-  if (std::rename(part.c_str(), path.c_str()) != 0) fail_errno(path);
+  write_text_file(path, write_plan(plan, topology));
 }
 
 Plan parse_plan(std::string_view text, const std::string& name, const placement::Topology& topology) {
@@ -253,19 +241,7 @@ Plan parse_plan(std::string_view text, const std::string& name, const placement:
 }
 
 Plan load_plan(const std::string& path, const placement::Topology& topology) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (std::filesystem::is_directory(status)) fail("{}: is a directory", path);
-  std::ifstream file(path, std::ios::binary);
-  if (!file) fail_errno(path);
-  std::string text;
-  std::vector<char> block(1 << 20);
-  while (file.read(block.data(), std::ssize(block)) || file.gcount() > 0) {
-    text.append(block.data(), static_cast<size_t>(file.gcount()));
-    if (std::ssize(text) > kMostBytes) fail("{}: longer than {} bytes", path, kMostBytes);
-  }
-  if (file.bad()) fail_errno(path);
-  return parse_plan(text, path, topology);
+  return parse_plan(read_text_file(path, kMostBytes), path, topology);
 }
 
 }  // namespace sparrow

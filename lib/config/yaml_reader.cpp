@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <system_error>
 
+#include "base/text_file.hpp"
 #include "config/yaml_tree.hpp"
 
 namespace sparrow {
@@ -14,19 +12,6 @@ namespace sparrow {
 namespace {
 
 using Kind = YamlValue::Kind;
-
-std::string read_text(const std::string& path) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (std::filesystem::is_directory(status)) fail("{}: is a directory", path);
-  std::ifstream file(path, std::ios::binary);
-  if (!file) fail_errno(path);
-  std::string text(YamlNode::kMostBytes + 1, '\0');  // one more shows that it is too long
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (file.bad()) fail_errno(path);
-  text.resize(file.gcount());
-  return text;
-}
 
 /// A number that takes all of `text`, in decimal or exponent form; none for others, and for infinity and NaN.
 std::optional<double> parse_real(std::string_view text) {
@@ -114,7 +99,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 YamlNode YamlNode::load(const std::string& path) {
-  return parse(read_text(path), path);
+  return parse(read_text_file(path, kMostBytes), path);
 }
 
 YamlNode YamlNode::parse(std::string_view text, const std::string& name) {

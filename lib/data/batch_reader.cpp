@@ -1,23 +1,17 @@
 #include "data/batch_reader.hpp"
 
 #include <algorithm>
-#include <new>
 #include <tuple>
 
 #include "base/error.hpp"
+#include "base/host_memory.hpp"
 
 namespace sparrow {
 namespace {
 
 constexpr int64_t kChunk =
     1024;  // samples parsed at a time; their category values stay in the L2 cache until they are translated
-constexpr size_t kAlignment = 64;
-
-std::shared_ptr<std::byte> allocate_aligned(size_t bytes) {
-  constexpr std::align_val_t alignment{kAlignment};
-  return {static_cast<std::byte*>(::operator new(bytes, alignment)),
-          [](std::byte* p) { ::operator delete(p, alignment); }};
-}
+constexpr size_t kAlignment = kCacheLineBytes;
 
 }  // namespace
 
@@ -63,7 +57,10 @@ void BatchReader::prepare(BatchBuffer& buffer) const {
   const size_t offsets = has_bags() ? rounded(tables() * capacity_ + 1, sizeof(int64_t)) : 0;
   const size_t positions = rounded(options_.shapes.lookups_per_sample() * capacity_, sizeof(int64_t));
   const size_t bytes = std::max(dense + labels + offsets + positions, kAlignment);
-  buffer.memory = options_.allocate ? options_.allocate(bytes) : allocate_aligned(bytes);
+  buffer.memory = options_.allocate
+                      ? options_.allocate(bytes)
+                      : std::shared_ptr<std::byte>(
+                            allocate_aligned(static_cast<int64_t>(bytes), kCacheLineBytes).release(), FreeAligned());
   std::byte* at = buffer.memory.get();
   SPARROW_CHECK(at != nullptr && reinterpret_cast<uintptr_t>(at) % kAlignment == 0,
                 "memory for the loader is not aligned");

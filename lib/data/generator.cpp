@@ -5,12 +5,12 @@
 #include <charconv>
 #include <deque>
 #include <filesystem>
-#include <fstream>
 #include <future>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "base/error.hpp"
+#include "base/text_file.hpp"
 #include "data/generator_shard.hpp"
 
 namespace sparrow {
@@ -47,24 +47,13 @@ ordered_json arguments_of(const GenerateOptions& options) {
           {"format", options.format},       {"gzip", options.gzip}};
 }
 
-std::string read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return file ? text.str() : std::string();
-}
-
-/// The file is whole or absent. `part` keeps processes that write the same file apart.
-void write_text(const std::string& path, const std::string& text, int part) {
-  const std::string temporary = fmt::format("{}.part{}", path, part);
-  std::ofstream file(temporary, std::ios::binary);
-  file << text;
-  file.close();
-  if (!file || std::rename(temporary.c_str(), path.c_str()) != 0) fail_errno(fmt::format("cannot write {}", path));
+/// "" if it is not there.
+std::string text_of(const std::string& path) {
+  return fs::is_regular_file(path) ? read_text_file(path) : std::string();
 }
 
 bool shard_is_there(const GenerateOptions& options, int shard) {
-  if (read_text(sidecar_of(options, shard)) != arguments_of(options).dump()) return false;
+  if (text_of(sidecar_of(options, shard)) != arguments_of(options).dump()) return false;
   return std::ranges::all_of(shard_paths(stem_of(options, shard), format_of(options)),
                              [](const std::string& path) { return fs::exists(path); });
 }
@@ -96,7 +85,7 @@ void clear_other_shards(const GenerateOptions& options, int part, int parts, boo
   for (const fs::directory_entry& entry : fs::directory_iterator(options.out)) {
     const int shard = shard_of(entry.path().filename().string());
     if (shard < 0 || shard % parts != part) continue;
-    const std::string arguments = read_text(sidecar_of(options, shard));
+    const std::string arguments = text_of(sidecar_of(options, shard));
     if (shard < options.shards && arguments == arguments_of(options).dump()) continue;
     if (arguments.empty()) fail("{} was not written by sparrow generate: name another folder", entry.path().string());
     if (!overwrite)
@@ -137,7 +126,7 @@ void write_manifest(const GenerateOptions& options, int part) {
                        {"bytes", static_cast<int64_t>(fs::file_size(path))}});
   }
   const ordered_json manifest{{"arguments", arguments_of(options)}, {"files", files}};
-  write_text(options.out + "/manifest.json", manifest.dump(1) + "\n", part);
+  write_text_file(options.out + "/manifest.json", manifest.dump(1) + "\n", part);
 }
 
 }  // namespace
@@ -162,7 +151,7 @@ std::vector<std::string> generated_files(const GenerateOptions& options) {
 
 bool is_generated(const GenerateOptions& options) {
   check_generate_options(options);
-  const auto manifest = ordered_json::parse(read_text(options.out + "/manifest.json"), nullptr, false);
+  const auto manifest = ordered_json::parse(text_of(options.out + "/manifest.json"), nullptr, false);
   if (!manifest.is_object() || !manifest.contains("files") ||
       manifest.value("arguments", ordered_json()) != arguments_of(options))
     return false;
@@ -186,8 +175,8 @@ bool generate(const GenerateOptions& options, int part, int parts, int threads, 
   const SampleModel model(criteo_statistics(options.like), options.scale, options.seed);
   for (int shard = part; shard < options.shards; shard += parts) {
     if (shard_is_there(options, shard)) continue;
-    write_text(sidecar_of(options, shard), arguments_of(options).dump(),
-               part);  // first: a broken run is then recognised
+    write_text_file(sidecar_of(options, shard), arguments_of(options).dump(),
+                    part);  // first: a broken run is then recognised
     write_shard(options, model, shard, threads);
   }
   for (int shard = 0; shard < options.shards; ++shard)

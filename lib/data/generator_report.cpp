@@ -1,15 +1,16 @@
 #include "data/generator_report.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <unordered_map>
 #include <unordered_set>
 
-#include "base/error.hpp"
+#include "base/text_file.hpp"
 
 namespace sparrow {
 namespace {
@@ -233,11 +234,7 @@ void write_report(const std::vector<ReportRow>& rows, int64_t samples, std::stri
                      {"allowed", row.allowed},
                      {"holds", row.holds()}});
   const nlohmann::ordered_json report{{"like", like}, {"samples", samples}, {"rows", lines}};
-  std::ofstream file(path + ".part");
-  file << report.dump(1) << '\n';
-  file.close();
-  if (!file || std::rename((path + ".part").c_str(), path.c_str()) != 0)
-    fail_errno(fmt::format("cannot write {}", path));
+  write_text_file(path, report.dump(1) + "\n");
 }
 
 }  // namespace sparrow

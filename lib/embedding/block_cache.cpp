@@ -27,7 +27,7 @@ int64_t BlockCache::memory_bytes() const {
 
 int32_t BlockCache::free_frame() {
   if (free_.empty()) {
-    chunks_.push_back(allocate_aligned(static_cast<int64_t>(kChunkFrames) * block_bytes_));
+    chunks_.push_back(allocate_aligned(static_cast<int64_t>(kChunkFrames) * block_bytes_, ScratchFile::kAlignment));
     const size_t first = frames_.size();
     frames_.resize(first + kChunkFrames);
     for (size_t i = kChunkFrames; i-- > 0;) free_.push_back(static_cast<int32_t>(first + i));

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <thread>
@@ -55,13 +54,6 @@ ScratchFile::ScratchFile(const std::string& folder, int64_t bytes) {
 
 ScratchFile::~ScratchFile() {
   if (descriptor_ >= 0) close(descriptor_);
-}
-
-AlignedBytes allocate_aligned(int64_t bytes) {
-  auto* data = static_cast<std::byte*>(
-      std::aligned_alloc(static_cast<size_t>(ScratchFile::kAlignment), static_cast<size_t>(bytes)));
-  if (data == nullptr) fail("no memory for {} bytes of blocks of fetched rows", bytes);
-  return AlignedBytes(data);
 }
 
 DiskIo::Ticket DiskIo::start(Operation operation, const std::vector<Piece>& pieces, int64_t piece_bytes) {

@@ -7,12 +7,13 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include "base/host_memory.hpp"
 
 namespace sparrow {
 
@@ -27,7 +28,7 @@ class ScratchFile {
   ScratchFile(const ScratchFile&) = delete;
   ScratchFile& operator=(const ScratchFile&) = delete;
 
-  static constexpr int64_t kAlignment = 4096;
+  static constexpr int64_t kAlignment = kPageBytes;
   int descriptor() const { return descriptor_; }
   bool direct() const { return direct_; }
   const std::string& name() const { return name_; }  ///< for messages
@@ -37,13 +38,6 @@ class ScratchFile {
   int descriptor_ = -1;
   bool direct_ = false;
 };
-
-/// Page-aligned memory for it.
-struct FreeAligned {
-  void operator()(std::byte* data) const noexcept { std::free(data); }
-};
-using AlignedBytes = std::unique_ptr<std::byte[], FreeAligned>;
-AlignedBytes allocate_aligned(int64_t bytes);
 
 class DiskIo {
  public:

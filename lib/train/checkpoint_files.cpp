@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/text_file.hpp"
 
 namespace sparrow {
 
@@ -68,18 +68,12 @@ void write_index(const std::string& folder, const CheckpointIndex& index) {
                   {"state_dim", index.state_dim},
                   {"rows", index.rows},
                   {"rows_per_file", index.rows_per_file}};
-  const std::string path = index_file(folder);
-  std::ofstream file(path + ".unfinished");
-  file << text.dump(2) << '\n' << std::flush;
-  if (!file) fail_errno(path);
-  fs::rename(path + ".unfinished", path);
+  write_text_file(index_file(folder), text.dump(2) + '\n');
 }
 
 CheckpointIndex read_index(const std::string& folder) {
   const std::string path = index_file(folder);
-  std::ifstream file(path);
-  if (!file) fail_errno(path);
-  const json text = json::parse(file, nullptr, false);
+  const json text = json::parse(read_text_file(path), nullptr, false);
   if (!text.is_object() || text.value("format", json()) != "sparrow checkpoint")
     fail("{}: no index of a checkpoint", path);
   if (text.value("version", json()) != kFormatVersion)

@@ -1,10 +1,11 @@
 #include "train/ledger.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <fstream>
 #include <numeric>
 
-#include "base/error.hpp"
+#include "base/text_file.hpp"
 #include "comm/collectives.hpp"
 #include "kernels/backend.hpp"
 
@@ -66,16 +67,14 @@ void write_trace(Comm& comm, const Ledger& ledger, const std::string& path) {
                         part_name(event.part), row(comm.rank(), event.lane), event.begin * 1e6, event.seconds * 1e6);
   const std::vector<std::string> all = all_gather(comm, mine);
   if (comm.rank() != 0) return;
-  std::ofstream file(path, std::ios::trunc);
-  file << "[\n";
-  for (const std::string& events : all) file << events;
+  std::string text = "[\n";
+  for (const std::string& events : all) text += events;
   for (int rank = 0; rank < comm.size(); ++rank)
     for (const Lane lane : {Lane::compute, Lane::exchange})
-      file << fmt::format(
+      text += fmt::format(
           "{{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":0,\"tid\":{},\"args\":{{\"name\":\"rank {} {}\"}}}}{}\n",
           row(rank, lane), rank, lane_name(lane), rank + 1 < comm.size() || lane == Lane::compute ? "," : "");
-  file << "]\n" << std::flush;
-  if (!file) fail_errno(path);
+  write_text_file(path, text + "]\n");
 }
 
 OverRanks over_ranks(Comm& comm, double value) {

@@ -1,11 +1,10 @@
 #include "train/replanning_state.hpp"
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "base/error.hpp"
+#include "base/text_file.hpp"
 #include "config/plan_file.hpp"
 
 namespace sparrow {
@@ -19,22 +18,8 @@ std::string counts_path(const std::string& folder, int rank) {
   return fmt::format("{}/counts_{:05}.bin", folder, rank);
 }
 
-void write_file(const std::string& path, const std::string& bytes) {
-  std::ofstream file(path, std::ios::trunc | std::ios::binary);
-  file << bytes << std::flush;
-  if (!file) fail_errno(path);
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  if (!file) fail_errno(path);
-  return text.str();
-}
-
 MigrationState read_move(const std::string& path) {
-  const json move = json::parse(read_file(path), nullptr, false);
+  const json move = json::parse(read_text_file(path), nullptr, false);
   const auto number = [&](const char* key, int64_t least) {
     if (!move.is_object() || !move.contains(key) || !move[key].is_number_integer() || move[key].get<int64_t>() < least)
       fail("{}: {} is missing or no number from {} on", path, key, least);
@@ -54,19 +39,20 @@ std::string saved_plan_path(const std::string& folder) {
 void save_replanning(const std::string& folder, const SystemShape& system, int rank, const Replanner& replanner,
                      const placement::Plan& settled, const Trainer& trainer) {
   fs::create_directories(folder);
-  write_file(counts_path(folder, rank), replanner.counter().serialize());
+  write_text_file(counts_path(folder, rank), replanner.counter().serialize());
   if (rank != 0) return;
   save_plan(saved_plan_path(folder), settled, system.topology);
   if (!trainer.migration()) return;
   const MigrationState& state = trainer.migration()->state();
   save_plan(folder + "/next_plan.json", replanner.plan(), system.topology);
-  write_file(folder + "/move.json",
-             json{{"copies_per_move", state.copies_per_move}, {"slices", state.slices}, {"done", state.done}}.dump(2));
+  write_text_file(
+      folder + "/move.json",
+      json{{"copies_per_move", state.copies_per_move}, {"slices", state.slices}, {"done", state.done}}.dump(2));
 }
 
 void load_replanning(const std::string& folder, const SystemShape& system, int rank, Replanner& replanner,
                      Trainer& trainer) {
-  replanner.counter().restore(read_file(counts_path(folder, rank)));
+  replanner.counter().restore(read_text_file(counts_path(folder, rank)));
   const std::string next = folder + "/next_plan.json";
   if (!fs::exists(next)) return;
   placement::Plan plan = load_plan(next, system.topology);

@@ -1,10 +1,10 @@
 #include "train/run_folder.hpp"
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
-#include "base/error.hpp"
+#include "base/text_file.hpp"
 #include "comm/collectives.hpp"
 #include "config/plan_file.hpp"
 #include "config/topology_file.hpp"
@@ -60,9 +60,8 @@ std::string RunFolder::saved_replanning() const {
 
 void RunFolder::save_decisions(const placement::Plan& plan, const placement::Topology& topology) const {
   save_plan(start() + "/plan.json", plan, topology);
-  std::ofstream file(start() + "/topology.yaml", std::ios::trunc);
-  file << write_topology(topology, "The system of this run, as it was measured or given.") << std::flush;
-  if (!file) fail_errno(start() + "/topology.yaml");
+  write_text_file(start() + "/topology.yaml",
+                  write_topology(topology, "The system of this run, as it was measured or given."));
 }
 
 void RunFolder::remove_summary() const {
@@ -70,14 +69,14 @@ void RunFolder::remove_summary() const {
 }
 
 void RunFolder::cut_metrics(int64_t samples) const {
-  std::ifstream file(metrics());
-  if (!file) return;
+  if (!fs::exists(metrics())) return;
+  std::istringstream text(read_text_file(metrics()));
   std::string kept;
-  for (std::string line; std::getline(file, line);) {
+  for (std::string line; std::getline(text, line);) {
     const nlohmann::json record = nlohmann::json::parse(line, nullptr, false);
     if (record.is_object() && record.value("samples", samples + 1) <= samples) kept += line + '\n';
   }
-  std::ofstream(metrics(), std::ios::trunc) << kept;
+  write_text_file(metrics(), kept);
 }
 
 }  // namespace sparrow

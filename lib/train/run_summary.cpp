@@ -4,10 +4,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "base/error.hpp"
+#include "base/text_file.hpp"
 #include "base/version.hpp"
 #include "comm/collectives.hpp"
 #include "train/closing_table.hpp"
@@ -86,16 +85,6 @@ json predicted(const Prediction& of) {
           {"bound", of.bound},
           {"gap", of.gap},
           {"floor_bytes", of.floor_bytes}};
-}
-
-void write_whole(const std::string& path, const std::string& text) {
-  const std::string unfinished = path + ".unfinished";
-  {
-    std::ofstream file(unfinished, std::ios::trunc);
-    file << text << std::flush;
-    if (!file) fail_errno(unfinished);
-  }
-  std::filesystem::rename(unfinished, path);
 }
 
 /// Sent bytes of the mean rank, by stage of the hierarchy, from the root down.
@@ -212,7 +201,7 @@ void write_summary(Comm& comm, const RunResult& result, const std::string& path)
   const json replanning = replanning_summary(comm, result);
   if (!replanning.is_null()) summary["replanning"] = replanning;
   if (comm.rank() == 0) {
-    if (result.train_loss || !std::filesystem::exists(path)) write_whole(path, summary.dump(2) + "\n");
+    if (result.train_loss || !std::filesystem::exists(path)) write_text_file(path, summary.dump(2) + "\n");
     print_table(summary, result.output_dir);
     // Where plans have changed, no prediction is of the whole run.
     if (result.ledger.iterations > 0 && result.migrated.positions == 0) warn_of_deviations(summary);

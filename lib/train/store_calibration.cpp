@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <random>
 #include <vector>
 
-#include "base/error.hpp"
+#include "base/host_memory.hpp"
 #include "base/packing.hpp"
 #include "comm/collectives.hpp"
 #include "embedding/disk_io.hpp"
@@ -16,14 +15,6 @@
 #include "train/sustained.hpp"
 
 namespace sparrow {
-
-int64_t available_memory() {
-  std::ifstream file("/proc/meminfo");
-  std::string name, unit;
-  for (int64_t kilobytes = 0; file >> name >> kilobytes >> unit;)
-    if (name == "MemAvailable:") return kilobytes * 1024;
-  fail("/proc/meminfo names no MemAvailable");
-}
 
 namespace {
 

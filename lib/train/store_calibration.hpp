@@ -21,7 +21,4 @@ struct StoreCalibrationOptions {
 /// Error when the store cannot be made.
 placement::Store calibrate_store(const RankContext& context, const StoreCalibrationOptions& options);
 
-/// Bytes of memory that the system says it could give to new work.
-int64_t available_memory();
-
 }  // namespace sparrow

@@ -88,6 +88,7 @@ class Cases {
   void add_distinct();
   void add_rows(DType type);
   void add_bags();
+  void add_sum_rows(DType type, int64_t groups);
   void add_updates();
   std::vector<KernelCase> result;
 
@@ -229,6 +230,24 @@ void Cases::add_rows(DType type) {
   });
 }
 
+/// Groups that differ in size by one item at most.
+void Cases::add_sum_rows(DType type, int64_t groups) {
+  const int64_t n = lookups, dim = s.dim;
+  const int64_t larger = n % groups;
+  const int64_t pieces = larger * cuda::pieces_of(n / groups + 1) + (groups - larger) * cuda::pieces_of(n / groups);
+  add("sum_rows", fmt::format("{} {} rows of {} in {} groups", n, type_name(type), dim, groups),
+      cuda::sum_rows_work(type, n, groups, dim, pieces), type, [=](Backend& backend, Stream& stream) -> Operation {
+        const auto group_of = upload(backend, stream, narrowed(random_slots(n, groups)));
+        const auto offsets = array<int32_t>(backend, groups + 1), items = array<int32_t>(backend, n);
+        backend.group(stream, group_of->data(), n, groups, offsets->data(), items->data());
+        const Filled from = filled(backend, stream, type, n, dim);
+        const Filled out = filled(backend, stream, DType::f32, groups, dim);
+        return [=, &backend, &stream] {
+          backend.sum_rows(stream, {groups, n, offsets->data(), items->data()}, from.matrix, out.matrix);
+        };
+      });
+}
+
 void Cases::add_bags() {
   const int64_t n = lookups, d = std::min(distinct, s.rows), b = s.batch, tables = s.tables, dim = s.dim, rows = s.rows;
   add("address_rows", fmt::format("{}", d), cuda::address_rows_work(d), DType::f32,
@@ -251,16 +270,8 @@ void Cases::add_bags() {
         };
       });
   for (const DType type : {DType::f32, DType::bf16}) {
-    add("sum_rows", fmt::format("{} {} rows of {} in {} groups", n, type_name(type), dim, d),
-        cuda::sum_rows_work(type, n, d, dim), type, [=](Backend& backend, Stream& stream) -> Operation {
-          const auto group_of = upload(backend, stream, narrowed(random_slots(n, d)));
-          const auto offsets = array<int32_t>(backend, d + 1), items = array<int32_t>(backend, n);
-          backend.group(stream, group_of->data(), n, d, offsets->data(), items->data());
-          const Filled from = filled(backend, stream, type, n, dim), out = filled(backend, stream, DType::f32, d, dim);
-          return [=, &backend, &stream] {
-            backend.sum_rows(stream, {d, n, offsets->data(), items->data()}, from.matrix, out.matrix);
-          };
-        });
+    add_sum_rows(type, d);
+    add_sum_rows(type, tables);  // as of tables with a row each
   }
   add("lookup_bags", fmt::format("{} lookups in {} bags", n, b * tables), cuda::lookup_bags_work(n, b * tables),
       DType::f32, [=](Backend& backend, Stream& stream) -> Operation {

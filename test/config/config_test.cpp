@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "config/availability.hpp"
-#include "error_of.hpp"
+#include "test/support/error_of.hpp"
 
 using namespace sparrow;
 using Catch::Matchers::Contains;

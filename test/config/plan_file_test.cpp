@@ -8,7 +8,7 @@
 
 #include "base/error.hpp"
 #include "config/topology_file.hpp"
-#include "error_of.hpp"
+#include "test/support/error_of.hpp"
 
 namespace sparrow {
 namespace {

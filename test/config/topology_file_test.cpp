@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "base/error.hpp"
-#include "error_of.hpp"
+#include "test/support/error_of.hpp"
 
 namespace sparrow {
 namespace {

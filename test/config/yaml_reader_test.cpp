@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "config/yaml_reader.hpp"
-#include "error_of.hpp"
+#include "test/support/error_of.hpp"
 
 using namespace sparrow;
 using Catch::Matchers::Contains;

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/error.hpp"
 #include "data/criteo.hpp"
+#include "test/support/error_of.hpp"
 
 namespace sparrow::test {
 
@@ -52,15 +52,5 @@ std::string gzip_of(std::string_view bytes);
 /// Writes X_dense.npy, X_sparse.npy (categories modulo 2^31, which int32 can hold), X_labels.npy; returns the first
 /// one's path.
 std::string write_npy_triplet(const std::string& stem, const std::vector<Sample>& samples, bool two_dimensional_labels);
-
-/// The message of the Error that `call` throws; "" if it throws none.
-std::string error_of(const auto& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 }  // namespace sparrow::test

@@ -13,18 +13,6 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-double mass_of(const TableDistribution& d) {
-  double sum = 0;
-  for (size_t c = 0; c < d.classes(); ++c) sum += static_cast<double>(d.rows[c]) * d.p[0][c];
-  return sum;
-}
-
-double distinct_of(const TableDistribution& d, double draws) {
-  double sum = 0;
-  for (size_t c = 0; c < d.classes(); ++c) sum += static_cast<double>(d.rows[c]) * touched(d.p[0][c], draws);
-  return sum;
-}
-
 std::vector<double> direct(const Law& law, int64_t n) {
   std::vector<double> p(law.head.begin(),
                         law.head.begin() + std::min<std::ptrdiff_t>(n, static_cast<std::ptrdiff_t>(law.head.size())));

@@ -1,1 +1,1 @@
-sparrow_test(presets_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/presets_test.cpp LINK sparrow_placement)
+sparrow_test(presets_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/presets_test.cpp ${CMAKE_CURRENT_LIST_DIR}/support.cpp LINK sparrow_placement)

@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "placement/cost.hpp"
 #include "placement/presets.hpp"
+#include "support.hpp"
 
 namespace sparrow::placement {
 namespace {
@@ -21,18 +22,6 @@ std::vector<PresetTable> preset(const char* name) {
   auto tables = find_preset(name);
   REQUIRE(tables.has_value());
   return std::move(*tables);
-}
-
-double mass(const TableDistribution& d) {
-  double sum = 0;
-  for (size_t c = 0; c < d.classes(); ++c) sum += static_cast<double>(d.rows[c]) * d.p[0][c];
-  return sum;
-}
-
-double distinct(const TableDistribution& d, double batch) {
-  double sum = 0;
-  for (size_t c = 0; c < d.classes(); ++c) sum += static_cast<double>(d.rows[c]) * touched(d.p[0][c], batch);
-  return sum;
 }
 
 }  // namespace
@@ -51,7 +40,7 @@ TEST_CASE("Distributions of presets are whole: every row and all of the mass") {
       INFO(name << " " << table.name);
       validate(d, table.name);
       CHECK(d.total_rows() == table.rows);
-      CHECK(mass(d) == Approx(1).epsilon(1e-6));  // Euler-Maclaurin sums: 1e-7 each
+      CHECK(mass_of(d) == Approx(1).epsilon(1e-6));  // Euler-Maclaurin sums: 1e-7 each
     }
 }
 
@@ -60,7 +49,7 @@ TEST_CASE("The fitted marginals give the measured number of distinct rows in a b
   // time and so repeat more than independent ones; the law was fitted to those very samples. 10 %: the fit's residual.
   const auto share = [](const char* name) {
     double sum = 0;
-    for (const PresetTable& table : preset(name)) sum += distinct(preset_distribution(table), 2048);
+    for (const PresetTable& table : preset(name)) sum += distinct_of(preset_distribution(table), 2048);
     return sum / (26 * 2048);
   };
   CHECK(share("criteo-terabyte") == Approx(0.187).epsilon(0.10));

@@ -145,6 +145,19 @@ Workload random_workload(std::mt19937_64& random, int tables) {
   return result;
 }
 
+double mass_of(const TableDistribution& access) {
+  double sum = 0;
+  for (size_t c = 0; c < access.classes(); ++c) sum += static_cast<double>(access.rows[c]) * access.p[0][c];
+  return sum;
+}
+
+double distinct_of(const TableDistribution& access, double draws) {
+  double sum = 0;
+  for (size_t c = 0; c < access.classes(); ++c)
+    sum += static_cast<double>(access.rows[c]) * touched(access.p[0][c], draws);
+  return sum;
+}
+
 double bytes_needed(const Workload& workload) {
   double sum = 0;
   for (const Table& t : workload.tables)

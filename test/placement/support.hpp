@@ -32,6 +32,11 @@ Workload workload(std::vector<Table> tables, int64_t batch);
 /// Random tables of few classes.
 Workload random_workload(std::mt19937_64& random, int tables);
 
+/// Sum of all probabilities.
+double mass_of(const TableDistribution& access);
+/// Distinct rows expected of so many draws.
+double distinct_of(const TableDistribution& access, double draws);
+
 double bytes_needed(const Workload& workload);
 double uniform(std::mt19937_64& random, double low, double high);
 int64_t integer(std::mt19937_64& random, int64_t low, int64_t high);
