@@ -4,7 +4,7 @@
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/device.cuh"
-#include "kernels/cuda/work.hpp"
+#include "kernels/cuda/sum_pieces.hpp"
 
 namespace sparrow::cuda {
 namespace {

@@ -105,14 +105,6 @@ constexpr Work pool_bags_work(int64_t lookups, int64_t distinct, int64_t bags, i
           detail::product(lookups, dim)};
 }
 
-/// Groups of more items are summed in pieces of so many.
-constexpr int64_t kItemsPerPiece = 32;
-
-/// Of one group: the partial sums that are written and read again.
-constexpr int64_t pieces_of(int64_t items) {
-  return items <= kItemsPerPiece ? 0 : (items + kItemsPerPiece - 1) / kItemsPerPiece;
-}
-
 /// `items` in `groups` groups, of which some are summed in `pieces` together. Both kernels read the groups' offsets.
 constexpr Work sum_rows_work(DType type, int64_t items, int64_t groups, int64_t dim, int64_t pieces) {
   return {detail::width(type) * detail::product(items, dim) + 4.0 * static_cast<double>(items) +

@@ -28,6 +28,7 @@ int64_t most_members(const ExchangeBounds& bounds) {
 MemoryPlan plan_memory(Backend& backend, const Directory& directory, const TrainerOptions& options) {
   MemoryPlan plan;
   if (backend.device_is_host()) return plan;
+  plan.budget = backend.free_memory();
   const Tables& tables = directory.tables();
   const int64_t samples = options.limits.samples.at(static_cast<size_t>(directory.rank()));
   const int64_t row_state = state_dim(options.optimizer.sparse.kind, tables.dim());

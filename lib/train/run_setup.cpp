@@ -66,10 +66,11 @@ TrainerOptions trainer_options(const RunParts& run, const SystemShape& system) {
 
 namespace {
 
-MemoryPlan memory_for(const RunParts& run, const SystemShape& system, const CopyPlan& copies) {
+PlacedRun placed(const RunParts& run, const SystemShape& system, PlannedRun planned) {
   const TrainerOptions options = trainer_options(run, system);
-  const Directory directory(run.tables, system.hierarchy, copies, run.context.comm.rank(), options.room);
-  return plan_memory(run.context.backend, directory, options);
+  Directory directory(run.tables, system.hierarchy, planned.copies, run.context.comm.rank(), options.room);
+  MemoryPlan memory = plan_memory(run.context.backend, directory, options);
+  return {std::move(planned), std::move(directory), std::move(memory)};
 }
 
 /// Plans if device memory is divided up before training: says what the parts need where planning finds no plan.
@@ -80,9 +81,11 @@ PlannedRun plan_or_explain(const RunParts& run, const RunOptions& options, const
     return plan_run(comm, system, {options, run.data.shapes, run.data.counts});
   } catch (const Error& error) {
     if (lack.bytes > 0) fail("{}\n{}", error.what(), lack.why);
-    const CopyPlan held = CopyPlan::uniform(run.tables, system.hierarchy, 0);
+    PlannedRun held;
+    held.copies = CopyPlan::uniform(run.tables, system.hierarchy, 0);
+    const MemoryPlan memory = placed(run, system, std::move(held)).memory;
     fail("{}\nif every row were held by one rank, rank {} would need\n{}", error.what(), comm.rank(),
-         describe(memory_for(run, system, held).needs, run.context.backend.free_memory()));
+         describe(memory.needs, memory.budget));
   }
 }
 
@@ -98,17 +101,20 @@ void bound_rows(SystemShape& system, const placement::Workload& workload, int64_
 
 }  // namespace
 
-PlannedRun plan_within_memory(const RunParts& run, const RunOptions& options, SystemShape& system) {
+PlacedRun plan_within_memory(const RunParts& run, const RunOptions& options, SystemShape& system) {
   constexpr int kAttempts = 10;
   Comm& comm = run.context.comm;
-  if (run.context.backend.device_is_host()) return plan_run(comm, system, {options, run.data.shapes, run.data.counts});
-  const int64_t budget = run.context.backend.free_memory();
+  if (run.context.backend.device_is_host())
+    return placed(run, system, plan_run(comm, system, {options, run.data.shapes, run.data.counts}));
   MemoryLack lack;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    PlannedRun planned = plan_or_explain(run, options, system, lack);
-    const MemoryByPart needs = memory_for(run, system, planned.copies).needs;
-    lack = lack_of_memory(comm, needs, budget);
-    if (lack.bytes == 0) return planned;
+    PlacedRun place = placed(run, system, plan_or_explain(run, options, system, lack));
+    const MemoryByPart& needs = place.memory.needs;
+    lack = lack_of_memory(comm, needs, place.memory.budget);
+    if (lack.bytes == 0) {
+      run.context.backend.restart_most_memory();  // what is used from here on is what was planned
+      return place;
+    }
     const std::vector<int64_t> rows = all_gather(comm, needs.of(MemoryPart::rows) + needs.of(MemoryPart::row_state));
     const int64_t room = *std::max_element(rows.begin(), rows.end()) - lack.bytes;
     if (room < 0) break;

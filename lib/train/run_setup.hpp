@@ -6,6 +6,7 @@
 #include "data/loader.hpp"
 #include "embedding/tables.hpp"
 #include "exchange/rank_context.hpp"
+#include "train/memory_plan.hpp"
 #include "train/planning.hpp"
 #include "train/system_shape.hpp"
 #include "train/trainer_options.hpp"
@@ -32,10 +33,17 @@ LoaderOptions evaluation_options(const RunParts& run, const SystemShape& system)
 
 TrainerOptions trainer_options(const RunParts& run, const SystemShape& system);
 
+/// A plan, and what of it concerns this rank.
+struct PlacedRun {
+  PlannedRun planned;
+  Directory directory;
+  MemoryPlan memory;
+};
+
 /// Collective. The plan of the run, made with `options` (those of the run, with decisions of an earlier one). Planning
 /// knows what rows need and estimates the rest; where device memory is divided up before training, a plan that leaves
 /// the rest too little is made again with so much less for rows, which `system` then says. Throws Error, with a table
-/// of what each part needs, if there is none.
-PlannedRun plan_within_memory(const RunParts& run, const RunOptions& options, SystemShape& system);
+/// of what each part needs, if there is none: on all ranks alike, before a trainer takes any memory.
+PlacedRun plan_within_memory(const RunParts& run, const RunOptions& options, SystemShape& system);
 
 }  // namespace sparrow

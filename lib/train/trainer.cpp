@@ -23,20 +23,21 @@ OptimizerStep at_factor(const OptimizerOptions::One& options, double factor) {
 
 }  // namespace
 
-Trainer::Trainer(const RankContext& context, const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan,
-                 const TrainerOptions& options, const Store::IdOfPosition& id_of)
+Trainer::Trainer(const RankContext& context, Directory directory, MemoryPlan memory, const TrainerOptions& options,
+                 const Store::IdOfPosition& id_of)
     : context_(context),
       backend_(context.backend),
       options_(options),
       stream_(backend_.make_stream()),
-      comms_(context.comm, context.device_comm, hierarchy),
-      directory_(tables, hierarchy, plan, context.comm.rank(), options.room),
-      device_memory_(backend_.free_memory()),
-      memory_(checked_memory()),
-      store_(backend_, directory_, state_dim(options.optimizer.sparse.kind, tables.dim()), options.fetched),
+      comms_(context.comm, context.device_comm, directory.hierarchy()),
+      directory_(std::move(directory)),
+      memory_(std::move(memory)),
+      store_(backend_, directory_, state_dim(options.optimizer.sparse.kind, directory_.tables().dim()),
+             options.fetched),
       exchange_(context_, directory_, comms_, store_.rows(), store_.fetched(), options.wire),
-      model_(backend_, *stream_, options.model, tables.count(), options.precision, max_samples(), options.seed),
-      reduce_dense_(backend_, context.device_comm, hierarchy, model_.parameter_count(), DType::f32),
+      model_(backend_, *stream_, options.model, directory_.tables().count(), options.precision, max_samples(),
+             options.seed),
+      reduce_dense_(backend_, context.device_comm, directory_.hierarchy(), model_.parameter_count(), DType::f32),
       dense_state_(backend_, Memory::device,
                    options.optimizer.dense.kind == OptimizerKind::sgd ? 0 : model_.parameter_count(),
                    MemoryPart::dense),
@@ -61,15 +62,6 @@ Trainer::Trainer(const RankContext& context, const Tables& tables, const Hierarc
   if (backend_.device_is_host()) return;
   backend_.reserve_scratch(*stream_, memory_.compute_scratch);
   pipeline_.reserve(memory_.bounds, memory_.exchange_scratch);
-}
-
-MemoryPlan Trainer::checked_memory() const {
-  MemoryPlan plan = plan_memory(backend_, directory_, options_);
-  if (backend_.device_is_host()) return plan;
-  if (const MemoryLack lack = lack_of_memory(context_.comm, plan.needs, device_memory_); lack.bytes > 0)
-    fail("{}", lack.why);
-  backend_.restart_most_memory();
-  return plan;
 }
 
 Traffic Trainer::stage_traffic(int stage) const {
@@ -158,7 +150,7 @@ std::string Trainer::lack_of_room(const CopyPlan& plan) const {
   if (!why_not.empty() || backend_.device_is_host()) return why_not;
   const Directory next(directory_.tables(), directory_.hierarchy(), plan, directory_.rank(),
                        {directory_.device_slots(), directory_.fetched_slots()});
-  return lack_of_memory(context_.comm, plan_memory(backend_, next, options_).needs, device_memory_).why;
+  return lack_of_memory(context_.comm, plan_memory(backend_, next, options_).needs, memory_.budget).why;
 }
 
 void Trainer::continue_migration(const CopyPlan& plan, const MigrationState& state) {
@@ -173,7 +165,9 @@ void Trainer::continue_migration(const CopyPlan& plan, const MigrationState& sta
 void Trainer::take_plan() {
   exchange_.replan();
   if (backend_.device_is_host()) return;
+  const int64_t budget = memory_.budget;
   memory_ = plan_memory(backend_, directory_, options_);
+  memory_.budget = budget;
   pipeline_.reserve(memory_.bounds, memory_.exchange_scratch);
 }
 

@@ -41,11 +41,11 @@ double learning_rate_factor(const OptimizerOptions& options, int64_t step);
 
 class Trainer {
  public:
-  /// Collective. Everything passed by reference must outlive it. Throws Error, on all ranks alike and before anything
-  /// is allocated, with a table of what each part needs, when a rank has too little device memory; afterwards no step
-  /// allocates any.
-  Trainer(const RankContext& context, const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan,
-          const TrainerOptions& options, const Store::IdOfPosition& id_of);
+  /// Collective. Everything passed by reference must outlive it, and what `directory` refers to. memory: what
+  /// plan_memory() says of this directory and these options, and there must be as much. All of it is taken here: no
+  /// step allocates any.
+  Trainer(const RankContext& context, Directory directory, MemoryPlan memory, const TrainerOptions& options,
+          const Store::IdOfPosition& id_of);
 
   /// Collective. Trains on one global batch, of which `batch` is this rank's part. Returns the sum of its samples'
   /// losses, before the update. next: this rank's part of the batch that the next call will be given, so that its rows
@@ -104,7 +104,6 @@ class Trainer {
   void forward_dense(const Batch& batch);
   void reduce_gradients();
   void take_plan();
-  MemoryPlan checked_memory() const;
   int64_t max_samples() const { return options_.limits.samples.at(static_cast<size_t>(context_.comm.rank())); }
 
   RankContext context_;
@@ -113,7 +112,6 @@ class Trainer {
   std::unique_ptr<Stream> stream_;
   StageComms comms_;
   Directory directory_;
-  int64_t device_memory_;  ///< bytes that were free at the start
   MemoryPlan memory_;
   Store store_;
   EmbeddingExchange exchange_;

@@ -58,7 +58,7 @@ class TrainingRun {
   Tables tables_;
   RunParts parts_;
   SystemShape system_;
-  PlannedRun planned_;
+  PlacedRun placed_;  ///< the plan in force; what else was in it is the trainer's now
   Store::IdOfPosition id_of_, position_of_;
   Trainer trainer_;
   std::unique_ptr<PlanChanges> plan_changes_;  ///< if placement.replan_every > 0
@@ -87,10 +87,11 @@ TrainingRun::TrainingRun(const RunOptions& options, const RankContext& context, 
       tables_(data_.shapes.rows, options.model.embedding_dim),
       parts_{context_, options_, data_, tables_},
       system_(find_system(context, place.node, folder_.with_saved_decisions())),
-      planned_(plan_within_memory(parts_, folder_.with_saved_decisions(), system_)),
+      placed_(plan_within_memory(parts_, folder_.with_saved_decisions(), system_)),
       id_of_([this](int table, int64_t position) { return data_.ids.position(table, position); }),
       position_of_([this](int table, int64_t id) { return data_.positions.position(table, id); }),
-      trainer_(context, tables_, system_.hierarchy, planned_.copies, trainer_options(parts_, system_), id_of_),
+      trainer_(context, std::move(placed_.directory), std::move(placed_.memory), trainer_options(parts_, system_),
+               id_of_),
       total_samples_(samples_to_train(options, data_)) {
   save_decisions();
   trainer_.ledger().tracing = options_.output.trace;
@@ -105,15 +106,15 @@ TrainingRun::TrainingRun(const RunOptions& options, const RankContext& context, 
 
 void TrainingRun::save_decisions() const {
   if (comm_.rank() == 0) {
-    folder_.save_decisions(planned_.plan, system_.topology);
-    spdlog::info("{}", describe_plan(planned_, system_));
+    folder_.save_decisions(placed_.planned.plan, system_.topology);
+    spdlog::info("{}", describe_plan(placed_.planned, system_));
   }
   barrier(comm_);
 }
 
 void TrainingRun::restore() {
   if (options_.placement.replan_every > 0)
-    plan_changes_ = std::make_unique<PlanChanges>(options_, data_, tables_, system_, planned_.plan, trainer_);
+    plan_changes_ = std::make_unique<PlanChanges>(options_, data_, tables_, system_, placed_.planned.plan, trainer_);
   if (const std::string saved = folder_.saved_replanning(); !saved.empty()) plan_changes_->load(saved);
   if (folder_.continues()) {
     position_ = load_checkpoint(trainer_, id_of_, folder_.checkpoint());
@@ -156,7 +157,7 @@ void TrainingRun::finish() {
   result_.ledger = trainer_.ledger();
   result_.migrated = trainer_.migrated();
   if (plan_changes_) result_.settled_bytes_per_iteration = plan_changes_->counted_bytes();
-  result_.predicted = predict(planned_, system_);
+  result_.predicted = predict(placed_.planned, system_);
   result_.row_bytes = trainer_.store().bytes();
   result_.planned_memory_bytes = trainer_.memory().needs.total();
   result_.used_memory_bytes = context_.backend.most_memory();
@@ -227,7 +228,7 @@ void TrainingRun::replan() {
     spdlog::info("{}", describe(*answer));
   }
   plan_changes_->carry_out(*answer);
-  if (answer->changes) planned_ = *answer->next;
+  if (answer->changes) placed_.planned = *answer->next;
 }
 
 void TrainingRun::evaluate() {

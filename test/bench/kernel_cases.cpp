@@ -8,6 +8,8 @@
 #include <numeric>
 #include <random>
 
+#include "kernels/cuda/sum_pieces.hpp"
+
 namespace sparrow::bench {
 
 namespace {

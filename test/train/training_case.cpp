@@ -123,7 +123,9 @@ RankTrainer::RankTrainer(const TrainingCase& problem, const RankContext& context
   options.limits.with_offsets = problem.longest_bag != 1;
   options.most_moved = problem.most_moved;
   const CopyPlan plan = problem.plan.value_or(CopyPlan::uniform(tables_, hierarchy_, 0));
-  trainer_ = std::make_unique<Trainer>(context, tables_, hierarchy_, plan, options, id_of());
+  Directory directory(tables_, hierarchy_, plan, comm_.rank(), options.room);
+  MemoryPlan memory = plan_memory(context.backend, directory, options);
+  trainer_ = std::make_unique<Trainer>(context, std::move(directory), std::move(memory), options, id_of());
 }
 
 Store::IdOfPosition RankTrainer::id_of() const {
