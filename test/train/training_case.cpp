@@ -125,6 +125,7 @@ RankTrainer::RankTrainer(const TrainingCase& problem, const RankContext& context
   const CopyPlan plan = problem.plan.value_or(CopyPlan::uniform(tables_, hierarchy_, 0));
   Directory directory(tables_, hierarchy_, plan, comm_.rank(), options.room);
   MemoryPlan memory = plan_memory(context.backend, directory, options);
+  context.backend.restart_most_memory();
   trainer_ = std::make_unique<Trainer>(context, std::move(directory), std::move(memory), options, id_of());
 }
 
