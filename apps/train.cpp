@@ -9,6 +9,7 @@
 #include "backend_choice.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/stop_signal.hpp"
 #include "base/text_file.hpp"
 #include "comm/collectives.hpp"
 #include "comm/mpi_comm.hpp"
@@ -31,7 +32,8 @@ struct Arguments {
 
 Arguments parse(int argc, char** argv, std::string& help) {
   cxxopts::Options options("sparrow train",
-                           "Trains a DLRM from a configuration; start it with mpirun -n RANKS for several ranks.");
+                           "Trains a DLRM from a configuration; start it with mpirun -n RANKS for several ranks. "
+                           "SIGUSR1 ends it early, with a checkpoint.");
   options.add_options()("config", "YAML file (configs/reference.yaml shows every key)", cxxopts::value<std::string>())(
       "set", "override a key: --set train.global_batch=2048 (repeatable)", cxxopts::value<std::vector<std::string>>(),
       "KEY=VALUE")("backend", "auto, cuda or host; the same as --set system.backend=...", cxxopts::value<std::string>(),
@@ -94,6 +96,7 @@ int run_train(int argc, char** argv) {
     fmt::print("{}", help);
     return 0;
   }
+  const StopSignal signal;
   MpiRuntime mpi;
   set_up_log(mpi.rank(), arguments.level, arguments.all_ranks);
   try {
@@ -102,7 +105,8 @@ int run_train(int argc, char** argv) {
     const auto comm = make_mpi_comm(mpi, config.system.timeout);
     const auto backend = choose_backend(config.system, mpi, *comm);
     if (mpi.rank() == 0) write_effective_config(config);
-    run_training(config, backend.context(*comm), {mpi.node(), mpi.local_rank(), mpi.local_size()});
+    run_training(config, backend.context(*comm), {mpi.node(), mpi.local_rank(), mpi.local_size()},
+                 [&] { return signal.asked(); });
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "sparrow train: rank {}: {}\n", mpi.rank(), error.what());

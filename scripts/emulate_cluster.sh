@@ -38,7 +38,7 @@ need_cluster() {
 }
 
 check_rate() {
-  [[ $1 == unlimited || $1 =~ ^[0-9]+(\.[0-9]+)?[kmg]bit$ && ! $1 =~ ^[0.]+[kmg]bit$ ]] ||
+  [[ $1 == unlimited || $1 =~ ^[0-9]{1,6}(\.[0-9]{1,3})?[kmg]bit$ && ! $1 =~ ^[0.]+[kmg]bit$ ]] ||
     die "rate '$1': wanted is a number with kbit, mbit or gbit, such as 100mbit, or unlimited"
 }
 

@@ -91,7 +91,7 @@ def run_sweep(sweep: Sweep, options: argparse.Namespace, out: pathlib.Path, only
             print(f"# {run.index}: {run.folder.name}{' (done)' if read_summary(run.folder) else ''}\n{shlex.join(runner.command(run))}")
         print(f"# {len(chosen)} of {len(runs)} runs")
         return 0
-    if not os.access(options.program, os.X_OK):
+    if not (options.program.is_file() and os.access(options.program, os.X_OK)):
         raise SweepError(f"no program '{options.program}' (scripts/run.sh or cmake builds it; --program names another)")
     if sweep.figures:
         require("matplotlib")  # now, rather than when all is done

@@ -25,6 +25,7 @@ struct RunResult {
   double seconds = 0;                ///< of training steps, without start-up and evaluation
   std::optional<double> train_loss;  ///< mean over the last report interval; none: nothing was left to train
   std::optional<Metrics> eval;
+  bool stopped = false;  ///< asked to, before it was done: there is no summary
   int64_t skipped_lines = 0;
   bool overlapped = false;
   Ledger ledger;                           ///< of this rank

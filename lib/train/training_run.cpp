@@ -36,7 +36,8 @@ class BatchesInUse {
 
 class TrainingRun {
  public:
-  TrainingRun(const RunOptions& options, const RankContext& context, const NodePlace& place);
+  TrainingRun(const RunOptions& options, const RankContext& context, const NodePlace& place,
+              const std::function<bool()>& stop);
   RunResult run();
 
  private:
@@ -49,8 +50,10 @@ class TrainingRun {
   void save();
   void replan();
   void finish();
+  void tell_stopped() const;
 
   const RunOptions& options_;
+  const std::function<bool()>& stop_asked_;
   RankContext context_;
   Comm& comm_;
   RunFolder folder_;
@@ -78,8 +81,10 @@ std::string scratch_folder(const RunOptions& options) {
   return options.system.scratch.empty() ? options.output.dir + "/scratch" : options.system.scratch;
 }
 
-TrainingRun::TrainingRun(const RunOptions& options, const RankContext& context, const NodePlace& place)
+TrainingRun::TrainingRun(const RunOptions& options, const RankContext& context, const NodePlace& place,
+                         const std::function<bool()>& stop)
     : options_(options),
+      stop_asked_(stop),
       context_(context),
       comm_(context.comm),
       folder_(comm_, options),
@@ -139,7 +144,7 @@ RunResult TrainingRun::run() {
   if (interval_steps_ > 0) report(position_.samples);
   result_.seconds = clock_.seconds() - paused_;
   if (progress_) progress_->clear();
-  if (evaluated_at_ != position_.samples) evaluate();
+  if (evaluated_at_ != position_.samples && !result_.stopped) evaluate();
   if (options_.output.checkpoint_every >= 0 && saved_.samples != position_.samples) save();
   finish();
   return result_;
@@ -162,8 +167,21 @@ void TrainingRun::finish() {
   result_.planned_memory_bytes = trainer_.memory().needs.total();
   result_.used_memory_bytes = context_.backend.most_memory();
   if (trainer_.store().fetched()) result_.fetched_buffer_bytes = trainer_.store().fetched()->buffer_bytes();
-  write_summary(comm_, result_, folder_.summary());
+  if (result_.stopped)
+    tell_stopped();
+  else
+    write_summary(comm_, result_, folder_.summary());
   if (options_.output.trace) write_trace(comm_, trainer_.ledger(), folder_.trace());
+}
+
+void TrainingRun::tell_stopped() const {
+  if (comm_.rank() != 0) return;
+  if (saved_.samples == position_.samples)
+    spdlog::info("stopped as asked, at {} of {} samples; the same command goes on from there", position_.samples,
+                 total_samples_);
+  else
+    spdlog::warn("stopped as asked, at {} of {} samples; saved are {}", position_.samples, total_samples_,
+                 saved_.samples);
 }
 
 void TrainingRun::pass(int64_t number) {
@@ -213,6 +231,8 @@ void TrainingRun::report(int64_t samples) {
   }
   interval_loss_ = 0;
   interval_samples_ = interval_steps_ = 0;
+  if (!stop_asked_ || samples >= total_samples_ || stop_) return;
+  result_.stopped = stop_ = sum(comm_, stop_asked_() ? 1.0 : 0.0) > 0;
 }
 
 void TrainingRun::replan() {
@@ -273,8 +293,9 @@ void TrainingRun::save() {
 
 }  // namespace
 
-RunResult run_training(const RunOptions& options, const RankContext& context, const NodePlace& place) {
-  return TrainingRun(options, context, place).run();
+RunResult run_training(const RunOptions& options, const RankContext& context, const NodePlace& place,
+                       const std::function<bool()>& stop) {
+  return TrainingRun(options, context, place, stop).run();
 }
 
 }  // namespace sparrow

@@ -2,6 +2,7 @@
 // of a run.
 #include "train/training_run.hpp"
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <mutex>
@@ -38,11 +39,12 @@ RunOptions small_run(const TempFolder& folder, const std::string& name) {
   return options;
 }
 
-RunResult run(const RunOptions& options, int ranks) {
+RunResult run(const RunOptions& options, int ranks, const std::function<bool(int rank)>& stop = {}) {
   RunResult result;
   run_ranks(ranks, [&](Comm& comm) {
     const auto backend = make_host_backend(1);
-    RunResult mine = run_training(options, RankContext::on_host(*backend, comm), {0, comm.rank(), comm.size()});
+    const auto asked = stop ? std::function<bool()>([&] { return stop(comm.rank()); }) : nullptr;
+    RunResult mine = run_training(options, RankContext::on_host(*backend, comm), {0, comm.rank(), comm.size()}, asked);
     if (comm.rank() == 0) result = mine;
   });
   return result;
@@ -97,6 +99,27 @@ TEST_CASE("AStoppedRunContinuesBitForBit") {
     const auto found = losses_of(options.output.dir);
     CHECK(found.back() == expected.back());
   }
+}
+
+TEST_CASE("ARunThatIsAskedToStopSavesAndContinuesBitForBit") {
+  const TempFolder folder;
+  RunOptions options = small_run(folder, "whole");
+  const RunResult whole = run(options, 3, [](int) { return false; });
+  CHECK_FALSE(whole.stopped);
+  const auto expected = losses_of(options.output.dir);
+
+  options.output.dir = folder / "stopped";
+  std::atomic<int> records = 0;
+  const RunResult stopped = run(options, 3, [&](int rank) { return rank == 1 && ++records == 3; });
+  CHECK(stopped.stopped);
+  CHECK(stopped.samples == 3 * 64);
+  CHECK_FALSE(stopped.eval.has_value());  // there is no time for that
+  CHECK_FALSE(std::filesystem::exists(options.output.dir + "/summary.json"));
+  const RunResult rest = run(options, 3);
+  CHECK(rest.samples == whole.samples - 3 * 64);
+  CHECK(rest.eval->auc == whole.eval->auc);
+  CHECK(losses_of(options.output.dir) == expected);
+  CHECK(std::filesystem::exists(options.output.dir + "/summary.json"));
 }
 
 TEST_CASE("ARunWithNothingLeftToTrainEvaluatesAndKeepsItsSummary") {
