@@ -81,6 +81,7 @@ ChosenBackend choose_backend(const SystemOptions& system, MpiRuntime& mpi, Comm&
       chosen.device_comm = std::make_unique<LoneComm>(*chosen.cuda);
     }
   }
+  chosen.host_threads = threads;
   chosen.host = make_host_backend(threads);  // its threads begin after the process was bound
   return chosen;
 }

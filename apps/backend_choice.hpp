@@ -15,6 +15,7 @@ struct ChosenBackend {
   std::unique_ptr<Backend> host;
   std::unique_ptr<Backend> cuda;      ///< null: the host backend was chosen
   std::unique_ptr<Comm> device_comm;  ///< of cuda
+  int host_threads = 1;
 
   /// comm: of all ranks, for host memory.
   RankContext context(Comm& comm) const {

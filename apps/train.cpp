@@ -11,11 +11,11 @@
 #include "base/log.hpp"
 #include "base/stop_signal.hpp"
 #include "base/text_file.hpp"
-#include "comm/collectives.hpp"
 #include "comm/mpi_comm.hpp"
 #include "commands.hpp"
 #include "config/config.hpp"
 #include "overrides.hpp"
+#include "shared_config.hpp"
 #include "train/training_run.hpp"
 
 namespace sparrow {
@@ -61,27 +61,6 @@ Arguments parse(int argc, char** argv, std::string& help) {
   return arguments;
 }
 
-/// Every rank reads the configuration. What is wrong with it is wrong on all of them: said once, and all end without
-/// ado.
-bool load_everywhere(MpiRuntime& mpi, const Arguments& arguments, Config& config) {
-  constexpr double kStartTimeout = 60;  // the configuration's own is not known yet
-  std::string error;
-  try {
-    config = load_config(arguments.config, arguments.overrides);
-  } catch (const Error& e) {
-    error = e.what();
-  }
-  const auto comm = make_mpi_comm(mpi, kStartTimeout);
-  const std::vector<std::string> errors = all_gather(*comm, error);
-  bool good = true;
-  for (size_t rank = 0; rank < errors.size(); ++rank) {
-    if (errors[rank].empty()) continue;
-    if (mpi.rank() == 0 && good) fmt::print(stderr, "sparrow train: rank {}: {}\n", rank, errors[rank]);
-    good = false;
-  }
-  return good;
-}
-
 void write_effective_config(const Config& config) {
   std::filesystem::create_directories(config.output.dir);
   write_text_file(config.output.dir + "/config.yaml", to_yaml(config));
@@ -100,12 +79,12 @@ int run_train(int argc, char** argv) {
   MpiRuntime mpi;
   set_up_log(mpi.rank(), arguments.level, arguments.all_ranks);
   try {
-    Config config;
-    if (!load_everywhere(mpi, arguments, config)) return 1;
-    const auto comm = make_mpi_comm(mpi, config.system.timeout);
-    const auto backend = choose_backend(config.system, mpi, *comm);
-    if (mpi.rank() == 0) write_effective_config(config);
-    run_training(config, backend.context(*comm), {mpi.node(), mpi.local_rank(), mpi.local_size()},
+    const std::optional<Config> config = load_on_all_ranks(mpi, "train", arguments.config, arguments.overrides);
+    if (!config) return 1;
+    const auto comm = make_mpi_comm(mpi, config->system.timeout);
+    const auto backend = choose_backend(config->system, mpi, *comm);
+    if (mpi.rank() == 0) write_effective_config(*config);
+    run_training(*config, backend.context(*comm), {mpi.node(), mpi.local_rank(), mpi.local_size()},
                  [&] { return signal.asked(); });
     return 0;
   } catch (const std::exception& error) {

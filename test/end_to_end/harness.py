@@ -196,6 +196,10 @@ class Started:
         return Run(self.process.returncode, *texts, self.directory, timed_out)
 
 
+def write_config(path, config):
+    path.write_text(json.dumps(config, indent=1))  # every JSON text is YAML too
+
+
 def start(config, directory, ranks=1, arguments=()):
     """Starts `mpirun -n ranks sparrow train` on a config (nested dictionaries, or a file) with output.dir = directory."""
     directory = pathlib.Path(directory)
@@ -203,7 +207,7 @@ def start(config, directory, ranks=1, arguments=()):
     path = config
     if isinstance(config, dict):
         path = directory.with_suffix(".yaml")
-        path.write_text(json.dumps(config, indent=1))  # every JSON text is YAML too
+        write_config(path, config)
     command = [MPIEXEC, "-n", str(ranks), PROGRAM, "train", str(path), "--set", f"output.dir={directory}", *arguments]
     return Started(command, directory)
 
