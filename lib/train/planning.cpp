@@ -226,6 +226,17 @@ SlotRoom room_for_rows(const SystemShape& shape, const placement::Workload& work
 
 namespace {
 
+placement::Plan load_checked_plan(const std::string& path, const placement::Topology& topology,
+                                  const placement::Workload& workload) {
+  placement::Plan plan = load_plan(path, topology);
+  try {
+    placement::check(plan, topology, workload);
+  } catch (const Error& error) {
+    fail("{}: {}", path, error.what());
+  }
+  return plan;
+}
+
 PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) {
   const RunOptions& options = problem.options;
   const placement::Workload workload = make_workload(problem);
@@ -234,7 +245,7 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
   planned.floor_bytes = placement::floor_bytes(model);
   const auto strategy = placement::parse_strategy(options.placement.strategy);
   if (!options.placement.plan.empty()) {
-    planned.plan = load_plan(options.placement.plan, shape.topology);
+    planned.plan = load_checked_plan(options.placement.plan, shape.topology, workload);
     planned.predicted = placement::evaluate(model, placement::to_placement(planned.plan, workload));
   } else if (!strategy) {
     placement::Solution solution = solve_run(shape.topology, workload, options);

@@ -204,6 +204,70 @@ def check_keys(checks, lines, folder):
         check_refused(checks, what, config, folder, [str(place)], ("--set", f"output.dir={place}"))
 
 
+TOPOLOGY = """name: two ranks
+links:
+  memory: {bandwidth: 4GB/s, latency: 5us, overhead: 1us}
+stores:
+  memory: {capacity: 1GiB}
+domains:
+  - name: system
+  - name: rank
+    parent: system
+    count: 2
+    links: [memory]
+    stores: [memory]
+    flops: 50Gflop/s
+    work: {hash: 100M/s, gather: 8GB/s, pack: 8GB/s, update: 5GB/s}
+"""
+
+
+def check_systems(checks, lines, folder):
+    """Files of topologies and plans."""
+    config = harness.merge(CONFIG, {"data": {"train": [harness.write_lines(folder / "good.tsv", lines)]}})
+    good = folder / "good.yaml"
+    good.write_text(TOPOLOGY)
+
+    def refused(what, key, path, said):
+        settings = ("--set", f"{key}={path}") + (() if key == "system.topology" else ("--set", f"system.topology={good}"))
+        check_refused(checks, what, config, folder, said, settings)
+
+    def written(name, data):
+        (folder / name).write_bytes(data)
+        return folder / name
+
+    for name, data in {"empty": b"", "binary": bytes(range(256)) * 20, "no map": b"- 1\n", "no YAML": b"a: [\n"}.items():
+        for key in ("system.topology", "placement.plan"):
+            refused(f"{name} for {key}", key, written(f"{name} {key}".replace(" ", "_"), data), [f"{name} {key}".replace(" ", "_")])
+    for key in ("system.topology", "placement.plan"):
+        refused(f"nothing for {key}", key, folder / "absent", ["absent"])
+        refused(f"a folder for {key}", key, folder, [str(folder)])
+    for what, before, after, said in (
+        ("a negative rate", "50Gflop/s", "-50Gflop/s", [":13: ", "flops"]),
+        ("a link without bandwidth", "bandwidth: 4GB/s, ", "", [":3: ", "bandwidth"]),
+        ("a link that is not there", "links: [memory]", "links: [network]", [":11: ", "network"]),
+        ("a cycle of parents", "parent: system", "parent: rank", [":9: ", "parent"]),
+        ("more ranks than can be planned for", "count: 2", "count: 2000000000", ["count"]),
+        ("another number of ranks", "count: 2", "count: 3", ["3 ranks", "this run 2"]),
+        ("more memory than there is anywhere", "1GiB", "99999999999999999999", [":5: ", "capacity"]),
+        ("too little memory", "1GiB", "1kB", ["memory needs"]),
+    ):
+        name = "system_of_" + re.sub(r"\W+", "_", what) + ".yaml"
+        own = [] if what in ("another number of ranks", "too little memory") else [name]
+        refused(what, "system.topology", written(name, TOPOLOGY.replace(before, after).encode()), own + said)
+
+    harness.train(config, folder / "planned", RANKS, ("--set", f"system.topology={good}"))
+    plan = (folder / "planned/start/plan.json").read_text()
+    refused("half a plan", "placement.plan", written("half.json", plan[: len(plan) // 2].encode()), ["half.json"])
+    for what, before, after in (
+        ("a plan of other tables", '"rows": 300', '"rows": 301'),
+        ("a plan of another version", '"version": 1', '"version": 2'),
+        ("a plan of no table", '"tables": [', '"tables": [], "more": ['),
+    ):
+        name = re.sub(r"\W+", "_", what) + ".json"
+        checks.that(before in plan, f"{before} is in a plan")
+        refused(what, "placement.plan", written(name, plan.replace(before, after, 1).encode()), [name])
+
+
 def check_skipped(checks, lines, folder):
     """3 malformed lines in two files: 2 are too many to allow, 3 are left out, counted and reported."""
     bad = [value[0] for value in bad_lines(lines[500]).values()]
@@ -226,7 +290,7 @@ def check_skipped(checks, lines, folder):
 
 def test(checks, folder):
     lines = harness.make_lines(1200)
-    for part in (check_lines, check_files, check_keys, check_skipped):
+    for part in (check_lines, check_files, check_keys, check_systems, check_skipped):
         place = folder / part.__name__
         place.mkdir()
         part(checks, lines, place)
