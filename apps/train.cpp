@@ -66,6 +66,13 @@ void write_effective_config(const Config& config) {
   write_text_file(config.output.dir + "/config.yaml", to_yaml(config));
 }
 
+/// Opening the data fails, more often than not, because nobody has made them yet.
+void check_generated(const Config& config, const std::string& path) {
+  const GenerateOptions& generate = config.data.generate;
+  if (generate.samples == 0 || std::filesystem::exists(generate.out)) return;
+  spdlog::warn("{} is not there: `sparrow generate --config {}` makes what data.generate names", generate.out, path);
+}
+
 }  // namespace
 
 int run_train(int argc, char** argv) {
@@ -83,7 +90,10 @@ int run_train(int argc, char** argv) {
     if (!config) return 1;
     const auto comm = make_mpi_comm(mpi, config->system.timeout);
     const auto backend = choose_backend(config->system, mpi, *comm);
-    if (mpi.rank() == 0) write_effective_config(*config);
+    if (mpi.rank() == 0) {
+      write_effective_config(*config);
+      check_generated(*config, arguments.config);
+    }
     run_training(*config, backend.context(*comm), {mpi.node(), mpi.local_rank(), mpi.local_size()},
                  [&] { return signal.asked(); });
     return 0;
