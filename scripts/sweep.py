@@ -107,7 +107,8 @@ def run_sweep(sweep: Sweep, options: argparse.Namespace, out: pathlib.Path, only
     print(format_table([row for row in rows if row["status"] != "missing"], list(dict.fromkeys([*runs[0].columns, "ranks", "status", *sweep.table]))))
     print(f"{out}: {', '.join(['results.csv', *pictures])}")
     if failed:
-        print(f"{len(failed)} of {len(left)} runs failed:", *(f"  {runs[index].folder}: {reason}" for index, reason in failed.items()), sep="\n")
+        reasons = (f"  {runs[index].folder}: {'; '.join([reason, *said(runs[index])])}" for index, reason in failed.items())
+        print(f"{len(failed)} of {len(left)} runs failed:", *reasons, sep="\n")
     return 1 if failed else 0
 
 
@@ -125,12 +126,19 @@ def execute(runner: Runner, runs: list[Run], total: int) -> list[Outcome]:
     return outcomes
 
 
+def log_lines(run: Run) -> list[str]:
+    return (run.folder / "log.txt").read_text(errors="replace").splitlines()
+
+
+def said(run: Run) -> list[str]:
+    """What the program says of its failure: one line, or none."""
+    return [line for line in log_lines(run) if line.startswith("sparrow ")][:1]
+
+
 def explain(run: Run, reason: str) -> str:
     """Why a run failed: what the program says of it, else the end of the log."""
-    log = run.folder / "log.txt"
-    lines = log.read_text(errors="replace").splitlines()
-    said = [line for line in lines if line.startswith("sparrow ")][:1] or lines[-LOG_LINES:]
-    return "\n".join([*(f"  | {line}" for line in said), f"  {reason}; all of its output: {log}"])
+    lines = said(run) or log_lines(run)[-LOG_LINES:]
+    return "\n".join([*(f"  | {line}" for line in lines), f"  {reason}; all of its output: {run.folder / 'log.txt'}"])
 
 
 def guarded(main) -> int:

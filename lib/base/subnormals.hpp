@@ -6,9 +6,9 @@
 // Set once, at the start of main: a thread inherits the mode of the one that starts it (POSIX: pthread_create), so the
 // lanes of an overlapped step, the loader, OpenMP's and oneDNN's workers, and ranks that are threads all have it. That
 // all have the same one is what makes results independent of plans and of ranks. GPUs compute with subnormals at full
-// speed and keep them (nvcc's default, -ftz=false): results of host and device then differ, where a value is that
-// small, by less than 1.2e-38 times what it is multiplied with, which is no more than rounding where values are of
-// order one.
+// speed and keep them (nvcc's default, -ftz=false), so results of host and device may differ where a value is that
+// small: by less than 1.2e-38 times what it is multiplied with, and of an Adagrad step, whose state is a square, by less
+// than lr * 1.1e-19 / (eps + sqrt(state)). Both are far below rounding where values are of order one.
 #pragma once
 
 #include <cstdint>

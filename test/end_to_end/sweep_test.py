@@ -103,6 +103,7 @@ def check_real(checks, folder):
     losses = [float(row["train_loss"]) for row in rows[:4]]
     checks.at_most(abs(losses[0] - losses[1]), 1e-4, "one and two ranks train the same, loss difference")
     checks.that("none_such" in output and "train_loss" in output, "the reason of the failure and the table are shown")
+    checks.that(all("none_such" in line for line in output.splitlines()[-2:]), "the last lines say again why each run failed")
     logs = [folder / "runs/sweeps/real" / row["run"] / "log.txt" for row in rows]
     checks.that(all("sparrow" in log.read_text() for log in logs), "every run has a log")
     checks.equal((folder / "runs/sweeps/real/loss.svg").exists(), has_matplotlib, "the figure is there")
