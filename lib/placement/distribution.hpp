@@ -57,6 +57,25 @@ class CountHistogram {
 /// brings them. bins may hold a bin of count 0 (ignored). Throws when more rows were seen than there are.
 TableDistribution from_sample(std::span<const CountBin> bins, int64_t total_rows);
 
+/// Rows whose counts are alike in every access group, and their lookups by group, all of these rows together.
+struct GroupCountBin {
+  int64_t rows = 0;
+  std::vector<int64_t> lookups;
+};
+
+/// Classes where ranks see different data: one per bin, in the order of the bins (so that class boundaries stay
+/// boundaries of positions), p of each group from its own counts alone.
+///
+/// sampled: counts are of a sample, and a row that group g has not seen may still come. The mass of such rows is
+/// Good-Turing's N_1 / n of the group, kept apart by how often the *other* groups saw the row (0, 1, 2, 3-4, 5-8, ...
+/// lookups): N_1 of a stratum are the group's rows seen once there, so what clients share is told from what they do
+/// not. Example: of 100 rows that g saw once, others know 90; then 90 % of g's unseen mass goes to rows that others
+/// saw.
+///
+/// Counts of 1 must have bins of their own in every group. A group without lookups draws as all together do. Throws
+/// Error for bins without rows, negative counts or different numbers of groups.
+TableDistribution from_group_counts(std::span<const GroupCountBin> bins, bool sampled);
+
 /// A parametric law over ranks r = 1..n: an explicit head, then a tail of one or two slopes that carries the rest of
 /// the mass.
 ///   p_r = head[r-1]                                          for r <= head.size()

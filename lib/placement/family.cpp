@@ -16,6 +16,7 @@ namespace {
 constexpr int kRoundsOfClasses = 8, kRoundsOfPlacements = 40;
 constexpr double kAccuracyOfClasses = 1e-10, kAccuracyOfPlacements = 1e-7;
 constexpr double kNegligiblePrice = 1e-3;  // of a second of a resource in a step
+constexpr double kNever = 1e-12;           // less probable: as good as what some ranks never look up
 
 }  // namespace
 
@@ -88,7 +89,7 @@ void FamilyProgram::first_groups(const std::vector<std::vector<TableColumn>>& co
       for (size_t c = 1; c <= access.classes(); ++c) {
         bool together = c < access.classes() && ratio > 1;
         for (const auto& p : access.p)
-          together = together && std::max(p[c], p[first]) <= ratio * std::min(p[c], p[first]);
+          together = together && std::max(p[c], p[first]) <= ratio * std::max(std::min(p[c], p[first]), kNever);
         if (together) continue;
         groups_.push_back({t, first, c, every});
         first = c;

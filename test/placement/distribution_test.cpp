@@ -1,6 +1,7 @@
 // Classes of rows: laws against direct sums, counts, Good-Turing, bounds of the grouping error.
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <random>
 
@@ -171,6 +172,126 @@ TEST_CASE("Groups of ranks with different data keep their own probabilities") {
   CHECK(model.features_of(0, 0)[Features::v(1)] == Approx(touched(0.5, 2)));
   CHECK(model.features_of(0, 0)[Features::v(2)] == 0);
   CHECK(model.features_of(0, 0)[Features::v(0)] == Approx(touched(0.5, 4)));
+}
+
+namespace {
+
+/// Expected distinct rows of `draws` lookups of each of these groups, together.
+double distinct_of_groups(const TableDistribution& d, const std::vector<size_t>& groups, double draws) {
+  double sum = 0;
+  for (size_t c = 0; c < d.classes(); ++c) {
+    double untouched = 1;
+    for (const size_t g : groups) untouched *= 1 - touched(d.p[g][c], draws);
+    sum += static_cast<double>(d.rows[c]) * (1 - untouched);
+  }
+  return sum;
+}
+
+/// Rows with the same counts, by falling lexicographic order.
+std::vector<GroupCountBin> bins_of(const std::vector<std::vector<int64_t>>& counts) {
+  std::map<std::vector<int64_t>, int64_t, std::greater<>> rows;
+  for (size_t i = 0; i < counts[0].size(); ++i) {
+    std::vector<int64_t> key;
+    for (const auto& group : counts) key.push_back(group[i]);
+    ++rows[key];
+  }
+  std::vector<GroupCountBin> bins;
+  for (const auto& [key, n] : rows) {
+    bins.push_back({n, key});
+    for (int64_t& lookups : bins.back().lookups) lookups *= n;
+  }
+  return bins;
+}
+
+}  // namespace
+
+TEST_CASE("Counts by group become classes in their order, each group with its own probabilities") {
+  const std::vector<GroupCountBin> bins = {{2, {8, 0, 0}}, {4, {0, 2, 0}}, {1, {2, 2, 0}}};
+  const TableDistribution d = from_group_counts(bins, false);
+  CHECK(d.rows == std::vector<int64_t>{2, 4, 1});
+  CHECK(d.p[0] == std::vector<double>{0.4, 0, 0.2});
+  CHECK(d.p[1] == std::vector<double>{0, 0.125, 0.5});
+  CHECK(d.p[2][0] == Approx(8.0 / 14 / 2));  // without lookups: as all together
+  CHECK(d.p[2][2] == Approx(4.0 / 14));
+  validate(from_group_counts(bins, true), "sampled");
+}
+
+TEST_CASE("One group of counts is what its histogram is") {
+  std::mt19937_64 random(5);
+  const std::vector<double> p = direct(parse_law("zipf:1.1"), 5000);
+  std::discrete_distribution<size_t> draw(p.begin(), p.end());
+  std::vector<int64_t> counts(p.size(), 0);
+  for (int i = 0; i < 8000; ++i) ++counts[draw(random)];
+  CountHistogram histogram;
+  histogram.add(counts);
+  for (const bool sampled : {false, true}) {
+    const TableDistribution expected = sampled ? from_sample(histogram.bins(), 5000) : from_histogram(histogram.bins());
+    const TableDistribution found = from_group_counts(bins_of({counts}), sampled);
+    REQUIRE(found.rows == expected.rows);
+    for (size_t c = 0; c < found.classes(); ++c) CHECK(found.p[0][c] == Approx(expected.p[0][c]).epsilon(1e-9));
+  }
+}
+
+TEST_CASE("Samples of clients that share part of their rows tell what each and what all of them will touch") {
+  // 30,000 rows; client g uses 20,000 of them, of which it shares 10,000 with the other (its hottest and its coldest:
+  // every second rank of its law), in the same order. 60,000 lookups of each are counted.
+  constexpr int64_t kRows = 30000, kOwn = 20000;
+  const std::vector<double> law = direct(parse_law("zipf:1.05"), kOwn);
+  std::mt19937_64 random(11);
+  std::vector<std::vector<double>> p(2, std::vector<double>(kRows, 0));
+  std::vector<std::vector<int64_t>> counts(2, std::vector<int64_t>(kRows, 0));
+  for (size_t g = 0; g < 2; ++g) {
+    for (size_t r = 0; r < kOwn; ++r) p[g][r % 2 == 0 ? r / 2 : 10000 * (g + 1) + r / 2] = law[r];
+    std::discrete_distribution<size_t> draw(p[g].begin(), p[g].end());
+    for (int i = 0; i < 60000; ++i) ++counts[g][draw(random)];
+  }
+  const TableDistribution truth = from_groups(p, std::vector<double>{1, 1});
+  const TableDistribution found = from_group_counts(bins_of(counts), true);
+  for (const auto& of : found.p) {
+    double mass = 0;
+    for (size_t c = 0; c < found.classes(); ++c) mass += static_cast<double>(found.rows[c]) * of[c];
+    CHECK(mass == Approx(1).epsilon(1e-9));
+  }
+  std::vector<GroupCountBin> mixed = bins_of(counts);
+  for (GroupCountBin& bin : mixed) bin.lookups = {bin.lookups[0] + bin.lookups[1]};
+  const TableDistribution alike = from_group_counts(mixed, true);
+  const double draws = 2000;
+  // Rows seen equally often are taken to be equally likely, which a concave count exaggerates: as much as for a sample
+  // of one group, 2 % here, and the union of two such overestimates is off by no more than both.
+  for (const std::vector<size_t>& groups :
+       {std::vector<size_t>{0}, std::vector<size_t>{1}, std::vector<size_t>{0, 1}}) {
+    const double expected = distinct_of_groups(truth, groups, draws);
+    CHECK(distinct_of_groups(found, groups, draws) > 0.98 * expected);
+    CHECK(distinct_of_groups(found, groups, draws) < 1.04 * expected);
+  }
+  for (size_t g = 0; g < 2; ++g) {  // the other group's counts say where unseen rows are, not how many come
+    CountHistogram own;
+    own.add(counts[g]);
+    CHECK(distinct_of_groups(found, {g}, draws) ==
+          Approx(distinct_of(from_sample(own.bins(), kRows), draws)).epsilon(0.005));
+  }
+  // Taken for two that draw alike, each would touch far more rows than it does.
+  CHECK(distinct_of_groups(alike, {0}, draws) > 1.06 * distinct_of_groups(found, {0}, draws));
+  // Of what a client has not seen, the mass on rows that the other knows is told apart.
+  double expected[2] = {0, 0}, estimated[2] = {0, 0};
+  for (size_t i = 0; i < kRows; ++i)
+    if (counts[0][i] == 0) expected[counts[1][i] > 0 ? 1 : 0] += p[0][i];
+  for (size_t c = 0; c < found.classes(); ++c) {
+    const std::vector<GroupCountBin> bins = bins_of(counts);
+    if (bins[c].lookups[0] == 0)
+      estimated[bins[c].lookups[1] > 0 ? 1 : 0] += static_cast<double>(found.rows[c]) * found.p[0][c];
+  }
+  CHECK(estimated[0] == Approx(expected[0]).epsilon(0.1));
+  CHECK(estimated[1] == Approx(expected[1]).epsilon(0.1));
+}
+
+TEST_CASE("Counts by group that are none are refused") {
+  const std::vector<GroupCountBin> nothing, no_rows = {{0, {1}}}, uneven = {{1, {1, 2}}, {1, {1}}},
+                                            negative = {{1, {-1}}};
+  CHECK_THROWS_WITH(from_group_counts(nothing, true), Contains("no rows"));
+  CHECK_THROWS_WITH(from_group_counts(no_rows, true), Contains("a class of 0 rows"));
+  CHECK_THROWS_WITH(from_group_counts(uneven, true), Contains("2 and 1 groups"));
+  CHECK_THROWS_WITH(from_group_counts(negative, true), Contains("-1 times"));
 }
 
 TEST_CASE("Distributions that are none are refused") {
