@@ -17,6 +17,7 @@ using placement::Topology;
 
 constexpr int64_t kMostChildren = int64_t{1} << 40;
 constexpr int64_t kMostGroups = 1 << 20;
+constexpr int64_t kMostRanks = 1 << 24;
 
 double quantity_of(const YamlNode& node, Quantity kind) {
   try {
@@ -236,6 +237,9 @@ Topology read_topology(const YamlNode& root_node, const std::string& name) {
   topology.name = root.at("name").text();
   const auto links = read_kinds<Port>(root, "links", read_link);
   const auto stores = read_kinds<Store>(root, "stores", read_store);
+  if (const auto ranks = root.find("ranks"))
+    for (const YamlNode& rank : ranks->items())
+      topology.rank_of_leaf.push_back(static_cast<int>(rank.integer(0, kMostRanks)));
   const YamlNode list = root.at("domains");
   std::vector<Entry> entries;
   for (const YamlNode& node : list.items()) entries.push_back(read_domain(node, links, stores));

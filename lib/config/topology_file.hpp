@@ -2,6 +2,7 @@
 // model is said in placement/topology.hpp; here is how they are written.
 //
 //   name: two-nodes                       # shown in reports
+//   ranks: [0, 2, 1, 3]                   # which rank of a run each leaf of the tree is; default: in order
 //   links:                                # kinds of links, named here and used by domains below
 //     nic:    {bandwidth: 200Gbit/s, latency: 5us, overhead: 1us}     # the same in both directions
 //     uplink: {in: 50Mbit/s, out: 10Mbit/s, latency: 20ms}            # or one for each; in = towards the ranks

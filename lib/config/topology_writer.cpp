@@ -125,6 +125,7 @@ std::string write_topology(const placement::Topology& topology, const std::strin
     if (tree.is_rank(d)) domains += rank_text(domain);
   }
   text += fmt::format("name: {}\n", yaml_text(topology.name));
+  if (!topology.rank_of_leaf.empty()) text += fmt::format("ranks: [{}]\n", fmt::join(topology.rank_of_leaf, ", "));
   return text + section("links", links) + section("stores", stores) + domains;
 }
 

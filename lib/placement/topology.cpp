@@ -66,6 +66,21 @@ void validate_domain(const Topology& topology, int d) {
   if (domain.access_group < 0) fail("topology {}: {}.access_group: {} < 0", topology.name, path(), domain.access_group);
 }
 
+void validate_ranks(const Topology& topology, const std::vector<double>& instances, const std::vector<int>& children) {
+  if (topology.rank_of_leaf.empty()) return;
+  double ranks = 0;
+  for (size_t d = 0; d < instances.size(); ++d)
+    if (children[d] == 0) ranks += instances[d];
+  std::vector<bool> seen(topology.rank_of_leaf.size(), false);
+  for (const int rank : topology.rank_of_leaf) {
+    if (static_cast<double>(seen.size()) != ranks || rank < 0 || rank >= std::ssize(seen) ||
+        seen[static_cast<size_t>(rank)])
+      fail("topology {}: ranks: {} numbers, which are no permutation of 0 .. {:.0f}", topology.name, seen.size(),
+           ranks - 1);
+    seen[static_cast<size_t>(rank)] = true;
+  }
+}
+
 }  // namespace
 
 void validate(const Topology& topology) {
@@ -111,6 +126,7 @@ void validate(const Topology& topology) {
     batch += domains[d].batch_weight;
   }
   if (!(batch > 0)) fail("topology {}: no rank has samples (every batch_weight is 0)", topology.name);
+  validate_ranks(topology, instances, children);
 }
 
 Tree::Tree(const Topology& topology) : topology_(&topology) {

@@ -74,11 +74,13 @@ struct Domain {
 struct Topology {
   std::string name;
   std::vector<Domain> domains;  ///< parents before children; [0] is the root
+  /// Which rank of a run is leaf i of the tree, in tree order; empty: leaf i is rank i. Planning does not depend on it.
+  std::vector<int> rank_of_leaf;
 };
 
 /// Throws Error "topology <name>: <domain path>.<key>: what is wrong" unless the tree is one: one root, parents first,
 /// all ranks at one depth, counts >= 1, positive bandwidths, no negative numbers, a device memory on every rank, some
-/// rank with samples.
+/// rank with samples, rank_of_leaf (if not empty) a permutation of the ranks.
 void validate(const Topology& topology);
 
 /// Where a row can live: stores[store] of domains[domain].

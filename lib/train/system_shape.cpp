@@ -64,11 +64,12 @@ std::vector<int> proxy_weights(const placement::Tree& tree, const std::vector<in
 
 }  // namespace
 
-SystemShape shape_of(const placement::Topology& topology, int ranks, std::vector<int> leaf_ranks) {
+SystemShape shape_of(const placement::Topology& topology, int ranks) {
   const placement::Tree tree(topology);
   if (tree.ranks() != ranks)
     fail("topology {} has {} ranks, this run {}: start it with mpirun -n {}", topology.name, tree.ranks(), ranks,
          tree.ranks());
+  std::vector<int> leaf_ranks = topology.rank_of_leaf;
   if (leaf_ranks.empty()) {
     leaf_ranks.resize(static_cast<size_t>(ranks));
     std::iota(leaf_ranks.begin(), leaf_ranks.end(), 0);
@@ -84,8 +85,7 @@ SystemShape shape_of(const placement::Topology& topology, int ranks, std::vector
   return shape;
 }
 
-placement::Topology launch_topology(const std::vector<int>& node_of, const MachineRates& rates,
-                                    std::vector<int>& leaf_ranks) {
+placement::Topology launch_topology(const std::vector<int>& node_of, const MachineRates& rates) {
   std::map<int, std::vector<int>> nodes;
   for (size_t rank = 0; rank < node_of.size(); ++rank) nodes[node_of[rank]].push_back(static_cast<int>(rank));
   std::map<size_t, std::vector<int>> by_size;  // node size -> ranks of such nodes, node by node
@@ -108,7 +108,7 @@ placement::Topology launch_topology(const std::vector<int>& node_of, const Machi
       {"memory", rates.rank_bytes_per_s, rates.rank_bytes_per_s, rates.rank_latency_s, rates.rank_overhead_s});
   rank.flops_per_s = rates.flops_per_s;
   rank.work = {rates.hash_ids_per_s, rates.gather_bytes_per_s, rates.pack_bytes_per_s, rates.update_bytes_per_s};
-  leaf_ranks.clear();
+  std::vector<int>& leaf_ranks = topology.rank_of_leaf;
   for (const auto& [size, ranks] : by_size) {
     int parent = 0;
     if (nodes.size() > 1) {
@@ -127,6 +127,7 @@ placement::Topology launch_topology(const std::vector<int>& node_of, const Machi
     topology.domains.push_back(rank);
     leaf_ranks.insert(leaf_ranks.end(), ranks.begin(), ranks.end());
   }
+  if (std::is_sorted(leaf_ranks.begin(), leaf_ranks.end())) leaf_ranks.clear();
   return topology;
 }
 

@@ -24,9 +24,8 @@ struct SystemShape {
   std::vector<std::vector<std::vector<int>>> instances;
 };
 
-/// leaf_ranks[i]: rank of the run that is leaf i of the tree (in tree order); empty: leaf i is rank i. Throws Error if
-/// their number is not that of the topology's ranks.
-SystemShape shape_of(const placement::Topology& topology, int ranks, std::vector<int> leaf_ranks = {});
+/// Throws Error if `ranks` is not the number of the topology's.
+SystemShape shape_of(const placement::Topology& topology, int ranks);
 
 /// What one machine of a run can do, measured or assumed.
 struct MachineRates {
@@ -40,9 +39,8 @@ struct MachineRates {
 };
 
 /// The topology of the launch itself: node_of[rank] of every rank. Nodes of equal size are one domain type; one node:
-/// no level of nodes. `leaf_ranks` receives the ranks in tree order. batch_weight: one per rank, empty: equal.
-placement::Topology launch_topology(const std::vector<int>& node_of, const MachineRates& rates,
-                                    std::vector<int>& leaf_ranks);
+/// no level of nodes.
+placement::Topology launch_topology(const std::vector<int>& node_of, const MachineRates& rates);
 
 /// A plan in terms of this run's ranks. A rank has one slower store: all of the topology's that it reads and writes,
 /// its own and those of the domains above it, are one here.

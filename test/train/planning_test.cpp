@@ -98,9 +98,8 @@ TEST_CASE("EveryStrategyTrainsTheSameOnEveryTopology") {
 }
 
 TEST_CASE("RanksOfInterleavedNodesFindTheirNode") {
-  std::vector<int> leaf_ranks;
-  const placement::Topology topology = launch_topology({0, 1, 0, 1}, MachineRates{}, leaf_ranks);
-  const SystemShape shape = shape_of(topology, 4, leaf_ranks);
+  const placement::Topology topology = launch_topology({0, 1, 0, 1}, MachineRates{});
+  const SystemShape shape = shape_of(topology, 4);
   CHECK(shape.hierarchy.depth() == 2);
   CHECK(shape.hierarchy.domain(1, 0) == shape.hierarchy.domain(1, 2));
   CHECK(shape.hierarchy.domain(1, 1) == shape.hierarchy.domain(1, 3));
@@ -108,9 +107,8 @@ TEST_CASE("RanksOfInterleavedNodesFindTheirNode") {
 }
 
 TEST_CASE("NodesOfDifferentSizesAreTypesOfTheirOwn") {
-  std::vector<int> leaf_ranks;
-  const placement::Topology topology = launch_topology({0, 0, 0, 1}, MachineRates{}, leaf_ranks);
-  const SystemShape shape = shape_of(topology, 4, leaf_ranks);
+  const placement::Topology topology = launch_topology({0, 0, 0, 1}, MachineRates{});
+  const SystemShape shape = shape_of(topology, 4);
   CHECK(topology.domains.size() == 5);
   CHECK(shape.hierarchy.domains(1) == 2);
   CHECK(shape.rank_type[0] == shape.rank_type[2]);
@@ -118,13 +116,11 @@ TEST_CASE("NodesOfDifferentSizesAreTypesOfTheirOwn") {
 }
 
 TEST_CASE("OneRankAloneHasNothingToExchange") {
-  std::vector<int> leaf_ranks;
-  const placement::Topology topology = launch_topology({0}, MachineRates{}, leaf_ranks);
-  CHECK(shape_of(topology, 1, leaf_ranks).hierarchy.depth() == 0);
+  const placement::Topology topology = launch_topology({0}, MachineRates{});
+  CHECK(shape_of(topology, 1).hierarchy.depth() == 0);
 }
 
 TEST_CASE("ATopologyOfAnotherSizeIsRefused") {
-  std::vector<int> leaf_ranks;
-  const placement::Topology topology = launch_topology({0, 0}, MachineRates{}, leaf_ranks);
+  const placement::Topology topology = launch_topology({0, 0}, MachineRates{});
   CHECK_THROWS_WITH(shape_of(topology, 3), Catch::Contains("has 2 ranks, this run 3"));
 }
