@@ -141,30 +141,46 @@ std::vector<std::string> all_gather(Comm& comm, const std::string& text) {
   return texts;
 }
 
-std::vector<float> gather(Comm& comm, std::span<const float> values, int root) {
+namespace {
+
+/// Everybody's bytes one behind the other at root; lengths: by rank, everywhere.
+std::vector<std::byte> gather_bytes(Comm& comm, std::span<const std::byte> bytes, int root,
+                                    std::vector<int64_t>& lengths) {
   SPARROW_CHECK(root >= 0 && root < comm.size(), "root {} of {} ranks", root, comm.size());
-  const auto lengths = all_gather(comm, static_cast<int64_t>(values.size()));
+  lengths = all_gather(comm, static_cast<int64_t>(bytes.size()));
   const std::vector<int64_t> zeros(comm.size(), 0);
   std::vector<int64_t> send_bytes(zeros), recv_bytes(zeros), recv_offsets(zeros);
-  std::vector<float> gathered;
-  send_bytes[root] = static_cast<int64_t>(values.size_bytes());
+  std::vector<std::byte> gathered;
+  send_bytes[root] = static_cast<int64_t>(bytes.size());
   if (comm.rank() == root) {
     int64_t total = 0;
-    for (int rank = 0; rank < comm.size(); total += lengths[rank++]) {
-      recv_bytes[rank] = lengths[rank] * static_cast<int64_t>(sizeof(float));
-      recv_offsets[rank] = total * static_cast<int64_t>(sizeof(float));
-    }
+    for (int rank = 0; rank < comm.size(); total += lengths[rank++]) recv_offsets[rank] = total;
+    recv_bytes = lengths;
     gathered.resize(total);
   }
-  const AllToAll operation{Phase::control,
-                           std::as_bytes(values).data(),
-                           send_bytes,
-                           zeros,
-                           std::as_writable_bytes(std::span(gathered)).data(),
-                           recv_bytes,
-                           recv_offsets};
+  const AllToAll operation{Phase::control, bytes.data(), send_bytes, zeros, gathered.data(), recv_bytes, recv_offsets};
   comm.wait(comm.post(nullptr, operation));
   return gathered;
+}
+
+}  // namespace
+
+std::vector<float> gather(Comm& comm, std::span<const float> values, int root) {
+  std::vector<int64_t> lengths;
+  const std::vector<std::byte> bytes = gather_bytes(comm, std::as_bytes(values), root, lengths);
+  std::vector<float> gathered(bytes.size() / sizeof(float));
+  std::memcpy(gathered.data(), bytes.data(), bytes.size());
+  return gathered;
+}
+
+std::vector<std::string> gather(Comm& comm, const std::string& text, int root) {
+  std::vector<int64_t> lengths;
+  const std::vector<std::byte> bytes = gather_bytes(comm, std::as_bytes(std::span(text)), root, lengths);
+  std::vector<std::string> texts;
+  const char* at = reinterpret_cast<const char*>(bytes.data());
+  for (int rank = 0; comm.rank() == root && rank < comm.size(); at += lengths[rank++])
+    texts.emplace_back(at, static_cast<size_t>(lengths[rank]));
+  return texts;
 }
 
 AllReduce::AllReduce(Comm& comm, int64_t n) : comm_(comm), n_(n), part_bytes_(comm.size()), part_offsets_(comm.size()) {

@@ -37,6 +37,8 @@ std::vector<double> all_gather(Comm& comm, double value, Phase phase = Phase::co
 std::vector<std::string> all_gather(Comm& comm, const std::string& text);
 /// Everybody's spans (any lengths) concatenated by rank, at root; empty elsewhere.
 std::vector<float> gather(Comm& comm, std::span<const float> values, int root);
+/// Everybody's strings, by rank, at root; empty elsewhere.
+std::vector<std::string> gather(Comm& comm, const std::string& text, int root);
 
 /// Sum over ranks, in place, in rank order whoever computes it, so all ranks get the same bits: a reduce-scatter (each
 /// rank adds its n / size part) and an all-gather; sends 2 (size - 1) / size * n floats per rank. Keeps its scratch;

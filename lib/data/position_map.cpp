@@ -64,13 +64,19 @@ PositionMap::PositionMap(std::vector<int64_t> rows) : rows_(std::move(rows)), vi
 }
 
 PositionMap PositionMap::by_count(const std::vector<std::vector<int64_t>>& counts) {
+  std::vector<std::vector<int32_t>> positions;
+  for (const std::vector<int64_t>& table : counts) positions.push_back(positions_by_count(table));
+  return of(std::move(positions));
+}
+
+PositionMap PositionMap::of(std::vector<std::vector<int32_t>> positions) {
   std::vector<int64_t> rows;
-  for (const std::vector<int64_t>& table : counts) rows.push_back(static_cast<int64_t>(table.size()));
+  for (const std::vector<int32_t>& table : positions) rows.push_back(static_cast<int64_t>(table.size()));
   PositionMap map(std::move(rows));
-  for (size_t t = 0; t < counts.size(); ++t) {
-    std::vector<int32_t> positions = positions_by_count(counts[t]);
-    if (sparrow::is_identity(positions)) positions = {};
-    map.views_[t] = map.owned_.emplace_back(std::move(positions));
+  for (size_t t = 0; t < positions.size(); ++t) {
+    check_permutation(fmt::format("positions of table {}", t), positions[t]);
+    if (sparrow::is_identity(positions[t])) positions[t] = {};
+    map.views_[t] = map.owned_.emplace_back(std::move(positions[t]));
   }
   return map;
 }

@@ -21,6 +21,8 @@ class PositionMap {
   /// By falling count, equal counts by rising id. counts[t][id]. Example: counts {5, 9, 5} -> ids 0, 1, 2 have
   /// positions 1, 0, 2.
   static PositionMap by_count(const std::vector<std::vector<int64_t>>& counts);
+  /// The positions of ids 0, 1, ... of each table: [tables][rows], permutations.
+  static PositionMap of(std::vector<std::vector<int32_t>> positions);
   /// Maps what save() wrote; the ranks of a node that load the same folder share one copy in memory. Throws Error if a
   /// file is missing, has not rows[t] numbers, or is no permutation.
   static PositionMap load(const std::string& folder, const std::vector<int64_t>& rows);

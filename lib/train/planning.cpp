@@ -12,6 +12,7 @@
 #include "config/topology_file.hpp"
 #include "model/model_size.hpp"
 #include "placement/model.hpp"
+#include "train/rank_kinds.hpp"
 #include "train/store_calibration.hpp"
 
 namespace sparrow {
@@ -24,12 +25,22 @@ placement::TableDistribution distribution(const std::vector<CountGroup>& histogr
   return sampled ? placement::from_sample(bins, rows) : placement::from_histogram(bins);
 }
 
+placement::TableDistribution distribution(const std::vector<GroupedRows>& classes, double ratio, bool sampled) {
+  std::vector<placement::GroupCountBin> bins;
+  for (const GroupedRows& of_class : classes) bins.push_back({of_class.rows, of_class.lookups});
+  placement::TableDistribution access = placement::from_group_counts(bins, sampled);
+  access.grouping_error = placement::grouping_error_of(ratio);
+  return access;
+}
+
 }  // namespace
 
 placement::Workload make_workload(const PlanningProblem& problem) {
   std::vector<placement::TableDistribution> access;
+  const AccessCounts& counts = problem.counts;
   for (size_t t = 0; t < problem.shapes.rows.size(); ++t)
-    access.push_back(distribution(problem.counts.histograms[t], problem.shapes.rows[t], problem.counts.sampled));
+    access.push_back(counts.by_group() ? distribution(counts.classes[t], counts.ratios[t], counts.sampled)
+                                       : distribution(counts.histograms[t], problem.shapes.rows[t], counts.sampled));
   return make_workload(problem.options, problem.shapes, std::move(access));
 }
 
@@ -62,24 +73,6 @@ placement::Workload make_workload(const RunOptions& options, const TableShapes& 
 
 namespace {
 
-/// Shares of a list that differ make every rank a type of its own in the launch's topology, so that each can have its
-/// weight.
-void set_weights(placement::Topology& topology, const std::vector<double>& shares, const SystemShape& shape) {
-  for (size_t type = 0; type < topology.domains.size(); ++type) {
-    const auto& instances = shape.instances[type];
-    std::vector<double> weights;
-    for (const auto& ranks : instances)
-      if (ranks.size() == 1 && shape.rank_type[static_cast<size_t>(ranks[0])] == static_cast<int>(type))
-        weights.push_back(shares[static_cast<size_t>(ranks[0])]);
-    if (weights.empty()) continue;
-    if (std::any_of(weights.begin(), weights.end(), [&](double w) { return w != weights[0]; }))
-      fail(
-          "train.batch_shares: ranks of one kind ({}) have different shares; give them different kinds in the topology",
-          topology.domains[type].name);
-    topology.domains[type].batch_weight = weights[0];
-  }
-}
-
 /// Whether a plan could put rows into slower stores: tables that fit into half of all memory stay there.
 bool uses_slower_store(const RunOptions& options, int ranks, int64_t memory_bytes) {
   if (options.placement.strategy == "fetched" || !options.placement.plan.empty()) return true;
@@ -102,8 +95,7 @@ StoreCalibrationOptions store_options(const RunOptions& options, int local_ranks
   return store;
 }
 
-placement::Topology launch_with_rates(const RankContext& context, int node, const RunOptions& options,
-                                      std::vector<int>& leaf_ranks, bool complete) {
+placement::Topology launch_with_rates(const RankContext& context, int node, const RunOptions& options, bool complete) {
   Comm& comm = context.comm;
   std::vector<int> node_of;
   for (const int64_t of : all_gather(comm, int64_t{node})) node_of.push_back(static_cast<int>(of));
@@ -119,7 +111,7 @@ placement::Topology launch_with_rates(const RankContext& context, int node, cons
     rates.slower_store =
         calibrate_store(context, store_options(options, local, calibration.local_batch, calibration.tables));
   }
-  return launch_topology(node_of, rates, leaf_ranks);
+  return launch_topology(node_of, rates);
 }
 
 }  // namespace
@@ -130,25 +122,27 @@ std::string fetched_folder(const RunOptions& options) {
 
 SystemShape find_system(const RankContext& context, int node, const RunOptions& options, bool complete) {
   Comm& comm = context.comm;
-  std::vector<int> leaf_ranks;
-  placement::Topology topology = options.system.topology == "auto"
-                                     ? launch_with_rates(context, node, options, leaf_ranks, complete)
-                                     : load_topology(options.system.topology);
-  SystemShape shape = shape_of(topology, comm.size(), leaf_ranks);
+  const SystemShape shape =
+      shape_of(options.system.topology == "auto" ? launch_with_rates(context, node, options, complete)
+                                                 : load_topology(options.system.topology),
+               comm.size());
+  std::vector<RankKind> kinds = rank_kinds(shape);
   const std::vector<double>& shares = options.train.share_list;
   if (!shares.empty()) {
     if (static_cast<int>(shares.size()) != comm.size())
       fail("train.batch_shares has {} numbers, this run {} ranks", shares.size(), comm.size());
-    set_weights(topology, shares, shape);
+    for (size_t rank = 0; rank < kinds.size(); ++rank) kinds[rank].batch_weight = shares[rank];
   } else if (options.train.batch_shares == "equal") {
-    for (placement::Domain& domain : topology.domains) domain.batch_weight = 1;
+    for (RankKind& kind : kinds) kind.batch_weight = 1;
   }
-  if (options.system.device_memory > 0)
-    for (const int type : shape.rank_type)
+  placement::Topology topology = with_rank_kinds(shape, kinds);
+  const placement::Tree tree(topology);
+  for (const int type : tree.at_level(tree.depth()))
+    if (options.system.device_memory > 0)
       topology.domains[static_cast<size_t>(type)].stores.at(0).capacity_bytes = options.system.device_memory;
   // Rates were measured on all ranks; that all plan with the same numbers must not depend on it.
   const std::string text = broadcast_string(comm, write_topology(topology), 0);
-  return shape_of(parse_topology(text, "topology of this run"), comm.size(), leaf_ranks);
+  return shape_of(parse_topology(text, "topology of this run"), comm.size());
 }
 
 std::vector<double> batch_shares(const RunOptions& options, const SystemShape& shape) {
@@ -158,6 +152,28 @@ std::vector<double> batch_shares(const RunOptions& options, const SystemShape& s
     shares.push_back(shape.topology.domains[static_cast<size_t>(type)].batch_weight);
   const bool equal = std::all_of(shares.begin(), shares.end(), [&](double s) { return s == shares[0]; });
   return equal ? std::vector<double>{} : shares;
+}
+
+RankParts data_parts(const RunOptions& options, const SystemShape& shape, SampleRange range) {
+  RankParts parts;
+  if (options.data.split != "ranks") return parts;
+  const auto ranks = static_cast<int>(shape.rank_type.size());
+  const std::vector<double> shares = batch_shares(options, shape);
+  for (int rank = 0; rank < ranks; ++rank) {
+    const SampleRange part = part_of_data(range.size(), options.train.global_batch, rank, ranks, shares);
+    parts.of_rank.push_back({range.first + part.first, range.first + part.last});
+  }
+  for (const RankKind& kind : rank_kinds(shape)) parts.groups.push_back(kind.access_group);
+  const auto same = [&](int group) { return group == parts.groups[0]; };
+  if (std::all_of(parts.groups.begin(), parts.groups.end(), same)) parts.groups.clear();
+  return parts;
+}
+
+SystemShape with_access_groups(const SystemShape& shape, const std::vector<int>& group_of_rank) {
+  std::vector<RankKind> kinds = rank_kinds(shape);
+  for (size_t rank = 0; rank < kinds.size(); ++rank)
+    kinds[rank].access_group = group_of_rank.empty() ? 0 : group_of_rank.at(rank);
+  return shape_of(with_rank_kinds(shape, kinds), static_cast<int>(kinds.size()));
 }
 
 namespace {

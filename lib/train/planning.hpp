@@ -58,6 +58,13 @@ std::string fetched_folder(const RunOptions& options);
 /// Each rank's share of the global batch, of the configuration or (planned) of the topology.
 std::vector<double> batch_shares(const RunOptions& options, const SystemShape& shape);
 
+/// The samples that each rank trains on, with the access groups that the topology gives (if it names more than one),
+/// where data.split gives every rank its own part of `range`; else nothing.
+RankParts data_parts(const RunOptions& options, const SystemShape& shape, SampleRange range);
+
+/// The system with these access groups, one per rank; none: all draw alike.
+SystemShape with_access_groups(const SystemShape& shape, const std::vector<int>& group_of_rank);
+
 /// Solves on rank 0 (or reads placement.plan), sends the plan to all, which check it. Collective. The counts are rank
 /// 0's.
 PlannedRun plan_run(Comm& comm, const SystemShape& shape, const PlanningProblem& problem);

@@ -12,7 +12,7 @@ namespace {
 /// Instances that are alike in all that is below them share one.
 struct Likeness {
   int type = 0;
-  RankKind kind;                              ///< of a rank
+  RankKind kind;                               ///< of a rank
   std::vector<std::pair<int, int64_t>> below;  ///< (likeness, how many), of an inner domain
   auto operator<=>(const Likeness&) const = default;
 };

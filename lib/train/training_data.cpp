@@ -8,7 +8,6 @@
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
 #include "data/batch.hpp"
-#include "data/counts.hpp"
 #include "data/gzip.hpp"
 
 namespace sparrow {
@@ -84,50 +83,8 @@ Dataset open_on_all_ranks(Comm& comm, const NodePlace& place, const std::vector<
   return Dataset(std::move(indexes), skip_bad_lines);
 }
 
-namespace {
-
-constexpr int64_t kCountedPieces = 16;
-
-/// Whether the counts in use are of a sample only.
-bool counts_sample(const DataOptions& options, SampleRange range) {
-  return options.counts.empty() && options.count_samples < range.size();
-}
-
-/// Positions by falling access count, and the histograms of the counts: of the counts files, or of
-/// count_samples samples all over them. Made by rank 0 unless an earlier run left them in `folder`.
-void prepare_positions(Comm& comm, const DataOptions& options, const Dataset& train, SampleRange range,
-                       const TableShapes& shapes, const std::string& folder) {
-  const bool there = fs::exists(folder);
-  barrier(comm);  // everyone has looked before rank 0 makes it
-  if (!there && comm.rank() == 0) {
-    Counts counts;
-    if (!options.counts.empty()) {
-      counts = load_counts(options.counts, shapes.rows);
-    } else {
-      counts = zero_counts(shapes);
-      // Spread over the range: parts of the data may differ (days, or clients of a federated system).
-      const int64_t samples = std::min(options.count_samples, range.size());
-      const int64_t pieces = std::min(samples, kCountedPieces);
-      for (int64_t i = 0; i < pieces; ++i) {
-        const int64_t first = range.first + range.size() * i / pieces;
-        count_ids(train, {first, first + samples * (i + 1) / pieces - samples * i / pieces}, shapes, counts);
-      }
-      spdlog::info("counted the rows of {} samples", samples);
-    }
-    const std::string unfinished = folder + ".unfinished";
-    fs::remove_all(unfinished);
-    fs::create_directories(unfinished);
-    PositionMap::by_count(counts).save(unfinished);
-    save_histograms(unfinished, counts);
-    fs::rename(unfinished, folder);
-  }
-  barrier(comm);
-}
-
-}  // namespace
-
 TrainingData open_training_data(Comm& comm, const NodePlace& place, const DataOptions& options,
-                                const std::string& scratch_folder, const std::string& state_folder) {
+                                const std::string& scratch_folder) {
   if (options.train.empty()) fail("data.train names no files");
   const TableShapes shapes = table_shapes(options);
   ScratchFiles scratch;
@@ -140,13 +97,17 @@ TrainingData open_training_data(Comm& comm, const NodePlace& place, const DataOp
                      ? Dataset(train.shards(), options.skip_bad_lines)
                      : open_on_all_ranks(comm, place, options.eval, options.skip_bad_lines, scratch_folder, scratch);
   if (!options.eval.empty()) eval_range = eval.all();
-  const std::string positions_folder = state_folder + "/positions";
-  prepare_positions(comm, options, train, train_range, shapes, positions_folder);
-  PositionMap positions = PositionMap::load(positions_folder, shapes.rows);
-  AccessCounts counts{load_histograms(positions_folder, shapes.rows), counts_sample(options, train_range)};
-  PositionMap ids = positions.inverse();
-  return {std::move(train), std::move(eval),      train_range,    eval_range,        tail,
-          shapes,           std::move(positions), std::move(ids), std::move(counts), std::move(scratch)};
+  return {std::move(train),         std::move(eval),          train_range, eval_range,        tail, shapes,
+          PositionMap(shapes.rows), PositionMap(shapes.rows), {},          std::move(scratch)};
+}
+
+void count_accesses(Comm& comm, const DataOptions& options, const RankParts& parts, const std::string& state_folder,
+                    TrainingData& data) {
+  const std::string folder = state_folder + "/positions";
+  make_counts(comm, options, data.train, data.train_range, data.shapes, parts, folder);
+  data.positions = PositionMap::load(folder, data.shapes.rows);
+  data.ids = data.positions.inverse();
+  data.counts = load_counts_of_run(folder, options, data.train_range, data.shapes, parts);
 }
 
 }  // namespace sparrow

@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "comm/comm.hpp"
-#include "data/counts.hpp"
 #include "data/dataset.hpp"
 #include "data/options.hpp"
 #include "data/position_map.hpp"
 #include "data/vocabulary.hpp"
+#include "train/access_counts.hpp"
 
 namespace sparrow {
 
@@ -34,12 +34,6 @@ class ScratchFiles {
   std::vector<std::string> paths_;
 };
 
-/// How often rows are used: histograms by table of counts over the data, or over a sample of it.
-struct AccessCounts {
-  std::vector<std::vector<CountGroup>> histograms;
-  bool sampled = false;  ///< rows never seen may still come
-};
-
 struct TrainingData {
   Dataset train;  ///< with the samples held out, if eval_tail is used
   Dataset eval;   ///< the eval files, or (eval_tail) not used
@@ -49,7 +43,7 @@ struct TrainingData {
   TableShapes shapes;
   PositionMap positions;  ///< id -> position
   PositionMap ids;        ///< position -> id
-  AccessCounts counts;
+  AccessCounts counts;    ///< of this run's ranks
   ScratchFiles scratch;
 
   const Dataset& eval_data() const { return eval_from_tail || eval_range.size() == 0 ? train : eval; }
@@ -62,9 +56,13 @@ TableShapes table_shapes(const DataOptions& options);
 Dataset open_on_all_ranks(Comm& comm, const NodePlace& place, const std::vector<std::string>& files,
                           int64_t skip_bad_lines, const std::string& scratch_folder, ScratchFiles& scratch);
 
-/// Opens everything. Collective. state_folder: where positions are (read if there: a resumed run) or are written; all
-/// ranks share it.
+/// Opens everything, every id being its own position and nothing counted as yet. Collective.
 TrainingData open_training_data(Comm& comm, const NodePlace& place, const DataOptions& options,
-                                const std::string& scratch_folder, const std::string& state_folder);
+                                const std::string& scratch_folder);
+
+/// Counts rows and gives them positions, before any batch is read. Collective. state_folder: where both are (read if
+/// there: a resumed run) or are written; all ranks share it.
+void count_accesses(Comm& comm, const DataOptions& options, const RankParts& parts, const std::string& state_folder,
+                    TrainingData& data);
 
 }  // namespace sparrow

@@ -41,6 +41,7 @@ class TrainingRun {
   RunResult run();
 
  private:
+  PlacedRun count_and_plan();
   void save_decisions() const;
   void restore();
   void pass(int64_t number);
@@ -88,11 +89,11 @@ TrainingRun::TrainingRun(const RunOptions& options, const RankContext& context, 
       context_(context),
       comm_(context.comm),
       folder_(comm_, options),
-      data_(open_training_data(comm_, place, options.data, scratch_folder(options), folder_.start())),
+      data_(open_training_data(comm_, place, options.data, scratch_folder(options))),
       tables_(data_.shapes.rows, options.model.embedding_dim),
       parts_{context_, options_, data_, tables_},
       system_(find_system(context, place.node, folder_.with_saved_decisions())),
-      placed_(plan_within_memory(parts_, folder_.with_saved_decisions(), system_)),
+      placed_(count_and_plan()),
       id_of_([this](int table, int64_t position) { return data_.ids.position(table, position); }),
       position_of_([this](int table, int64_t id) { return data_.positions.position(table, id); }),
       trainer_(context, std::move(placed_.directory), std::move(placed_.memory), trainer_options(parts_, system_),
@@ -107,6 +108,13 @@ TrainingRun::TrainingRun(const RunOptions& options, const RankContext& context, 
     metrics_ = std::make_unique<MetricsFile>(folder_.metrics(), folder_.continues());
     progress_ = std::make_unique<Progress>(total_samples_);
   }
+}
+
+/// Counts what the ranks look up. Where they look up different rows the system has more kinds of ranks.
+PlacedRun TrainingRun::count_and_plan() {
+  count_accesses(comm_, options_.data, data_parts(options_, system_, data_.train_range), folder_.start(), data_);
+  system_ = with_access_groups(system_, data_.counts.group_of_rank);
+  return plan_within_memory(parts_, folder_.with_saved_decisions(), system_);
 }
 
 void TrainingRun::save_decisions() const {
