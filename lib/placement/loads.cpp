@@ -190,9 +190,8 @@ void LoadBuilder::reduction() {
             tree_.rho(copy_domain, a) * (tree_.level(e) > option_.level ? h(copy_domain, e) : 1.0) * bytes;
         const int parent = tree_.domain(a).parent;
         const double sigma = tree_.sigma(a);
-        const auto gradient = [&](int child) {
-          return dense ? (model_.batch_of(child) > 0 ? Features::one() : -1) : Features::v(child);
-        };
+        // A dense sum has a part of every rank, also of one without samples.
+        const auto gradient = [&](int child) { return dense ? Features::one() : Features::v(child); };
         const auto put = [&](Flow kind, Flow dirty_kind, Direction direction, int feature, double amount) {
           add(q.flow(kind, stage, e, direction), feature, amount);
           add(q.flow(dirty_kind, stage, e, direction), feature, amount);
