@@ -72,14 +72,17 @@ std::vector<double> sampled_group(std::span<const GroupCountBin> bins, size_t gr
     const int64_t count = count_of(bin, group);
     if (count <= 1) (count == 1 ? singles : unseen)[stratum_of(bin, group)] += static_cast<double>(bin.rows);
   }
-  // A row not seen is no likelier than one seen once, and half a lookup is always kept for it: a finite sample does not
-  // prove that it never comes.
+  // A row not seen is no likelier than one seen once, and half a lookup is kept for all those of whose kind none was
+  // seen once: a finite sample does not prove that they never come.
+  double unlikely = 0;  // rows
+  for (size_t s = 0; s < kStrata; ++s)
+    if (singles[s] == 0) unlikely += unseen[s];
   const double most = adjusted.begin()->first == 1 ? adjusted.begin()->second : 1;
   std::vector<double> unseen_p(kStrata, 0);
   double unseen_mass = 0;
   for (size_t s = 0; s < kStrata; ++s) {
     if (unseen[s] == 0) continue;
-    unseen_p[s] = std::min(most, std::max(0.5, singles[s]) / unseen[s]) / n;
+    unseen_p[s] = std::min(most, singles[s] > 0 ? singles[s] / unseen[s] : 0.5 / unlikely) / n;
     unseen_mass += unseen_p[s] * unseen[s];
   }
   const double kept = std::min(1.0, (1 - 0.5 / n) / unseen_mass);

@@ -75,7 +75,7 @@ struct Topology {
   std::string name;
   std::vector<Domain> domains;  ///< parents before children; [0] is the root
   /// Which rank of a run is leaf i of the tree, in tree order; empty: leaf i is rank i. Planning does not depend on it.
-  std::vector<int> rank_of_leaf;
+  std::vector<int> rank_of_leaf = {};
 };
 
 /// Throws Error "topology <name>: <domain path>.<key>: what is wrong" unless the tree is one: one root, parents first,

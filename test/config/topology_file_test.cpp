@@ -42,6 +42,7 @@ std::string error_in(const std::string& text) {
 void check_equal(const Topology& a, const Topology& b) {
   REQUIRE(a.domains.size() == b.domains.size());
   CHECK(a.name == b.name);
+  CHECK(a.rank_of_leaf == b.rank_of_leaf);
   for (size_t d = 0; d < a.domains.size(); ++d) {
     const auto &x = a.domains[d], &y = b.domains[d];
     INFO(x.name);
@@ -126,6 +127,8 @@ TEST_CASE("Faults are named with file, line and key") {
       {with("work: {hash: 2G/s", "work: {hsh: 2G/s"), {"net.yaml:9", "hsh", "unknown key", "hash"}},
       {with("flops: 60Tflop/s", "batch_weight: 0"), {"net.yaml:", "no rank has samples"}},
       {with("flops: 60Tflop/s", "batch_weight: nan"), {"net.yaml:9", "domains[0].batch_weight"}},
+      {with("name: two-nodes\n", "name: two-nodes\nranks: [0, 1]\n"), {"net.yaml", "ranks", "no permutation"}},
+      {with("name: two-nodes\n", "name: two-nodes\nranks: [0, -1]\n"), {"net.yaml:2", "ranks[1]"}},
       {"name: x\ndomains: []\n", {"net.yaml:2", "zero ranks"}},
       {"name: x\ndomains:\n  - {name: alone}\n", {"net.yaml:3", "zero ranks"}},
       {"name: x\n", {"net.yaml:1", "domains"}},

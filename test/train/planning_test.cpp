@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "comm/thread_comm.hpp"
 #include "placement/model.hpp"
+#include "train/rank_kinds.hpp"
 #include "training_case.hpp"
 
 using namespace sparrow;
@@ -123,4 +124,38 @@ TEST_CASE("OneRankAloneHasNothingToExchange") {
 TEST_CASE("ATopologyOfAnotherSizeIsRefused") {
   const placement::Topology topology = launch_topology({0, 0}, MachineRates{});
   CHECK_THROWS_WITH(shape_of(topology, 3), Catch::Contains("has 2 ranks, this run 3"));
+}
+
+namespace {
+
+std::vector<std::pair<std::string, int64_t>> names_and_counts(const placement::Topology& topology) {
+  std::vector<std::pair<std::string, int64_t>> list;
+  for (const placement::Domain& domain : topology.domains) list.emplace_back(domain.name, domain.count);
+  return list;
+}
+
+}  // namespace
+
+TEST_CASE("RanksOfOneTypeThatDifferBecomeTypesOfTheirOwn") {
+  const placement::Topology topology = topologies(1 << 20)[1];  // 2 x 2
+  const SystemShape shape = shape_of(topology, 4);
+  CHECK(names_and_counts(with_rank_kinds(shape, std::vector<RankKind>(4))) == names_and_counts(topology));
+  // Ranks 1 and 2 see other data: the nodes are alike, but each has two kinds of ranks, and rank 2 is behind rank 3.
+  const std::vector<RankKind> crossed = {{1, 0}, {1, 1}, {1, 1}, {1, 0}};
+  const placement::Topology split = with_rank_kinds(shape, crossed);
+  const std::vector<std::pair<std::string, int64_t>> expected = {
+      {"system", 1}, {"node", 2}, {"rank-1", 1}, {"rank-2", 1}};
+  CHECK(names_and_counts(split) == expected);
+  CHECK(split.rank_of_leaf == std::vector<int>{0, 1, 3, 2});
+  CHECK(rank_kinds(shape_of(split, 4)) == crossed);
+  // Only rank 3 has another part of the batch: the nodes differ.
+  const std::vector<RankKind> one = {{1, 0}, {1, 0}, {1, 0}, {0.5, 0}};
+  const placement::Topology unequal = with_rank_kinds(shape, one);
+  const std::vector<std::pair<std::string, int64_t>> of_nodes = {{"system", 1}, {"node-1", 1}, {"rank-1", 2},
+                                                                 {"node-2", 1}, {"rank-2", 1}, {"rank-3", 1}};
+  CHECK(names_and_counts(unequal) == of_nodes);
+  CHECK(unequal.rank_of_leaf.empty());
+  CHECK(rank_kinds(shape_of(unequal, 4)) == one);
+  // What is split already stays so.
+  CHECK(names_and_counts(with_rank_kinds(shape_of(split, 4), crossed)) == names_and_counts(split));
 }
