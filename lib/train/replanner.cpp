@@ -82,6 +82,7 @@ Replanner::Replanner(const RunOptions& options, const TableShapes& shapes, const
       shapes_(shapes),
       tables_(tables),
       system_(system),
+      topology_(with_access_groups(system, {}).topology),
       plan_(std::move(plan)),
       counter_(shapes.rows) {}
 
@@ -113,11 +114,11 @@ std::optional<placement::Plan> Replanner::best_plan(const placement::Workload& w
   // Holders follow positions, and rows of one option need not be neighbours there: a rank may get more than its share,
   // and the plan is made again for a little less memory.
   constexpr int kAttempts = 4;
-  placement::Topology topology = system_.topology;
+  placement::Topology topology = topology_;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const placement::Solution solution = solve_run(topology, workload, options_);
     placement::Plan plan = by_position(solution.plan, profiles, plan_);
-    const placement::CostModel model(system_.topology, workload);
+    const placement::CostModel model(topology_, workload);
     if (placement::fits(model, plan)) return plan;
     for (placement::Domain& domain : topology.domains)
       for (placement::Store& store : domain.stores) store.capacity_bytes -= store.capacity_bytes / 100;
@@ -136,7 +137,7 @@ Replanning Replanner::decide(const AccessCounter& all, int64_t iterations) const
     access.push_back(profiles.back().distribution);
   }
   const placement::Workload workload = make_workload(options_, shapes_, std::move(access));
-  const placement::CostModel model(system_.topology, workload);
+  const placement::CostModel model(topology_, workload);
   const placement::Cost now = placement::evaluate(model, placement_by_class(plan_, profiles));
   answer.seconds_now = answer.seconds_next = now.seconds;
   answer.bytes_now = answer.bytes_next = now.sent_mean.total();

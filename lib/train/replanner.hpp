@@ -8,6 +8,8 @@
 //
 // both T with the counts of now, by the cost model that made the plan. The plan changes if gain > cost and T falls by
 // more than kLeastGain, below which differences are the noise of counting. Rank 0 decides for all.
+//
+// Counts of all ranks are taken together: where ranks see different data, both plans are judged as if all drew alike.
 #pragma once
 
 #include <cstdint>
@@ -68,6 +70,7 @@ class Replanner {
   const TableShapes& shapes_;
   const Tables& tables_;
   const SystemShape& system_;
+  placement::Topology topology_;  ///< the system's, all ranks drawing alike
   placement::Plan plan_;
   AccessCounter counter_;
 };
