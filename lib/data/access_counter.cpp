@@ -130,6 +130,12 @@ AccessCounter::AccessCounter(std::span<const int64_t> rows, const AccessCounterO
   }
 }
 
+AccessCounter AccessCounter::emptied() const {
+  std::vector<int64_t> rows;
+  for (const Table& table : tables_) rows.push_back(table.rows);
+  return AccessCounter(rows, options_);
+}
+
 void AccessCounter::count(const Batch& batch) {
   SPARROW_CHECK(batch.tables == tables(), "a batch of {} tables, {} are counted", batch.tables, tables());
   for (int t = 0; t < tables(); ++t) {

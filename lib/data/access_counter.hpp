@@ -74,6 +74,9 @@ class AccessCounter {
  public:
   explicit AccessCounter(std::span<const int64_t> rows, const AccessCounterOptions& options = {});
 
+  /// A counter of the same tables and options that has counted nothing.
+  AccessCounter emptied() const;
+
   /// Adds the lookups of a rank's part of a batch. Positions must be in their tables.
   void count(const Batch& batch);
 

@@ -233,6 +233,8 @@ RankGroups group_ranks(std::vector<SeenCounts> by_rank, std::span<const int> gro
     const auto at = std::find(given.begin(), given.end(), group_of_rank[rank]);
     const auto group = static_cast<size_t>(at - given.begin());
     result.of_rank[rank] = static_cast<int>(group);
+    if (at == given.end() && std::ssize(given) == kMostGivenGroups)
+      fail("the topology names more than {} access groups of ranks with samples", kMostGivenGroups);
     if (at != given.end()) {
       result.widest = std::max(result.widest, unlikeness(result.counts[group], by_rank[rank]));
       add(result.counts[group], by_rank[rank]);

@@ -60,6 +60,7 @@ double unlikeness(const SeenCounts& a, const SeenCounts& b);
 
 constexpr double kAlike = 0.01;  ///< unlikeness up to which ranks share a group: half a percent too many distinct rows
 constexpr int kMostAccessGroups = 8;
+constexpr int kMostGivenGroups = 64;
 constexpr size_t kMostCountClasses = 4096;  ///< of a table
 
 /// Ranks by what they look up.
@@ -72,7 +73,8 @@ struct RankGroups {
 /// In order of rank: each joins the group it is nearest to if they are alike, else it begins one; whenever there are
 /// more than `most_groups`, the two nearest become one. by_rank[r]: counts of rank r, one or more with lookups.
 RankGroups group_ranks(std::vector<SeenCounts> by_rank, int most_groups = kMostAccessGroups);
-/// The groups that are given, numbered 0, 1, ... without gaps in the order of ranks with lookups.
+/// The groups that are given, numbered 0, 1, ... without gaps in the order of ranks with lookups. Throws Error if they
+/// are more than kMostGivenGroups.
 RankGroups group_ranks(std::vector<SeenCounts> by_rank, std::span<const int> group_of_rank);
 
 /// Rows of the same class, and their lookups by group, all rows together.

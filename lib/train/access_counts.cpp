@@ -111,8 +111,9 @@ void make_group_counts(Comm& comm, const DataOptions& options, const Dataset& tr
   if (comm.rank() != 0) return;
   const RankGroups groups =
       parts.groups.empty() ? group_ranks(std::move(by_rank)) : group_ranks(std::move(by_rank), parts.groups);
-  spdlog::info("counted the rows of {} samples; ranks draw from {} kinds of data (unlike by up to {:.2f} within one)",
-               std::min(options.count_samples, range.size()), groups.counts.size(), std::max(0.0, groups.widest));
+  spdlog::info(
+      "counted the rows of {} samples; kinds of data that ranks draw from: {} (unlike by up to {:.2f} within one)",
+      std::min(options.count_samples, range.size()), groups.counts.size(), std::max(0.0, groups.widest));
   save_groups(folder, groups, parts, shapes);
 }
 

@@ -6,6 +6,10 @@
 // and by more than chance explains (kDeviations standard deviations of a Poisson count). Without that test every row's
 // noise would look like drift, and a plan would chase it.
 //
+// Where ranks see different data all of this is by access group: a cell has a probability for each, and a row is a cell
+// of its own if it deviates in any. Positions then begin with the classes that were counted at the start
+// (data/group_counts.hpp), whose borders are borders of cells.
+//
 // Sorted by probability, cells are the classes that the planner knows (placement/distribution.hpp), and its plan, which
 // names rows by their place in that order, is brought back to positions here: within a class rows are alike, so those
 // that have an option already keep it as far as the plan has room for it, and only the others move.
@@ -15,6 +19,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "data/access_counter.hpp"
@@ -22,25 +27,27 @@
 
 namespace sparrow {
 
-/// Positions first .. end - 1, each with probability p per lookup.
+/// Positions first .. end - 1, each with probability p[g] per lookup of access group g.
 struct AccessCell {
   int64_t first = 0, end = 0;
-  double p = 0;
+  std::vector<double> p;
   bool operator==(const AccessCell&) const = default;
 };
 
 /// One table: the cells by position, without gaps, and which of them make up each class.
 struct AccessProfile {
   std::vector<AccessCell> cells;
-  std::vector<std::vector<int>> cells_of_class;  ///< by falling p; cells by position
+  std::vector<std::vector<int>> cells_of_class;  ///< by who uses them, then by falling p; cells by position
   placement::TableDistribution distribution;     ///< of the classes
 };
 
 constexpr double kDeviations = 6;       ///< of 10^9 rows in their order, one or so looks as if it were not
 constexpr int kMostSingleCells = 4096;  ///< of a table: those that deviate by most lookups
 
-/// The profile of table `table`; `rows` of it.
-AccessProfile make_profile(const AccessCounter& counter, int table, int64_t rows);
+/// The profile of table `table`; `rows` of it. groups[g]: the counts of access group g. cuts: positions, rising, that
+/// no cell of the exactly counted rows reaches across, for what lies before and behind is not alike.
+AccessProfile make_profile(std::span<const AccessCounter> groups, int table, int64_t rows,
+                           std::span<const int64_t> cuts = {});
 
 /// A plan by position, as a placement by classes of the profiles, to cost it.
 placement::Placement placement_by_class(const placement::Plan& plan, const std::vector<AccessProfile>& profiles);

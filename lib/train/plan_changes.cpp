@@ -11,7 +11,7 @@ PlanChanges::PlanChanges(const RunOptions& options, const TrainingData& data, co
                          const SystemShape& system, const placement::Plan& first, Trainer& trainer)
     : system_(system),
       trainer_(trainer),
-      replanner_(options, data.shapes, tables, system, first),
+      replanner_(options, data, tables, system, first),
       settled_plan_(first) {}
 
 void PlanChanges::save(const std::string& folder) const {

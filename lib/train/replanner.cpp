@@ -10,6 +10,7 @@
 #include "embedding/plan_change.hpp"
 #include "placement/model.hpp"
 #include "train/access_profile.hpp"
+#include "train/rank_kinds.hpp"
 
 namespace sparrow {
 
@@ -35,18 +36,19 @@ std::string pass_on(Comm& comm, int destination, int source, const std::string& 
 
 }  // namespace
 
-AccessCounter merged_counter(Comm& comm, const AccessCounter& own) {
-  AccessCounter all = own;
+AccessCounter merged_counter(Comm& comm, const AccessCounter& own, bool counts) {
+  AccessCounter all = counts ? own : own.emptied();
   bool passed = false;
   for (int distance = 1; distance < comm.size(); distance *= 2) {
     const bool gives = !passed && comm.rank() % (2 * distance) == distance;
     const bool takes = !passed && !gives && comm.rank() + distance < comm.size();
     const std::string received = pass_on(comm, gives ? comm.rank() - distance : -1, takes ? comm.rank() + distance : -1,
-                                         gives ? all.serialize() : "");
-    if (takes) {
+                                         gives && counts ? all.serialize() : "");
+    if (takes && !received.empty()) {
       AccessCounter other = own;
       other.restore(received);
       all.merge(other);
+      counts = true;
     }
     passed = passed || gives;
   }
@@ -76,18 +78,33 @@ double seconds_to_move(const SystemShape& shape, const std::vector<int64_t>& cop
   return slowest + 2 * latency * static_cast<double>(moves);
 }
 
-Replanner::Replanner(const RunOptions& options, const TableShapes& shapes, const Tables& tables,
+Replanner::Replanner(const RunOptions& options, const TrainingData& data, const Tables& tables,
                      const SystemShape& system, placement::Plan plan)
     : options_(options),
-      shapes_(shapes),
+      shapes_(data.shapes),
       tables_(tables),
       system_(system),
-      topology_(with_access_groups(system, {}).topology),
       plan_(std::move(plan)),
-      counter_(shapes.rows) {}
+      counter_(data.shapes.rows),
+      cuts_(data.shapes.rows.size()) {
+  for (const RankKind& kind : rank_kinds(system)) group_of_rank_.push_back(kind.access_group);
+  for (size_t t = 0; t < data.counts.classes.size(); ++t) {
+    int64_t end = 0;
+    for (const GroupedRows& of_class : data.counts.classes[t]) cuts_[t].push_back(end += of_class.rows);
+  }
+}
+
+/// The counts of each access group, at rank 0.
+std::vector<AccessCounter> Replanner::merged_by_group(Comm& comm) const {
+  std::vector<AccessCounter> merged;
+  const int groups = *std::max_element(group_of_rank_.begin(), group_of_rank_.end()) + 1;
+  for (int group = 0; group < groups; ++group)
+    merged.push_back(merged_counter(comm, counter_, group_of_rank_[static_cast<size_t>(comm.rank())] == group));
+  return merged;
+}
 
 Replanning Replanner::consider(Comm& comm, int64_t iterations) {
-  const AccessCounter all = merged_counter(comm, counter_);
+  const std::vector<AccessCounter> all = merged_by_group(comm);
   counter_.scale(0.5);
   Replanning answer;
   std::string text;
@@ -114,11 +131,11 @@ std::optional<placement::Plan> Replanner::best_plan(const placement::Workload& w
   // Holders follow positions, and rows of one option need not be neighbours there: a rank may get more than its share,
   // and the plan is made again for a little less memory.
   constexpr int kAttempts = 4;
-  placement::Topology topology = topology_;
+  placement::Topology topology = system_.topology;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const placement::Solution solution = solve_run(topology, workload, options_);
     placement::Plan plan = by_position(solution.plan, profiles, plan_);
-    const placement::CostModel model(topology_, workload);
+    const placement::CostModel model(system_.topology, workload);
     if (placement::fits(model, plan)) return plan;
     for (placement::Domain& domain : topology.domains)
       for (placement::Store& store : domain.stores) store.capacity_bytes -= store.capacity_bytes / 100;
@@ -127,17 +144,17 @@ std::optional<placement::Plan> Replanner::best_plan(const placement::Workload& w
   return std::nullopt;
 }
 
-Replanning Replanner::decide(const AccessCounter& all, int64_t iterations) const {
+Replanning Replanner::decide(std::span<const AccessCounter> all, int64_t iterations) const {
   Replanning answer;
   answer.iterations = iterations;
   std::vector<AccessProfile> profiles;
   std::vector<placement::TableDistribution> access;
   for (int t = 0; t < tables_.count(); ++t) {
-    profiles.push_back(make_profile(all, t, tables_.rows(t)));
+    profiles.push_back(make_profile(all, t, tables_.rows(t), cuts_[static_cast<size_t>(t)]));
     access.push_back(profiles.back().distribution);
   }
   const placement::Workload workload = make_workload(options_, shapes_, std::move(access));
-  const placement::CostModel model(topology_, workload);
+  const placement::CostModel model(system_.topology, workload);
   const placement::Cost now = placement::evaluate(model, placement_by_class(plan_, profiles));
   answer.seconds_now = answer.seconds_next = now.seconds;
   answer.bytes_now = answer.bytes_next = now.sent_mean.total();

@@ -9,12 +9,15 @@
 // both T with the counts of now, by the cost model that made the plan. The plan changes if gain > cost and T falls by
 // more than kLeastGain, below which differences are the noise of counting. Rank 0 decides for all.
 //
-// Counts of all ranks are taken together: where ranks see different data, both plans are judged as if all drew alike.
+// Where ranks see different data, counts are added up by access group, one group after the other: rank 0 then has one
+// counter for each. The groups are those found when the run began.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "config/options.hpp"
 #include "data/access_counter.hpp"
@@ -46,7 +49,7 @@ double seconds_to_move(const SystemShape& shape, const std::vector<int64_t>& cop
 class Replanner {
  public:
   /// plan: the run's first one. Everything passed by reference must outlive it.
-  Replanner(const RunOptions& options, const TableShapes& shapes, const Tables& tables, const SystemShape& system,
+  Replanner(const RunOptions& options, const TrainingData& data, const Tables& tables, const SystemShape& system,
             placement::Plan plan);
 
   /// Counts the lookups of this rank's part of a batch.
@@ -62,7 +65,8 @@ class Replanner {
   const AccessCounter& counter() const { return counter_; }
 
  private:
-  Replanning decide(const AccessCounter& all, int64_t iterations) const;
+  Replanning decide(std::span<const AccessCounter> all, int64_t iterations) const;
+  std::vector<AccessCounter> merged_by_group(Comm& comm) const;
   std::optional<placement::Plan> best_plan(const placement::Workload& workload,
                                            const std::vector<AccessProfile>& profiles, std::string& why_not) const;
 
@@ -70,14 +74,15 @@ class Replanner {
   const TableShapes& shapes_;
   const Tables& tables_;
   const SystemShape& system_;
-  placement::Topology topology_;  ///< the system's, all ranks drawing alike
   placement::Plan plan_;
   AccessCounter counter_;
+  std::vector<std::vector<int64_t>> cuts_;  ///< by table: where the classes of the first count begin
+  std::vector<int> group_of_rank_;
 };
 
 /// Collective: the sum of all ranks' counters, at rank 0 (elsewhere undefined), in ceil(log2 ranks) rounds in which
-/// half of those left send theirs: no rank ever has more than two.
-AccessCounter merged_counter(Comm& comm, const AccessCounter& own);
+/// half of those left send theirs: no rank ever has more than two. counts: false where a rank has none to add.
+AccessCounter merged_counter(Comm& comm, const AccessCounter& own, bool counts = true);
 
 /// For the log, and the same as a record of metrics.jsonl and summary.json.
 std::string describe(const Replanning& answer);

@@ -241,6 +241,31 @@ TEST_CASE("ARunContinuedOnOtherRanksForgetsWhoLookedUpWhat") {
   CHECK(losses_of(options).size() == 30);
 }
 
+TEST_CASE("ReplanningKnowsWhoLooksUpWhat") {
+  const TempFolder folder;
+  write_clients(folder / "data.tsv", 1000);
+  RunOptions options = federated_run(folder, folder / "data.tsv", true);
+  options.placement.replan_every = 12 * kBatch;
+  const json kept = run(options)["replanning"];
+  INFO(kept.dump(2));
+  REQUIRE(kept["questions"].size() == 4);
+  for (const json& question : kept["questions"]) {
+    CHECK_FALSE(question["replan"]["changes"]);
+    // What little moves, beside the sum of the dense parameters, is rows that a few steps tell little of.
+    const json bytes = question["replan"]["bytes_per_iteration"];
+    CHECK(bytes["now"].get<double>() == Approx(bytes["counted"].get<double>()).epsilon(0.04));
+  }
+  // From rows dealt to all holders, every row moves to the client that uses it.
+  options.placement.strategy = "held";
+  const json moved = run(options)["replanning"];
+  INFO(moved.dump(2));
+  CHECK(moved["questions"][0]["replan"]["changes"]);
+  const double before = moved["questions"][0]["replan"]["bytes_per_iteration"]["counted"];
+  const double last = moved["last_bytes_per_iteration"];
+  CHECK(last < 0.5 * before);
+  CHECK(last == Approx(kept["questions"][3]["replan"]["bytes_per_iteration"]["counted"].get<double>()).epsilon(0.1));
+}
+
 TEST_CASE("RealRowsThatClientsDoNotShareArePredictedWithinFivePercent") {
   const char* shared = std::getenv("SPARROW_SHARED");
   const std::string path =

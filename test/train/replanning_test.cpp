@@ -242,7 +242,7 @@ TEST_CASE("OnlyRowsThatHaveLeftTheirOrderBecomeCellsOfTheirOwn") {
   batch.tables = 1;
   batch.positions = positions;
   counter.count(batch);
-  const AccessProfile profile = make_profile(counter, 0, 300);
+  const AccessProfile profile = make_profile({&counter, 1}, 0, 300);
   std::vector<int64_t> singles;
   int64_t next = 0, rows = 0;
   double sum = 0;
@@ -250,7 +250,7 @@ TEST_CASE("OnlyRowsThatHaveLeftTheirOrderBecomeCellsOfTheirOwn") {
     CHECK(cell.first == next);
     next = cell.end;
     if (cell.end - cell.first == 1 && cell.first >= 16) singles.push_back(cell.first);
-    sum += cell.p * static_cast<double>(cell.end - cell.first);
+    sum += cell.p[0] * static_cast<double>(cell.end - cell.first);
   }
   CHECK(next == 300);
   CHECK(sum == Approx(1));
@@ -265,7 +265,7 @@ TEST_CASE("OnlyRowsThatHaveLeftTheirOrderBecomeCellsOfTheirOwn") {
 TEST_CASE("APlanByPositionMovesNoMoreRowsThanItsClassesDo") {
   // Positions 0 .. 9 in cells {0 1 2 3} p 0.1, {4} p 0.3, {5 .. 9} p 0.06; classes {4}, {0 .. 3}, {5 .. 9}.
   AccessProfile profile;
-  profile.cells = {{0, 4, 0.1}, {4, 5, 0.3}, {5, 10, 0.06}};
+  profile.cells = {{0, 4, {0.1}}, {4, 5, {0.3}}, {5, 10, {0.06}}};
   profile.cells_of_class = {{1}, {0}, {2}};
   profile.distribution.rows = {1, 4, 5};
   profile.distribution.p = {{0.3, 0.1, 0.06}};
