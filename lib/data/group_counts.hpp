@@ -59,7 +59,7 @@ SeenRows deserialize_seen_rows(std::string_view bytes, int64_t rows);
 double unlikeness(const SeenCounts& a, const SeenCounts& b);
 
 constexpr double kAlike = 0.01;  ///< unlikeness up to which ranks share a group: half a percent too many distinct rows
-constexpr int kMostAccessGroups = 8;
+constexpr int kMostAccessGroups = 16;
 constexpr int kMostGivenGroups = 64;
 constexpr size_t kMostCountClasses = 4096;  ///< of a table
 
