@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
@@ -148,14 +149,17 @@ std::vector<GroupedRows> load_classes(const std::string& path, int64_t rows, int
   if (groups < 1 || file.columns() != 1 + groups)
     fail("{}: {} columns, {} expected: rows, and lookups of {} groups", path, file.columns(), 1 + groups, groups);
   std::vector<GroupedRows> classes;
-  int64_t left = rows;
+  int64_t left = rows, lookups_left = std::numeric_limits<int64_t>::max();  // more cannot have been counted
   for (auto at = values.begin(); at != values.end(); at += 1 + groups) {
     classes.push_back({*at, {at + 1, at + 1 + groups}});
     const auto& lookups = classes.back().lookups;
-    const int64_t fewest = *std::min_element(lookups.begin(), lookups.end());
-    if (*at < 1 || *at > left || fewest < 0)
-      fail("{}: class {} has {} rows of {}, looked up {} times", path, classes.size() - 1, *at, left, fewest);
+    if (*at < 1 || *at > left) fail("{}: class {} has {} rows of {} left", path, classes.size() - 1, *at, left);
     left -= *at;
+    for (const int64_t of_group : lookups) {
+      if (of_group < 0 || of_group > lookups_left)
+        fail("{}: class {} was looked up {} times", path, classes.size() - 1, of_group);
+      lookups_left -= of_group;
+    }
   }
   if (left != 0) fail("{}: {} rows are missing", path, left);
   return classes;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <random>
@@ -239,6 +240,51 @@ TEST_CASE("ARunContinuedOnOtherRanksForgetsWhoLookedUpWhat") {
   options.train.samples = 30 * kBatch;
   CHECK(run(options, 2)["steps"] == 30);
   CHECK(losses_of(options).size() == 30);
+}
+
+TEST_CASE("DamagedCountsByGroupAreRefusedByName") {
+  const TempFolder folder;
+  TableShapes shapes{std::vector<int64_t>(kCriteoTables, 9), {}};
+  const RankParts parts{{{0, 5}, {5, 10}}, {}};
+  const std::string histogram = folder / "group_histogram_07.npy";
+  const auto write = [&](const std::vector<int64_t>& classes, int64_t columns) {
+    write_npy<int64_t>(histogram, classes, {std::ssize(classes) / columns, columns});
+  };
+  const auto error = [&] { return error_of([&] { load_counts_of_run(folder.path(), {}, {0, 10}, shapes, parts); }); };
+  const json groups{{"groups", 2},
+                    {"group_of_rank", {0, 1}},
+                    {"samples_of_rank", {{0, 5}, {5, 10}}},
+                    {"ratios", std::vector<double>(kCriteoTables, 1.1)}};
+  write_file(folder / "groups.json", groups.dump());
+  for (int t = 0; t < kCriteoTables; ++t)
+    write_npy<int64_t>(fmt::format("{}/group_histogram_{:02}.npy", folder.path(), t),
+                       std::vector<int64_t>{2, 7, 0, 7, 0, 3}, {2, 3});
+  CHECK(error().empty());
+  const std::vector<std::pair<std::vector<int64_t>, const char*>> damaged = {
+      {{2, 7, 0, 8, 0, 3}, "class 1 has 8 rows of 7 left"},
+      {{2, 7, 0}, "7 rows are missing"},
+      {{0, 7, 0, 9, 0, 0}, "class 0 has 0 rows"},
+      {{2, -7, 0, 7, 0, 3}, "class 0 was looked up -7 times"},
+      {{2, std::numeric_limits<int64_t>::max(), 1, 7, 0, 3}, "class 0 was looked up 1 times"}};
+  for (const auto& [classes, said] : damaged) {
+    write(classes, 3);
+    CHECK_THAT(error(), Catch::Contains("group_histogram_07.npy") && Catch::Contains(said));
+  }
+  write({2, 7, 7, 0}, 2);
+  CHECK_THAT(error(), Catch::Contains("2 columns, 3 expected"));
+  for (const auto& [key, value] : std::vector<std::pair<const char*, json>>{{"groups", "two"},
+                                                                            {"group_of_rank", {0, 2}},
+                                                                            {"group_of_rank", {0}},
+                                                                            {"ratios", {1.5}},
+                                                                            {"samples_of_rank", 3}}) {
+    json other = groups;
+    other[key] = value;
+    write_file(folder / "groups.json", other.dump());
+    INFO(other.dump());
+    CHECK_THAT(error(), Catch::Contains("groups.json"));
+  }
+  write_file(folder / "groups.json", "{");
+  CHECK_THAT(error(), Catch::Contains("groups.json"));
 }
 
 TEST_CASE("ReplanningKnowsWhoLooksUpWhat") {
