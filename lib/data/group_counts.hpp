@@ -20,8 +20,10 @@
 // Order. Positions go by who uses a row (the groups that look it up at least a quarter as often as its most frequent
 // user; rows of many users first), then by falling octave of its lookups, then by class: what one client uses is a
 // range of positions, which plans can give to it as a few intervals, and falls within itself. With a single group that
-// is the order of falling counts, but for counts that share a class. Example, 2 groups, counts of ids 0 .. 5: (9,0)
-// (0,1) (0,0) (0,9) (9,0) (1,1)
+// is the order of falling counts, but for counts that share a class.
+//
+// Example: 2 groups, counts of ids 0 .. 5
+//     (9,0) (0,1) (0,0) (0,9) (9,0) (1,1)
 //     classes {5} {0 4} {3} {1} {2}    positions of ids 0 .. 5: 1 4 5 3 2 0
 #pragma once
 
