@@ -15,7 +15,7 @@
 #include "config/topology_file.hpp"
 #include "overrides.hpp"
 #include "shared_config.hpp"
-#include "train/planning.hpp"
+#include "train/run_system.hpp"
 
 namespace sparrow {
 

@@ -10,7 +10,6 @@
 #include "data/vocabulary.hpp"
 #include "embedding/directory.hpp"
 #include "placement/solve.hpp"
-#include "train/calibration.hpp"
 #include "train/system_shape.hpp"
 #include "train/training_data.hpp"
 
@@ -46,24 +45,6 @@ placement::Solution solve_run(const placement::Topology& topology, const placeme
 /// How many rows the memories of a rank of the run can hold beside its buffers, at most all. Nothing for the slower
 /// store where the topology has none.
 SlotRoom room_for_rows(const SystemShape& shape, const placement::Workload& workload, int rank);
-
-/// The topology of the run: that of the file named by system.topology, or the launch itself with measured rates, with
-/// the memory budget and the batch shares of the configuration. Collective; every rank gets the same.
-/// The slower store is measured only if rows may be put there (see uses_slower_store), or if `complete`.
-SystemShape find_system(const RankContext& context, int node, const RunOptions& options, bool complete = false);
-
-/// Where the file of fetched rows goes.
-std::string fetched_folder(const RunOptions& options);
-
-/// Each rank's share of the global batch, of the configuration or (planned) of the topology.
-std::vector<double> batch_shares(const RunOptions& options, const SystemShape& shape);
-
-/// The samples that each rank trains on, with the access groups that the topology gives (if it names more than one),
-/// where data.split gives every rank its own part of `range`; else nothing.
-RankParts data_parts(const RunOptions& options, const SystemShape& shape, SampleRange range);
-
-/// The system with these access groups, one per rank; none: all draw alike.
-SystemShape with_access_groups(const SystemShape& shape, const std::vector<int>& group_of_rank);
 
 /// Solves on rank 0 (or reads placement.plan), sends the plan to all, which check it. Collective. The counts are rank
 /// 0's.

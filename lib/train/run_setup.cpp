@@ -7,6 +7,7 @@
 #include "comm/collectives.hpp"
 #include "placement/model.hpp"
 #include "train/memory_plan.hpp"
+#include "train/run_system.hpp"
 
 namespace sparrow {
 

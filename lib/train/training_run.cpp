@@ -16,6 +16,7 @@
 #include "train/progress.hpp"
 #include "train/run_folder.hpp"
 #include "train/run_setup.hpp"
+#include "train/run_system.hpp"
 #include "train/trainer.hpp"
 
 namespace sparrow {
