@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "base/error.hpp"
+#include "kernels/host/convert.hpp"
 #include "kernels/host/scratch.hpp"
 
 namespace sparrow::host {
@@ -68,6 +69,8 @@ struct Gemm::Cache {
   dnnl::stream stream{engine};
   std::map<Key, Product> products;
   Scratch scratchpad, packed_b;
+  const bool multiplies_bf16 = can_multiply_bf16();
+  Scratch wide_a, wide_b, wide_c;  // in fp32, where it does not
 
   memory place(const memory::desc& desc) const { return {desc, engine, nullptr}; }
 
@@ -131,6 +134,13 @@ struct Gemm::Cache {
     return product;
   }
 
+  /// oneDNN's products of bf16 want AVX-512.
+  bool can_multiply_bf16() const {
+    const memory::desc square({16, 16}, memory::data_type::bf16, memory::format_tag::ab);
+    const dnnl::matmul::desc operation(square, square, square);
+    return static_cast<bool>(dnnl::matmul::primitive_desc(operation, attributes(), engine, true));
+  }
+
   Product prepare(const Factor& a, const Factor& b, bool with_bias, const Matrix& c) const {
     try {
       const bool weight_gradient = a.transposed && !b.transposed && !with_bias && c.type == DType::f32;
@@ -154,9 +164,31 @@ struct Gemm::Cache {
 Gemm::Gemm() : cache_(std::make_unique<Cache>()) {}
 Gemm::~Gemm() = default;
 
+namespace {
+
+/// The matrix in fp32, in memory of `scratch`.
+Matrix widened(int threads, const Matrix& matrix, Scratch& scratch) {
+  const Matrix wide = Matrix::f32(scratch.take<float>(matrix.rows * matrix.cols), matrix.rows, matrix.cols);
+  convert_matrix(threads, matrix, wide);
+  return wide;
+}
+
+}  // namespace
+
+/// The same sums on processors that multiply no bf16: products of two such numbers are exact in fp32.
+void Gemm::multiply_widened(int threads, const Factor& a, const Factor& b, const float* bias, const Matrix& c) {
+  const Factor wide_a{widened(threads, a.matrix, cache_->wide_a), a.transposed};
+  const Factor wide_b{widened(threads, b.matrix, cache_->wide_b), b.transposed};
+  if (c.type == DType::f32) return multiply(threads, wide_a, wide_b, bias, c);
+  const Matrix sums = Matrix::f32(cache_->wide_c.take<float>(c.rows * c.cols), c.rows, c.cols);
+  multiply(threads, wide_a, wide_b, bias, sums);
+  convert_matrix(threads, sums, c);
+}
+
 void Gemm::multiply(int threads, const Factor& a, const Factor& b, const float* bias, const Matrix& c) {
   SPARROW_CHECK(a.cols() == b.rows() && a.rows() == c.rows && b.cols() == c.cols,
                 "product ({}, {}) ({}, {}) into ({}, {})", a.rows(), a.cols(), b.rows(), b.cols(), c.rows, c.cols);
+  if (a.matrix.type == DType::bf16 && !cache_->multiplies_bf16) return multiply_widened(threads, a, b, bias, c);
   const ThreadCount thread_count(threads);
   if (a.transposed && !b.transposed && a.matrix.type == DType::f32 && !bias) {
     // Sums over the batch: here the plain routine is the fastest, and needs no preparation.

@@ -5,7 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/subnormals.hpp"
-#include "kernels/host/numbers.hpp"
+#include "kernels/host/convert.hpp"
 #include "kernels/host/parallel.hpp"
 
 namespace sparrow {
@@ -53,21 +53,7 @@ void HostBackend::zero(Stream&, void* data, int64_t bytes) {
 void HostBackend::convert(Stream&, const Matrix& from, const Matrix& to) {
   SPARROW_CHECK(from.rows == to.rows && from.cols == to.cols, "convert: ({}, {}) to ({}, {})", from.rows, from.cols,
                 to.rows, to.cols);
-  if (from.cols == 0) return;
-  with_type(from.type, [&](auto from_zero) {
-    with_type(to.type, [&](auto to_zero) {
-      using From = decltype(from_zero);
-      using To = decltype(to_zero);
-      parallel_ranges(threads_, from.rows, kGrainBytes / 4 / from.cols, [&](int64_t begin, int64_t end) {
-        for (int64_t row = begin; row < end; ++row) {
-          const From* source = row_of<const From>(from, row);
-          To* target = row_of<To>(to, row);
-#pragma omp simd
-          for (int64_t col = 0; col < from.cols; ++col) target[col] = from_float<To>(to_float(source[col]));
-        }
-      });
-    });
-  });
+  convert_matrix(threads_, from, to);
 }
 
 }  // namespace host
