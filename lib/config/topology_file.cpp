@@ -151,6 +151,7 @@ void read_rank_keys(YamlMap& map, Entry& entry) {
     domain.work.pack_bytes_per_s = find_rate(work, "pack", Quantity::bytes_per_second).value_or(placement::kInfinity);
     domain.work.update_bytes_per_s =
         find_rate(work, "update", Quantity::bytes_per_second).value_or(placement::kInfinity);
+    domain.work.list_ids_per_s = find_rate(work, "lists", Quantity::per_second).value_or(placement::kInfinity);
     work.finish();
   }
 }

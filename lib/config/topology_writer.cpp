@@ -75,9 +75,10 @@ std::string rank_text(const Domain& domain) {
   if (std::isfinite(domain.flops_per_s))
     text += fmt::format("    flops: {}\n", format_quantity(domain.flops_per_s, Quantity::flop_per_second));
   const auto& work = domain.work;
-  text += fmt::format("    work: {{hash: {}, gather: {}, pack: {}, update: {}}}\n",
-                      format_quantity(work.hash_ids_per_s, Quantity::per_second), rate(work.gather_bytes_per_s),
-                      rate(work.pack_bytes_per_s), rate(work.update_bytes_per_s));
+  const auto ids = [](double value) { return format_quantity(value, Quantity::per_second); };
+  text += fmt::format("    work: {{hash: {}, gather: {}, pack: {}, update: {}, lists: {}}}\n", ids(work.hash_ids_per_s),
+                      rate(work.gather_bytes_per_s), rate(work.pack_bytes_per_s), rate(work.update_bytes_per_s),
+                      ids(work.list_ids_per_s));
   if (domain.batch_weight != 1) text += fmt::format("    batch_weight: {}\n", domain.batch_weight);
   if (!domain.holds) text += "    holds: false\n";
   if (domain.access_group != 0) text += fmt::format("    access_group: {}\n", domain.access_group);

@@ -265,7 +265,17 @@ void LoadBuilder::work(Transport transport) {
       const bool local = option_.level == tree_.depth();
       if (transport != Transport::pooled || local) add(q.bags(rank), p, own_lookups);
       const double share = h(copy_domain, rank);
+      if (transport == Transport::pooled && !local) {
+        add(q.listed(rank), p, shape_.lookups * model_.batch_of(rank));
+        for (int asking : tree_.at_level(tree_.depth()))
+          if (tree_.inside(asking, copy_domain))
+            add(q.listed(rank), model_.features().p(tree_.domain(asking).access_group),
+                share * static_cast<double>(tree_.instances_in(asking, copy_domain)) * shape_.lookups *
+                    model_.batch_of(asking));
+      }
       if (share == 0) continue;
+      if (option_.level > 0 && !dense)
+        for (const int touched : {Features::v(copy_domain), u()}) add(q.listed(rank), touched, 2 * share);
       add_gather_for_others(transport, copy_domain, rank, share);
       add(q.update(rank), dense ? Features::one() : u(), share * shape_.stored_bytes);
       add(q.dirty_update(rank), dense ? Features::one() : dirty(0), share * shape_.stored_bytes);

@@ -64,6 +64,7 @@ class Quantities {
   int dirty_update(int rank) const { return work(rank, 5); }
   int late_update(int rank) const { return work(rank, 6); }
   int dense_update(int rank) const { return work(rank, 7); }                                ///< dense parameters
+  int listed(int rank) const { return work(rank, 8); }  ///< ids, not bytes: listed for other ranks, or come from them
   int memory(Site s) const { return sites_[static_cast<size_t>(s.domain)] + 3 * s.store; }  ///< bytes kept
   int store_read(Site s) const {
     return sites_[static_cast<size_t>(s.domain)] + 3 * s.store + 1;
@@ -73,7 +74,7 @@ class Quantities {
   }  ///< bytes moved by the update
 
  private:
-  static constexpr int kWork = 8;
+  static constexpr int kWork = 9;
   int work(int rank, int kind) const { return work_[static_cast<size_t>(rank)] + kind; }
 
   int size_ = 0;

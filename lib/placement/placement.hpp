@@ -52,12 +52,14 @@
 //     update: an update reaches every copy, also where this iteration did not fetch the row.
 //   memory: (w + s) / slots at the site, for each domain.
 //   work: hash = lookups and received ids; gather = lookups pooled and rows read to be sent; pack = bytes sent and
-//     received; update = u (w + s) per copy, all of (w + s) where the reduction is dense.
+//     received; update = u (w + s) per copy, all of (w + s) where the reduction is dense. lists = ids that are put on
+//     a list for another rank, and ids that come on one: 2 (v(D) + u) H_D(e) for sparse sums over the copies (those
+//     touched here go up, those touched anywhere come down), and every lookup pooled at a holder, at both ends.
 //   dense parameters: an update of all of them on every rank.
 //
 // 4. Steps and time (timing.cpp, overlapped.cpp)
 //
-// hash, ids (stages L..1), fetch, gather, rows (1..L), compute, pack, gradients (L..1), up (L..1), down (1..L), update,
+// hash and lists, ids (stages L..1), fetch, gather, rows (1..L), compute, pack, gradients (L..1), up (L..1), down (1..L), update,
 // write back; a direct exchange is one step of all its stages. A step takes the largest, over the resources it loads,
 // of
 //   bytes / bandwidth + messages * overhead + latency (once per step, when anything is sent).

@@ -73,7 +73,9 @@ void TimeModelBuilder::reduction(Flow up, Flow down, SwitchOf switch_of) {
 }
 
 void TimeModelBuilder::add_hash(int r, TimeRow& row) const {
-  const double per_id = 1 / tree_.domain(r).work.hash_ids_per_s;
+  const WorkRates& work = tree_.domain(r).work;
+  add_work(r, row, work.list_ids_per_s, {&Quantities::listed});
+  const double per_id = 1 / work.hash_ids_per_s;
   if (per_id == 0) return;
   row.constant += model_.lookups_per_sample() * model_.batch_of(r) * per_id;
   const double id_bytes = static_cast<double>(model_.workload().id_bytes);

@@ -61,6 +61,7 @@ void validate_domain(const Topology& topology, int d) {
   check_number(topology, d, "work.gather_bytes_per_s", domain.work.gather_bytes_per_s, 1e-6, true);
   check_number(topology, d, "work.pack_bytes_per_s", domain.work.pack_bytes_per_s, 1e-6, true);
   check_number(topology, d, "work.update_bytes_per_s", domain.work.update_bytes_per_s, 1e-6, true);
+  check_number(topology, d, "work.list_ids_per_s", domain.work.list_ids_per_s, 1e-6, true);
   if (std::isnan(domain.proxy_weight) || std::isinf(domain.proxy_weight))
     fail("topology {}: {}.proxy_weight: not a number", topology.name, path());
   if (domain.access_group < 0) fail("topology {}: {}.access_group: {} < 0", topology.name, path(), domain.access_group);

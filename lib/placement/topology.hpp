@@ -51,6 +51,7 @@ struct WorkRates {
   double gather_bytes_per_s = kInfinity;  ///< rows read from tables and pooled into bags
   double pack_bytes_per_s = kInfinity;    ///< rows and gradients copied into and out of exchange buffers
   double update_bytes_per_s = kInfinity;  ///< rows and optimiser state updated
+  double list_ids_per_s = kInfinity;      ///< ids listed for another rank, or come from one: see placement.hpp
 };
 
 /// One type of vertex of the tree.

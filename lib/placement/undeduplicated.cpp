@@ -61,7 +61,7 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
   const std::vector<double> cold_rows = cold_rows_of(model, split);
   std::vector<int64_t> slices = slices_of(model, cold_rows, split.finer);
   if (strategy == Strategy::row_wise) slices.assign(slices.size(), 1);
-  double cold_bytes = 0, updated = 0, ids = 0, vectors = 0, gathered = 0;  // ids, ...: per sample
+  double cold_bytes = 0, updated = 0, ids = 0, lookups = 0, vectors = 0, gathered = 0;  // ids, ...: per sample
   for (int t = 0; t < model.tables(); ++t) {
     const TableShape shape = model.shape(t);
     std::vector<double> hot(static_cast<size_t>(model.features().size()), 0);
@@ -83,6 +83,7 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
     if (hot[Features::one()] > 0)
       for (const Coefficient& c : coefficients(model, replicated, Transport::direct, shape))
         quantities[static_cast<size_t>(c.quantity)] += c.value * hot[static_cast<size_t>(c.feature)];
+    lookups += copies * shape.lookups * cold_mass;
     ids += copies * shape.lookups * cold_mass * shape.id_bytes;
     gathered += shape.lookups * cold_mass * shape.row_bytes;
     // A sample whose bag is all hot sends nothing for this table; partial sums are sent whatever is in them.
@@ -100,6 +101,7 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
     id_bytes[i] = model.batch_of(r) * ids;
     vector_bytes[i] = strategy == Strategy::row_wise ? 0 : model.batch_of(r) * vectors;
     quantities[static_cast<size_t>(q.memory({r, 0}))] += share[i] * cold_bytes;
+    quantities[static_cast<size_t>(q.listed(r))] += (model.batch_of(r) + share[i] * model.batch_of(0)) * lookups;
     // Pooled vectors wait for all their rows: nothing moves ahead but ids.
     for (int quantity : {q.gather(r), q.dirty_gather(r)})
       quantities[static_cast<size_t>(quantity)] += share[i] * model.batch_of(0) * gathered;

@@ -4,21 +4,23 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <random>
 
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
 #include "exchange/route.hpp"
 #include "model/dlrm.hpp"
 #include "model/model_size.hpp"
-#include "train/store_calibration.hpp"
+#include "train/made_up_batch.hpp"
+#include "train/rehearsal.hpp"
 #include "train/sustained.hpp"
 
 namespace sparrow {
 
 namespace {
 
-/// Seconds of an all-to-all in which every rank sends `bytes` to each of the ranks for which `with` is true.
+/// Seconds of an all-to-all in which every rank sends `bytes` to each of the ranks for which `with` is true. All begin
+/// together, as in a step, whose exchanges follow one another: without, ranks drift apart until one sends the next
+/// message while another waits for the last, and links stand still at times.
 double exchange_seconds(const RankContext& context, const std::vector<char>& with, int64_t bytes, int repeats) {
   Comm& comm = context.device_comm;
   const auto ranks = static_cast<size_t>(comm.size());
@@ -33,33 +35,35 @@ double exchange_seconds(const RankContext& context, const std::vector<char>& wit
   const auto stream = context.backend.make_stream();
   context.backend.zero(*stream, send.data(), total);
   const AllToAll exchange{Phase::control, send.data(), sizes, offsets, recv.data(), sizes, offsets};
-  return sustained_seconds(
-      context.comm,
-      [&] {
-        comm.wait(comm.post(stream.get(), exchange));
-        context.backend.synchronize(*stream);
-      },
-      repeats);
+  const std::vector<std::function<void()>> actions = {[&] { barrier(context.comm); },
+                                                      [&] {
+                                                        comm.wait(comm.post(stream.get(), exchange));
+                                                        context.backend.synchronize(*stream);
+                                                      }};
+  return sustained_seconds(context.comm, actions, repeats)[1];
 }
 
-/// A link as latency and bandwidth, from small and large exchanges among `with`. sharing_ranks share the link.
+/// A link as latency and bandwidth, from exchanges among `with`: the time of the smallest, and what more bytes add to
+/// that of longer ones. sharing_ranks share the link.
 struct Link {
   double bytes_per_s, latency_s;
 };
 Link measure_link(const RankContext& context, const std::vector<char>& with, double sharing_ranks) {
-  constexpr int64_t kSmall = 8, kLarge = 1 << 18;
-  // Fixed numbers: what a run sends must not depend on the clock, so that two runs can be compared on their links.
-  constexpr int kSmallRepeats = 100, kLargeRepeats = 8;
+  struct Size {
+    int64_t bytes;
+    int repeats;  // fixed: what a run sends must not depend on the clock, so that runs can be compared on their links
+  };
+  constexpr Size kSmall{8, 100}, kLong{1 << 18, 6}, kLonger{1 << 20, 2};
   const auto peers = static_cast<double>(std::count(with.begin(), with.end(), 1));
-  const double small = exchange_seconds(context, with, kSmall, kSmallRepeats);
-  const double large = exchange_seconds(context, with, kLarge, kLargeRepeats);
+  const auto seconds = [&](Size size) { return exchange_seconds(context, with, size.bytes, size.repeats); };
   constexpr double kLeastSeconds = 1e-7;  // below the clock's noise
-  const double seconds = std::max(kLeastSeconds, large - small);
-  return {static_cast<double>(kLarge - kSmall) * peers * sharing_ranks / seconds, std::max(kLeastSeconds, small)};
+  const double latency = std::max(kLeastSeconds, seconds(kSmall));
+  const double longer = seconds(kLonger), more = std::max(longer - seconds(kLong), 0.1 * longer);
+  return {static_cast<double>(kLonger.bytes - kLong.bytes) * peers * sharing_ranks / more, latency};
 }
 
 /// What one rank has to do with the rows of a batch: the step's own code, on tables too large for the caches, of which
-/// the rank holds everything; ids about as skewed as Criteo's.
+/// the rank holds everything.
 class RowWork {
  public:
   RowWork(const RankContext& context, const CalibrationOptions& options);
@@ -83,8 +87,8 @@ class RowWork {
   Route route_;
   Array<float> values_, state_;
   RowStore store_;
-  std::vector<int64_t> positions_;
-  Batch batch_;
+  MadeUpBatch made_up_;
+  const Batch& batch_;
   Mirrored<const float*> addresses_;  ///< of the distinct rows
 };
 
@@ -106,22 +110,15 @@ RowWork::RowWork(const RankContext& context, const CalibrationOptions& options)
       comms_(*own_, *own_, alone_),
       router_(context.host, directory_, comms_),
       route_(backend_, comms_.sizes()),
+      made_up_(made_up_law(tables_.rows(0)), options.tables, options.local_batch, options.local_batch, 1),
+      batch_(made_up_.batch()),
       addresses_(backend_) {
-  const int64_t rows = tables_.total_rows(), state = state_dim(options.sparse_optimizer, dim_);
+  const int64_t rows = tables_.total_rows(), state = state_dim(options.optimizer.sparse.kind, dim_);
   values_ = Array<float>(backend_, Memory::device, rows * dim_);
   state_ = Array<float>(backend_, Memory::device, rows * state);
   store_ = {values_.data(), state_.data(), rows, dim_, state};
   backend_.zero(*stream_, values_.data(), values_.size() * 4);
   backend_.zero(*stream_, state_.data(), state_.size() * 4);
-  batch_.samples = batch_.global_samples = std::max<int64_t>(64, options.local_batch);
-  batch_.tables = options.tables;
-  std::mt19937_64 random(1);
-  positions_.resize(static_cast<size_t>(batch_.samples * batch_.tables));
-  for (int64_t& position : positions_) {
-    const double u = static_cast<double>(random() >> 11) / 9007199254740992.0;
-    position = static_cast<int64_t>(std::pow(static_cast<double>(tables_.rows(0)), u * u)) - 1;
-  }
-  batch_.positions = positions_;
   route();
   RowList& list = route_.lowest();
   const float** addresses = addresses_.reserve(list.count);
@@ -141,7 +138,7 @@ void RowWork::measure(MachineRates& rates) {
   Array<double> loss(backend_, Memory::pinned, 1);
   for (Array<float>* of : {&dense, &labels, &block}) backend_.zero(*stream_, of->data(), of->size() * 4);
   const Matrix rows = Matrix::f32(block.data(), n, dim_);
-  const OptimizerStep step{options_.sparse_optimizer, 0.0f, 1e-8f};
+  const OptimizerStep step{options_.optimizer.sparse.kind, 0.0f, 1e-8f};
 
   std::vector<std::function<void()>> parts;
   const auto add = [&](auto&& part) {
@@ -208,8 +205,11 @@ MachineRates calibrate(const RankContext& context, const std::vector<int>& node_
   };
   rates.rank_bytes_per_s = least(rates.rank_bytes_per_s);
   rates.network_bytes_per_s = least(rates.network_bytes_per_s);
-  RowWork work(context, options);
-  work.measure(rates);
+  RowWork(context, options).measure(rates);
+  for (double* rate : {&rates.hash_ids_per_s, &rates.gather_bytes_per_s, &rates.pack_bytes_per_s,
+                       &rates.update_bytes_per_s, &rates.flops_per_s})
+    *rate = least(*rate);
+  rehearse(context, node_of, options, rates);
   // Of the host's memory, which its ranks share, a part is left to the system and its page cache. Device memory is a
   // rank's own, and what is left serves what grows with batches.
   const auto free = static_cast<double>(context.backend.free_memory());

@@ -44,8 +44,9 @@ placement::Topology launch_with_rates(const RankContext& context, int node, cons
   CalibrationOptions calibration;
   calibration.model = options.model;
   calibration.precision = options.system.precision;
+  calibration.wire = options.system.wire;
   calibration.local_batch = std::max<int64_t>(1, options.train.global_batch / comm.size());
-  calibration.sparse_optimizer = options.optimizer.sparse.kind;
+  calibration.optimizer = options.optimizer;
   MachineRates rates = calibrate(context, node_of, calibration);
   const int64_t memory = options.system.device_memory > 0 ? options.system.device_memory : rates.memory_bytes;
   if (complete || uses_slower_store(options, comm.size(), memory)) {

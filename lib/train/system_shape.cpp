@@ -107,7 +107,8 @@ placement::Topology launch_topology(const std::vector<int>& node_of, const Machi
   rank.ports.push_back(
       {"memory", rates.rank_bytes_per_s, rates.rank_bytes_per_s, rates.rank_latency_s, rates.rank_overhead_s});
   rank.flops_per_s = rates.flops_per_s;
-  rank.work = {rates.hash_ids_per_s, rates.gather_bytes_per_s, rates.pack_bytes_per_s, rates.update_bytes_per_s};
+  rank.work = {rates.hash_ids_per_s, rates.gather_bytes_per_s, rates.pack_bytes_per_s, rates.update_bytes_per_s,
+               rates.list_ids_per_s};
   std::vector<int>& leaf_ranks = topology.rank_of_leaf;
   for (const auto& [size, ranks] : by_size) {
     int parent = 0;

@@ -34,6 +34,7 @@ struct MachineRates {
   double rank_bytes_per_s = 4e9, rank_latency_s = 5e-6, rank_overhead_s = 1e-6;  ///< of a rank, within a node
   double flops_per_s = 5e10;
   double hash_ids_per_s = 5e7, gather_bytes_per_s = 4e9, pack_bytes_per_s = 4e9, update_bytes_per_s = 2e9;
+  double list_ids_per_s = 2e7;
   int64_t memory_bytes = int64_t{4} << 30;       ///< of a rank, for rows
   std::optional<placement::Store> slower_store;  ///< of a rank, where rows may need one
 };

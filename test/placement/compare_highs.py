@@ -209,6 +209,8 @@ class Costs:
                 updated = share[r] * stored * (1.0 if dense else u)
                 self.add(("dirty update", r), dirty * updated)
                 self.add(("clean update", r), (1 - dirty) * updated)
+                if level > 0 and not dense:
+                    self.add(("listed", r), 2 * share[r] * (v[copy] + u))
 
 
 def time_rows(system, instance, direct, use):
@@ -277,6 +279,8 @@ def time_rows(system, instance, direct, use):
             for j in stages:
                 if d[r.kind]["hash"]:
                     terms[(prefix + "ids", j, r, "in")] = 1 / d[r.kind]["hash"] / instance["id_bytes"]
+            if d[r.kind]["lists"]:
+                terms[("listed", r)] = 1 / d[r.kind]["lists"]
 
     rows_all = ["dirty " + prefix + "rows", "clean " + prefix + "rows"]
     gradients_all = ["dirty " + prefix + "gradients", "clean " + prefix + "gradients"]

@@ -32,10 +32,10 @@ std::string domain_text(const Domain& d) {
   };
   return fmt::format(
       R"({{"parent": {}, "count": {}, "ports": {}, "stores": {}, "batch_weight": {}, "flops": {}, "hash": {}, "gather": {},
- "pack": {}, "update": {}}})",
+ "pack": {}, "update": {}, "lists": {}}})",
       d.parent, d.count, list(d.ports, port_text), list(d.stores, store_text), number(d.batch_weight),
       number(d.flops_per_s), number(d.work.hash_ids_per_s), number(d.work.gather_bytes_per_s),
-      number(d.work.pack_bytes_per_s), number(d.work.update_bytes_per_s));
+      number(d.work.pack_bytes_per_s), number(d.work.update_bytes_per_s), number(d.work.list_ids_per_s));
 }
 
 std::string table_text(const Table& t) {

@@ -89,6 +89,7 @@ Topology random_topology(std::mt19937_64& random, double needed) {
     r.batch_weight = uniform(random, 0.2, 2);
     r.stores.push_back(memory("device", 1));
     if (work) r.work = {rate(1e7, 1e9), rate(1e9, 1e11), rate(1e9, 1e11), rate(1e9, 1e11)};
+    if (work) r.work.list_ids_per_s = r.work.hash_ids_per_s / 3;
   }
   if (random() % 2 == 0) {
     const auto at = static_cast<size_t>(integer(random, 0, static_cast<int64_t>(topology.domains.size()) - 1));
