@@ -64,6 +64,7 @@ struct StageCost {
   double seconds = 0;
   double latency_seconds = 0;  ///< of these, independent of bytes
   std::string bottleneck;      ///< the resource that took longest
+  int level = 0;               ///< of the domain that it belongs to; 0: of a store that several share
 };
 
 /// A resource over the whole iteration.

@@ -63,7 +63,7 @@ class Quantities {
   int update(int rank) const { return work(rank, 4); }  ///< rows and their optimiser state
   int dirty_update(int rank) const { return work(rank, 5); }
   int late_update(int rank) const { return work(rank, 6); }
-  int dense_update(int rank) const { return work(rank, 7); }                                ///< dense parameters
+  int dense_update(int rank) const { return work(rank, 7); }  ///< dense parameters
   int listed(int rank) const { return work(rank, 8); }  ///< ids, not bytes: listed for other ranks, or come from them
   int memory(Site s) const { return sites_[static_cast<size_t>(s.domain)] + 3 * s.store; }  ///< bytes kept
   int store_read(Site s) const {
@@ -132,6 +132,7 @@ struct TimeRow {
   std::vector<std::pair<int, double>> terms;           ///< (quantity, seconds per unit)
   std::vector<std::pair<int, double>> switch_seconds;  ///< (switch, seconds when on)
   double constant = 0;
+  int level = 0;  ///< of the domain whose port or work it is
 };
 
 /// Where steps follow one another. The overlapped iteration has two parts: beside compute, then behind the backward

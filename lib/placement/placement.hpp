@@ -59,9 +59,9 @@
 //
 // 4. Steps and time (timing.cpp, overlapped.cpp)
 //
-// hash and lists, ids (stages L..1), fetch, gather, rows (1..L), compute, pack, gradients (L..1), up (L..1), down (1..L), update,
-// write back; a direct exchange is one step of all its stages. A step takes the largest, over the resources it loads,
-// of
+// hash and lists, ids (stages L..1), fetch, gather, rows (1..L), compute, pack, gradients (L..1), up (L..1), down
+// (1..L), update, write back; a direct exchange is one step of all its stages. A step takes the largest, over the
+// resources it loads, of
 //   bytes / bandwidth + messages * overhead + latency (once per step, when anything is sent).
 //
 //   sequential  T = sum of the steps

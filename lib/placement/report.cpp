@@ -84,7 +84,7 @@ void report_stores(const CostModel& model, const std::vector<double>& quantities
 std::vector<StageCost> cost_of_steps(const TimeModel& time, const std::vector<double>& quantities,
                                      const std::vector<bool>& on) {
   std::vector<StageCost> steps;
-  for (const Step& step : time.steps) steps.push_back({step.phase, step.name, 0, 0, {}});
+  for (const Step& step : time.steps) steps.push_back({step.phase, step.name, 0, 0, {}, 0});
   for (const TimeRow& row : time.rows) {
     const Timed timed = seconds_of(row, quantities, on);
     StageCost& step = steps[static_cast<size_t>(row.step)];
@@ -92,6 +92,7 @@ std::vector<StageCost> cost_of_steps(const TimeModel& time, const std::vector<do
     step.seconds = timed.seconds;
     step.latency_seconds = timed.latency;
     step.bottleneck = row.resource;
+    step.level = row.level;
   }
   return steps;
 }

@@ -33,9 +33,10 @@ struct StrategyResult {
 StrategyResult evaluate_strategy(const CostModel& model, Strategy strategy);
 std::vector<StrategyResult> evaluate_strategies(const CostModel& model);
 
-/// The cost of a run of a strategy's plan. The strategy's own cost is that of a fair share on every rank, which is as
-/// good as whole tables can be dealt; 26 tables on 4 ranks are 7 on some, and all wait for these: gathers and exchanges
-/// of pooled vectors take longer by the most that one slot sends over the mean. Other plans: `fair` as it is.
+/// The cost of a run of a plan that keeps tables whole. `fair` is that of a fair share on every rank, which is as good
+/// as whole tables can be dealt; 26 tables on 4 ranks are 7 on some, tables of distinct rows differ more, and all wait
+/// for the busiest: gathers and exchanges take longer by the most that one slot (or, at the ports of a domain, its
+/// slots) sends over the mean. Other plans, and those on slots of several kinds: `fair` as it is.
 Cost cost_as_dealt(const CostModel& model, const Plan& plan, Cost fair);
 
 }  // namespace sparrow::placement

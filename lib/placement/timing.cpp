@@ -22,6 +22,7 @@ TimeRow TimeModelBuilder::port_row(int e, const Port& port, Direction direction,
   row.kind = "bandwidth";
   row.amount_per_second = direction == Direction::in ? port.in_bytes_per_s : port.out_bytes_per_s;
   row.step = total ? -1 : static_cast<int>(time_.steps.size()) - 1;
+  row.level = tree_.level(e);
   const int last = port.last_stage == 0 ? tree_.level(e) : port.last_stage;
   int last_used = 0;
   for (const Carried& flow : flows)
@@ -99,7 +100,14 @@ void TimeModelBuilder::add_work(int r, TimeRow& row, double per_second, std::ini
 }
 
 TimeRow TimeModelBuilder::work_row(int r, const char* name, double per_second) const {
-  return {static_cast<int>(time_.steps.size()) - 1, tree_.path(r) + " " + name, "work", per_second, {}, {}, 0};
+  return {static_cast<int>(time_.steps.size()) - 1,
+          tree_.path(r) + " " + name,
+          "work",
+          per_second,
+          {},
+          {},
+          0,
+          tree_.depth()};
 }
 
 void TimeModelBuilder::hash() {

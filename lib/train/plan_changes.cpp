@@ -9,10 +9,7 @@ namespace sparrow {
 
 PlanChanges::PlanChanges(const RunOptions& options, const TrainingData& data, const Tables& tables,
                          const SystemShape& system, const placement::Plan& first, Trainer& trainer)
-    : system_(system),
-      trainer_(trainer),
-      replanner_(options, data, tables, system, first),
-      settled_plan_(first) {}
+    : system_(system), trainer_(trainer), replanner_(options, data, tables, system, first), settled_plan_(first) {}
 
 void PlanChanges::save(const std::string& folder) const {
   save_replanning(folder, system_, trainer_.context().comm.rank(), replanner_, settled_plan_, trainer_);

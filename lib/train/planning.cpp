@@ -158,7 +158,8 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
   const auto strategy = placement::parse_strategy(options.placement.strategy);
   if (!options.placement.plan.empty()) {
     planned.plan = load_checked_plan(options.placement.plan, shape.topology, workload);
-    planned.predicted = placement::evaluate(model, placement::to_placement(planned.plan, workload));
+    planned.predicted = placement::cost_as_dealt(
+        model, planned.plan, placement::evaluate(model, placement::to_placement(planned.plan, workload)));
   } else if (!strategy) {
     placement::Solution solution = solve_run(shape.topology, workload, options);
     planned.bound = solution.bound;
@@ -184,7 +185,8 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
                                             [](const placement::TablePlan& table) { return !table.deduplicated; });
     if (undeduplicated && options.placement.deduplicate) {
       deduplicate(planned.plan, options.placement.combine);
-      planned.predicted = placement::evaluate(model, placement::to_placement(planned.plan, workload));
+      planned.predicted = placement::cost_as_dealt(
+          model, planned.plan, placement::evaluate(model, placement::to_placement(planned.plan, workload)));
     }
   }
   placement::check(planned.plan, shape.topology, workload);

@@ -58,6 +58,40 @@ TEST_CASE("Of 6 whole tables on 4 ranks two are on some, and a run waits for the
   CHECK(cost_as_dealt(model, *row_wise.plan, row_wise.cost).seconds == row_wise.cost.seconds);
 }
 
+TEST_CASE("Whole tables whose distinct rows alone travel: a run waits for the rank, and the node, that sends most") {
+  // Slots 0 .. 3 on nodes {0 1} {2 3}. A rank looks up 16 samples: of each table 1000 (1 - (1 - 1/1000)^16) or, of the
+  // smallest, 4 (1 - (3/4)^16) distinct rows.
+  const Topology topology = two_level(2, 2, 1 << 20, 0);
+  std::vector<Table> tables;
+  for (const auto& [name, rows] : {std::pair{"a", 1000}, {"b", 1000}, {"c", 1000}, {"d", 4}})
+    tables.push_back(table(name, from_law(parse_law("uniform"), rows)));
+  const Workload w = workload(std::move(tables), 64);
+  const CostModel model(topology, w);
+  Plan plan = *evaluate_strategy(model, Strategy::table_wise).plan;
+  for (size_t t = 0; t < plan.tables.size(); ++t) {
+    plan.tables[t].deduplicated = true;
+    plan.tables[t].transport = Transport::staged;
+    plan.tables[t].slices.clear();
+    plan.tables[t].holder_slot = static_cast<int64_t>(t);
+  }
+  const Cost fair = evaluate(model, to_placement(plan, w));
+  const Cost dealt = cost_as_dealt(model, plan, fair);
+  const double large = 1000 * (1 - std::pow(0.999, 16)), small = 4 * (1 - std::pow(0.75, 16));
+  const double of_ranks = large / ((3 * large + small) / 4), of_nodes = 2 * large / ((3 * large + small) / 2);
+  REQUIRE(dealt.stages.size() == fair.stages.size());
+  int compared = 0;
+  for (size_t i = 0; i < fair.stages.size(); ++i) {
+    const StageCost &before = fair.stages[i], &after = dealt.stages[i];
+    if (before.seconds <= before.latency_seconds) continue;
+    const bool moves = before.phase == Phase::forward || before.phase == Phase::backward;
+    CAPTURE(before.name, before.level);
+    const double uneven = !moves ? 1 : before.level == 1 ? of_nodes : of_ranks;
+    CHECK(after.seconds - after.latency_seconds == Approx(uneven * (before.seconds - before.latency_seconds)));
+    compared += moves;
+  }
+  CHECK(compared >= 4);
+}
+
 TEST_CASE("Row-wise reduce-scatters (N - 1) b w per table and rank, and gathers as much") {
   const Topology topology = flat(4, 1 << 20);
   const Workload w = two_tables();
