@@ -106,11 +106,12 @@ void CopySync::make_dense(const RankContext& context, int option) {
 }
 
 CopySync::ScratchSizes::ScratchSizes(const ExchangeBounds& bounds) {
+  const int64_t converted_bytes = bounds.row_bytes < 4 * bounds.dim ? bounds.row_bytes : 0;  // of a row, on the wire
   for (size_t level = 0; level < bounds.copies.levels.size(); ++level) {
     const ExchangeBounds::Copies::Level& at = bounds.copies.levels[level];
     addresses = std::max({addresses, bounds.lists[level].here, at.delivered});
-    send = std::max({send, at.merged.count * bounds.row_bytes, at.sent * bounds.row_bytes});
-    recv = std::max({recv, at.requested * bounds.row_bytes, at.delivered * bounds.row_bytes});
+    send = std::max({send, at.merged.count * converted_bytes, at.sent * bounds.row_bytes});
+    recv = std::max({recv, at.requested * converted_bytes, at.delivered * converted_bytes});
   }
 }
 
@@ -252,10 +253,8 @@ void CopySync::reduce(Stream& stream, const Route& route, CopyRoute& copies, con
   if (!sparse_needed_) return;
   const int depth = directory_.hierarchy().depth();
   for (int level = depth; level >= 0; --level) merge(stream, level, route, copies);
-  CopyRoute::Level& root = copies.levels[0];
-  float* sums = root.sums.reserve(root.merged.count * dim_);
-  backend_.copy(stream, sums, root.merged.gradients.data(), root.merged.count * dim_ * 4);
-  if (wire_ != DType::f32) round_to_wire(stream, sums, root.merged.count);
+  RowList& all = copies.levels[0].merged;
+  if (wire_ != DType::f32) round_to_wire(stream, all.gradients.data(), all.count);
   for (int stage = 0; stage < depth; ++stage) deliver(stream, stage, copies, fetched);
 }
 
@@ -277,13 +276,18 @@ void CopySync::merge(Stream& stream, int level, const Route& route, CopyRoute& c
     const StageCounts& counts = copies.up[static_cast<size_t>(level)];
     RowList& below = copies.levels[static_cast<size_t>(level) + 1].merged;
     const Matrix exact = Matrix::f32(below.gradients.data() + below.here * dim_, counts.asked_total, dim_);
-    void* send = send_.reserve(counts.asked_total * row_bytes);
-    void* recv = recv_.reserve(asked * row_bytes);
-    backend_.convert(stream, exact, Matrix::of(wire_, send, counts.asked_total, dim_));
+    const bool converted = wire_ != DType::f32;
+    void* send = exact.data;
+    void* recv = received;
+    if (converted) {
+      send = send_.reserve(counts.asked_total * row_bytes);
+      recv = recv_.reserve(asked * row_bytes);
+      backend_.convert(stream, exact, Matrix::of(wire_, send, counts.asked_total, dim_));
+    }
     Comm& comm = comms_.device(level);
     comm.wait(transfer_.post(&stream, comm, Phase::allreduce, send, counts.asked, counts.asked_offsets, recv,
                              counts.requested, counts.requested_offsets, row_bytes, true));
-    backend_.convert(stream, Matrix::of(wire_, recv, asked, dim_), Matrix::f32(received, asked, dim_));
+    if (converted) backend_.convert(stream, Matrix::of(wire_, recv, asked, dim_), Matrix::f32(received, asked, dim_));
   }
   // Rows with copies are shared ones, and first in the list: their places in it are those in the part.
   const ListPart& own = route.part(static_cast<size_t>(level), RowHalf::shared);
@@ -301,17 +305,21 @@ void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies, const RowSt
   const StageCounts& counts = copies.down[static_cast<size_t>(stage)];
   const int64_t row_bytes = dim_ * size_of(wire_);
   const float** addresses = addresses_.reserve(std::max(from.delivered_count, to.delivered_count));
+  const bool converted = wire_ != DType::f32;
+  const float* whole = stage == 0 ? from.merged.gradients.data() : from.sums.data();
+  float* sums = to.sums.reserve(to.delivered_count * dim_);
   void* send = send_.reserve(counts.asked_total * row_bytes);
-  void* recv = recv_.reserve(to.delivered_count * row_bytes);
-  backend_.address_rows(stream, from.sums.data(), nullptr, from.delivered_count, dim_, addresses);
+  void* recv = sums;
+  if (converted) recv = recv_.reserve(to.delivered_count * row_bytes);
+  backend_.address_rows(stream, whole, nullptr, from.delivered_count, dim_, addresses);
   backend_.pack_rows(stream, addresses, from.sent_rows.device(), counts.asked_total,
                      Matrix::of(wire_, send, counts.asked_total, dim_));
   Comm& comm = comms_.device(stage);
   comm.wait(transfer_.post(&stream, comm, Phase::allreduce, send, counts.asked, counts.asked_offsets, recv,
                            counts.requested, counts.requested_offsets, row_bytes, true));
-  float* sums = to.sums.reserve(to.delivered_count * dim_);
-  backend_.convert(stream, Matrix::of(wire_, recv, to.delivered_count, dim_),
-                   Matrix::f32(sums, to.delivered_count, dim_));
+  if (converted)
+    backend_.convert(stream, Matrix::of(wire_, recv, to.delivered_count, dim_),
+                     Matrix::f32(sums, to.delivered_count, dim_));
   if (to.final_count == 0) return;
   const float* final_sums = sums;
   if (to.final_count < to.delivered_count || to.final_device < to.final_count) {

@@ -43,7 +43,7 @@ struct CopyRoute {
     int64_t final_count = 0, final_device = 0;
     Mirrored<int32_t> sent_rows;  ///< of the delivered, in the order they are sent on, by peer
     Scratch<float> received;      ///< gradients that came up: requests, then own rows
-    Scratch<float> sums;          ///< (delivered, dim)
+    Scratch<float> sums;          ///< (delivered, dim); at level 0 they are merged.gradients
     Scratch<float> final_sums;    ///< (final, dim)
   };
   std::vector<Level> levels;          ///< 0 .. depth
@@ -62,7 +62,7 @@ struct CopyRoute {
       f(at.final_slots, most.delivered);
       f(at.sent_rows, most.sent);
       f(at.received, (most.requested + most.own) * bounds.dim);
-      f(at.sums, most.delivered * bounds.dim);
+      if (level > 0) f(at.sums, most.delivered * bounds.dim);
       f(at.final_sums, most.final_count * bounds.dim);
     }
   }
