@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -19,11 +20,12 @@ inline double slowest(Comm& comm, double seconds) {
 
 /// Collective. Seconds of each of some actions, when all ranks do them in turn, at once, and again and again, as in
 /// training: where ranks share processors, memory, links or disks, each has its part of them, and every action finds
-/// the caches as the others left them. Of several rounds the median, of the ranks the slowest. fixed_repeats: of a
-/// round; 0: as many as take a while.
+/// the caches as the others left them. Of several rounds the median. All actions together take what the slowest rank
+/// takes; which of them then takes how much of it is the mean over ranks, because where ranks share a processor it is
+/// chance whose turn ends in which action. fixed_repeats: of a round; 0: as many as take a while.
 inline std::vector<double> sustained_seconds(Comm& comm, std::span<const std::function<void()>> actions,
                                              int fixed_repeats = 0) {
-  constexpr double kRound = 0.03;  // many turns of the system's scheduler, which are some milliseconds
+  constexpr double kRound = 0.1;  // many turns of the system's scheduler, which are some milliseconds
   constexpr size_t kRounds = 3;
   const auto all = [&] {
     for (const auto& action : actions) action();
@@ -45,7 +47,10 @@ inline std::vector<double> sustained_seconds(Comm& comm, std::span<const std::fu
         actions[a]();
         seconds[a] += timer.seconds();
       }
-    for (size_t a = 0; a < actions.size(); ++a) rounds[a].push_back(slowest(comm, seconds[a]) / repeats);
+    const double own = std::accumulate(seconds.begin(), seconds.end(), 0.0), mean = sum(comm, own) / comm.size();
+    const double longer = mean > 0 ? slowest(comm, own) / mean : 1;
+    for (size_t a = 0; a < actions.size(); ++a)
+      rounds[a].push_back(longer * sum(comm, seconds[a]) / comm.size() / repeats);
   }
   std::vector<double> medians;
   for (auto& of : rounds) {

@@ -56,6 +56,7 @@ void check_equal(const Topology& a, const Topology& b) {
     CHECK(x.work.gather_bytes_per_s == y.work.gather_bytes_per_s);
     CHECK(x.work.pack_bytes_per_s == y.work.pack_bytes_per_s);
     CHECK(x.work.update_bytes_per_s == y.work.update_bytes_per_s);
+    CHECK(x.work.list_ids_per_s == y.work.list_ids_per_s);
     CHECK(x.holds == y.holds);
     CHECK(x.access_group == y.access_group);
     REQUIRE(x.ports.size() == y.ports.size());

@@ -282,6 +282,28 @@ TEST_CASE("Overlapped: clean rows move beside compute, dirty ones behind it, bes
   CHECK(cost.behind_seconds == Approx(2 * 1000 * 64 * port + 2 * latency + 1000 * 68 / 1e8).epsilon(1e-12));
 }
 
+TEST_CASE("Lists: ids of copies at both ends of both ways, lookups pooled elsewhere at both ends") {
+  Topology topology = flat(4, 1 << 20);
+  topology.domains[1].work.list_ids_per_s = 1e6;
+  const Workload w = workload({table("t", from_law(parse_law("uniform"), 100), 3)}, 64);
+  const CostModel model(topology, w);
+  const auto listed = [&](const Option& option, Transport transport) {
+    Placement placement{{option}, {{transport, {{0, 0, 100}}}}};
+    double seconds = 0;
+    for (const StageCost& stage : evaluate(model, placement).stages)
+      if (stage.name == "hash") seconds += stage.seconds;
+    return 1e6 * seconds;
+  };
+  const double q = touched(0.01, 3 * 16), u = touched(0.01, 3 * 64);
+  const Option held{0, Reduction::sparse, {{1, 0}}}, copied{1, Reduction::sparse, {{1, 0}}};
+  CHECK(listed(held, Transport::staged) == 0);
+  CHECK(listed(copied, Transport::staged) == Approx(100 * 2 * (q + u)).epsilon(1e-12));
+  CHECK(listed({1, Reduction::dense, {{1, 0}}}, Transport::staged) == 0);
+  // A rank looks up 3 * 16 rows, and holds a quarter of what all four look up.
+  CHECK(listed(held, Transport::pooled) == Approx(2 * 3 * 16).epsilon(1e-12));
+  CHECK(listed(copied, Transport::pooled) == Approx(100 * 2 * (q + u)).epsilon(1e-12));
+}
+
 TEST_CASE("Overlapped: of pooled bags only ids run ahead") {
   const Topology topology = two_level(2, 2, 1 << 20);
   Workload w = workload({table("t", from_law(parse_law("zipf:1"), 400), 5)}, 32);
