@@ -19,7 +19,7 @@
 //       links: [nvlink]
 //       stores: [hbm]                     # its first store is its device memory
 //       flops: 60Tflop/s                  # the rest is for ranks only, with these defaults: flops: unlimited
-//       work: {hash: 2G/s, gather: 500GB/s, pack: 500GB/s, update: 300GB/s}        # each unlimited
+//       work: {hash: 2G/s, gather: 500GB/s, pack: 500GB/s, update: 300GB/s, lists: 600M/s}   # each unlimited
 //       batch_weight: 1                   # its part of the global batch against other ranks; 0: a pure server
 //       holds: true                       # false: keeps rows for itself only (a phone)
 //       access_group: 0                   # which probabilities it draws from
