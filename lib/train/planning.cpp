@@ -82,8 +82,8 @@ void keep_tables_whole(placement::Plan& plan) {
   }
 }
 
-/// Strategies that move no duplicates: each table whole on one rank, or rows by position, but distinct rows alone
-/// travel.
+/// Strategies that move no duplicates: rows on one rank each, by themselves or with their tables, of which distinct
+/// ones alone travel, those of a rank or, combined, of every domain.
 void deduplicate(placement::Plan& plan, bool combine) {
   for (placement::TablePlan& table : plan.tables) {
     table.deduplicated = true;
@@ -183,7 +183,8 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
     }
     const bool undeduplicated = std::any_of(planned.plan.tables.begin(), planned.plan.tables.end(),
                                             [](const placement::TablePlan& table) { return !table.deduplicated; });
-    if (undeduplicated && options.placement.deduplicate) {
+    const bool combined = options.placement.combine && model.tree().depth() > 1;  // strategies exchange directly
+    if ((undeduplicated || combined) && options.placement.deduplicate) {
       deduplicate(planned.plan, options.placement.combine);
       planned.predicted = placement::cost_as_dealt(
           model, planned.plan, placement::evaluate(model, placement::to_placement(planned.plan, workload)));
