@@ -158,7 +158,8 @@ void RowWork::measure(MachineRates& rates) {
     const Matrix bag_gradients = model.backward(*stream_, labels.data(), 1.0f, loss.data());
     backend_.sum_rows(*stream_, used.groups, bag_gradients, rows);
   });
-  const size_t pack = add([&] { backend_.pack_rows(*stream_, addresses_.device(), nullptr, n, rows); });
+  const Matrix packed = Matrix::of(options_.wire, block.data(), n, dim_);
+  const size_t pack = add([&] { backend_.pack_rows(*stream_, addresses_.device(), nullptr, n, packed); });
   const size_t update = add([&] { backend_.update_rows(*stream_, step, store_, held.slots.device(), rows, n); });
 
   const std::vector<double> seconds = sustained_seconds(context_.comm, parts);
@@ -166,7 +167,7 @@ void RowWork::measure(MachineRates& rates) {
   rates.hash_ids_per_s = static_cast<double>(route_.lookups() + held.members) / seconds[route];
   const auto bytes = static_cast<double>(n * dim_ * 4);
   rates.gather_bytes_per_s = bytes / seconds[gather];
-  rates.pack_bytes_per_s = bytes / seconds[pack];
+  rates.pack_bytes_per_s = static_cast<double>(n * dim_ * size_of(options_.wire)) / seconds[pack];
   rates.update_bytes_per_s = static_cast<double>(n * (dim_ + store_.state_dim) * 4) / seconds[update];
   rates.flops_per_s =
       model_size(options_.model, options_.tables).flops_per_sample * static_cast<double>(b) / seconds[forward_backward];
