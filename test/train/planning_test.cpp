@@ -98,6 +98,34 @@ TEST_CASE("EveryStrategyTrainsTheSameOnEveryTopology") {
     }
 }
 
+TEST_CASE("HeldRowsTravelInStagesOnlyWhereTheyAreCombined") {
+  const SystemShape shape = shape_of(launch_topology({0, 0, 1, 1}, MachineRates{}), 4);
+  TableShapes shapes;
+  shapes.rows = {1000, 50};
+  AccessCounts counts;
+  counts.histograms = {{{3, 1000}}, {{60, 50}}};
+  RunOptions options;
+  options.model.embedding_dim = 8;
+  options.train.global_batch = 256;
+  for (const char* strategy : {"held", "table_wise"}) {
+    options.placement.strategy = strategy;
+    std::vector<double> between_nodes;
+    for (const bool combine : {true, false}) {
+      options.placement.combine = combine;
+      run_ranks(4, [&](Comm& comm) {
+        const PlannedRun planned = plan_run(comm, shape, {options, shapes, counts});
+        if (comm.rank() != 0) return;
+        for (const placement::TablePlan& table : planned.plan.tables) {
+          CHECK(table.deduplicated);
+          CHECK(table.transport == (combine ? placement::Transport::staged : placement::Transport::direct));
+        }
+        between_nodes.push_back(planned.predicted.sent_by_stage.at(0).rows);
+      });
+    }
+    CHECK(between_nodes[0] < 0.9 * between_nodes[1]);
+  }
+}
+
 TEST_CASE("RanksOfInterleavedNodesFindTheirNode") {
   const placement::Topology topology = launch_topology({0, 1, 0, 1}, MachineRates{});
   const SystemShape shape = shape_of(topology, 4);
