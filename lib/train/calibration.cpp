@@ -1,7 +1,6 @@
 #include "train/calibration.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <memory>
 

@@ -78,7 +78,7 @@ int64_t Rehearsal::table_rows() const {
   const int64_t row_bytes = 4 * options_.model.embedding_dim * options_.tables;
   const int64_t affordable = std::min(kBytes, context_.backend.free_memory() / 16) / row_bytes;
   const int64_t rows = std::min(affordable, kRowsPerSample * options_.local_batch * context_.comm.size());
-  return max(context_.comm, -std::max<int64_t>(rows, 64)) * -1;  // the least of all ranks
+  return -max(context_.comm, -std::max<int64_t>(rows, 64));  // the least of all ranks
 }
 
 placement::Workload Rehearsal::make_workload() const {
