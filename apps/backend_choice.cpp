@@ -71,9 +71,9 @@ ChosenBackend choose_backend(const SystemOptions& system, MpiRuntime& mpi, Comm&
   ChosenBackend chosen;
   if (choice.cuda) {
     CudaOptions options;
-    options.device = choice.device[static_cast<size_t>(mpi.rank())];
+    options.device = choice.device[mpi.rank()];
     options.arena_bytes = system.device_memory > 0 ? system.device_memory : kFreeMemory;
-    bind_to(devices[static_cast<size_t>(options.device)], options.device);
+    bind_to(devices[options.device], options.device);
     chosen.cuda = make_cuda_backend(options);
     if (mpi.size() > 1) {
       chosen.device_comm = make_nccl_comm(make_mpi_comm(mpi, system.timeout));

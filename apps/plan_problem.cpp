@@ -169,13 +169,13 @@ PlanProblem make_problem(const PlanRequest& request, const PlanTables& tables, c
   problem.options.combine = request.combine;
   const placement::Tree tree(topology);
   for (int rank : tree.at_level(tree.depth())) {
-    auto& domain = problem.topology.domains[static_cast<size_t>(rank)];
+    auto& domain = problem.topology.domains[rank];
     if (request.device_memory && domain.batch_weight > 0) domain.stores[0].capacity_bytes = *request.device_memory;
   }
   if (request.planned_shares) {
     const auto weights = placement::plan_batch_weights(problem.topology, problem.workload, problem.options);
     for (size_t i = 0; i < weights.size(); ++i)
-      problem.topology.domains[static_cast<size_t>(tree.at_level(tree.depth())[i])].batch_weight = weights[i];
+      problem.topology.domains[tree.at_level(tree.depth())[i]].batch_weight = weights[i];
   }
   return problem;
 }

@@ -38,10 +38,10 @@ std::vector<TablePlaces> places_of(const PlanAnswer& answer) {
     places.lookups.by_level = places.rows.by_level;
     const auto& access = answer.problem.workload.tables[t].access;
     for (const auto& share : placed.tables[t].shares) {
-      const auto& option = placed.options[static_cast<size_t>(share.option)];
+      const auto& option = placed.options[share.option];
       double p = 0;  // of the mean access group
       for (const auto& group : access.p)
-        p += group[static_cast<size_t>(share.cls)] / static_cast<double>(access.p.size());
+        p += group[share.cls] / static_cast<double>(access.p.size());
       const bool device =
           std::all_of(option.sites.begin(), option.sites.end(), [&](auto site) { return tree.is_device(site); });
       const auto level = static_cast<size_t>(option.level);

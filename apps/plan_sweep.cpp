@@ -64,7 +64,7 @@ void scale_ranks(placement::Topology& topology, int64_t wanted) {
              l);
       only = d;
     }
-    auto& domain = topology.domains[static_cast<size_t>(only)];
+    auto& domain = topology.domains[only];
     const int64_t within = tree.ranks_in(only);
     domain.count = left >= within ? left / within : 1;
     if (left >= within && left % within != 0)

@@ -29,7 +29,7 @@ Info memory_info() {
 
 void* malloc_or_null(int64_t bytes) {
   void* data = nullptr;
-  if (cudaMalloc(&data, static_cast<size_t>(bytes)) == cudaSuccess) return data;
+  if (cudaMalloc(&data, bytes) == cudaSuccess) return data;
   cudaGetLastError();  // a shortage is not an error of the next call
   return nullptr;
 }

@@ -144,7 +144,7 @@ void CudaBackend::end_range() {
 void CudaBackend::copy(Stream& stream, void* to, const void* from, int64_t bytes) {
   SPARROW_CHECK(bytes >= 0, "copy of {} bytes", bytes);
   if (bytes == 0) return;
-  SPARROW_CUDA(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, handle(stream)));
+  SPARROW_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, handle(stream)));
 }
 
 void CudaBackend::zero(Stream& stream, void* data, int64_t bytes) {
@@ -153,7 +153,7 @@ void CudaBackend::zero(Stream& stream, void* data, int64_t bytes) {
   cudaPointerAttributes place{};
   SPARROW_CUDA(cudaPointerGetAttributes(&place, data));
   if (place.type != cudaMemoryTypeUnregistered) {
-    SPARROW_CUDA(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), handle(stream)));
+    SPARROW_CUDA(cudaMemsetAsync(data, 0, bytes, handle(stream)));
     return;
   }
   // Ordinary host memory is nothing a GPU can write: the host does it when the stream gets there.

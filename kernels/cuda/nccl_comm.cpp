@@ -67,12 +67,12 @@ NcclComm::Slot& NcclComm::free_slot() {
 
 void NcclComm::exchange(const AllToAll& operation) {
   const auto bytes = [](std::span<const int64_t> all, int peer) {
-    return static_cast<size_t>(all[static_cast<size_t>(peer)]);
+    return static_cast<size_t>(all[peer]);
   };
   check_nccl(ncclGroupStart(), "ncclGroupStart");
   for (int peer = 0; peer < size(); ++peer) {
-    const std::byte* from = operation.send + operation.send_offsets[static_cast<size_t>(peer)];
-    std::byte* to = operation.recv + operation.recv_offsets[static_cast<size_t>(peer)];
+    const std::byte* from = operation.send + operation.send_offsets[peer];
+    std::byte* to = operation.recv + operation.recv_offsets[peer];
     const size_t sends = bytes(operation.send_bytes, peer), receives = bytes(operation.recv_bytes, peer);
     if (peer == rank()) {
       if (sends > 0 && from != to) SPARROW_CUDA(cudaMemcpyAsync(to, from, sends, cudaMemcpyDefault, stream_.handle()));
@@ -107,7 +107,7 @@ void NcclComm::wait(Ticket ticket) {
   const std::lock_guard lock(mutex_);
   throw_failure();
   SPARROW_CHECK(ticket.index >= 0 && ticket.index < kMaxPosted, "nccl: no operation {}", ticket.index);
-  Slot& slot = *slots_[static_cast<size_t>(ticket.index)];
+  Slot& slot = *slots_[ticket.index];
   SPARROW_CHECK(slot.posted && !slot.waited, "nccl: operation {} is not under way", ticket.index);
   SPARROW_CUDA(cudaStreamWaitEvent(slot.stream, slot.done.handle(), 0));
   slot.waited = true;

@@ -22,7 +22,7 @@ void* HostBackend::allocate(Memory, int64_t bytes, MemoryPart) {
   void* data = allocate_aligned(bytes, alignment).release();
   // Advice only: without transparent huge pages the block is as good, only slower.
   const int64_t whole = (bytes + alignment - 1) / alignment * alignment;
-  if (alignment == kHugePage) madvise(data, static_cast<size_t>(whole), MADV_HUGEPAGE);
+  if (alignment == kHugePage) madvise(data, whole, MADV_HUGEPAGE);
   return data;
 }
 

@@ -16,7 +16,7 @@ AlignedBytes allocate_aligned(int64_t bytes, int64_t alignment) {
   const int64_t most = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
   if (bytes > most) fail("no memory for {} bytes, this machine has {}", bytes, most);
   const int64_t whole = std::max<int64_t>(1, (bytes + alignment - 1) / alignment) * alignment;
-  auto* data = static_cast<std::byte*>(std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(whole)));
+  auto* data = static_cast<std::byte*>(std::aligned_alloc(alignment, whole));
   if (data == nullptr) fail("no memory for {} bytes", bytes);
   return AlignedBytes(data);
 }

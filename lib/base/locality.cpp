@@ -100,8 +100,8 @@ std::vector<int> bind_process(const std::vector<int>& processors) {
   CPU_ZERO(&wanted);
   std::vector<int> both;
   for (const int p : processors) {
-    if (!CPU_ISSET(static_cast<size_t>(p), &allowed)) continue;
-    CPU_SET(static_cast<size_t>(p), &wanted);
+    if (!CPU_ISSET(p, &allowed)) continue;
+    CPU_SET(p, &wanted);
     both.push_back(p);
   }
   if (both.empty()) return both;

@@ -33,7 +33,7 @@ std::string read_text_file(const std::string& path, int64_t most_bytes) {
   std::string text;
   std::vector<char> block(1 << 16);
   while (file.read(block.data(), std::ssize(block)) || file.gcount() > 0) {
-    text.append(block.data(), static_cast<size_t>(file.gcount()));
+    text.append(block.data(), file.gcount());
     if (std::ssize(text) > most_bytes) fail("{}: longer than {} bytes", path, most_bytes);
   }
   if (file.bad()) fail_errno(path);

@@ -179,7 +179,7 @@ std::vector<std::string> gather(Comm& comm, const std::string& text, int root) {
   std::vector<std::string> texts;
   const char* at = reinterpret_cast<const char*>(bytes.data());
   for (int rank = 0; comm.rank() == root && rank < comm.size(); at += lengths[rank++])
-    texts.emplace_back(at, static_cast<size_t>(lengths[rank]));
+    texts.emplace_back(at, lengths[rank]);
   return texts;
 }
 

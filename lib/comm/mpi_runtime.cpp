@@ -83,7 +83,7 @@ void MpiRuntime::count_ranks_on_cores() {
   if (sched_getaffinity(0, sizeof cores, &cores) == 0)
     machine.append(reinterpret_cast<const char*>(&cores), sizeof cores);
   uint64_t own = std::hash<std::string>{}(machine);
-  std::vector<uint64_t> all(static_cast<size_t>(size_));
+  std::vector<uint64_t> all(size_);
   check_mpi(MPI_Allgather(&own, 1, MPI_UINT64_T, all.data(), 1, MPI_UINT64_T, MPI_COMM_WORLD), "MPI_Allgather");
   ranks_on_cores_ = static_cast<int>(std::count(all.begin(), all.end(), own));
 }

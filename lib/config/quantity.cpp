@@ -59,7 +59,7 @@ double parse_quantity(std::string_view text, Quantity quantity) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || !std::isfinite(number)) fail("'{}' is not {}", text, kind.wanted);
   if (std::signbit(number)) fail("'{}' is negative; wanted is {}", text, kind.wanted);
-  std::string_view unit = text.substr(static_cast<size_t>(end - text.data()));
+  std::string_view unit = text.substr(end - text.data());
   if (number == 0 && unit.empty()) return 0;
   if (unit.starts_with(' ')) unit.remove_prefix(1);
   for (const Unit& known : kind.units) {

@@ -178,7 +178,7 @@ void find_parents(std::vector<Entry>& entries) {
     const auto [other, added] = by_name.emplace(entries[i].domain.name, static_cast<int>(i));
     if (!added)
       entries[i].node.fail("a second domain named '{}'; the first is {}", entries[i].domain.name,
-                           entries[static_cast<size_t>(other->second)].node.place());
+                           entries[other->second].node.place());
   }
   const Entry* root = nullptr;
   for (Entry& entry : entries) {
@@ -191,12 +191,12 @@ void find_parents(std::vector<Entry>& entries) {
     const auto parent = by_name.find(name);
     if (parent == by_name.end()) entry.parent_node->fail("no domain is named '{}'", name);
     entry.parent = parent->second;
-    entries[static_cast<size_t>(entry.parent)].has_children = true;
+    entries[entry.parent].has_children = true;
   }
   for (Entry& entry : entries) {
     std::string chain = entry.domain.name;
-    for (int p = entry.parent; p >= 0; p = entries[static_cast<size_t>(p)].parent) {
-      const Entry& above = entries[static_cast<size_t>(p)];
+    for (int p = entry.parent; p >= 0; p = entries[p].parent) {
+      const Entry& above = entries[p];
       if (chain.size() < 200) chain += " -> " + above.domain.name;
       if (++entry.level > std::ssize(entries)) entry.parent_node->fail("a cycle of parents: {}", chain);
     }
@@ -256,7 +256,7 @@ Topology read_topology(const YamlNode& root_node, const std::string& name) {
   for (size_t i = 0; i < order.size(); ++i) index[order[i]] = static_cast<int>(i);
   for (size_t i : order) {
     topology.domains.push_back(entries[i].domain);
-    if (entries[i].parent >= 0) topology.domains.back().parent = index[static_cast<size_t>(entries[i].parent)];
+    if (entries[i].parent >= 0) topology.domains.back().parent = index[entries[i].parent];
   }
   try {
     const placement::Tree tree(topology);

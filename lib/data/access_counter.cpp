@@ -121,7 +121,7 @@ AccessCounter::AccessCounter(std::span<const int64_t> rows, const AccessCounterO
     SPARROW_CHECK(n > 0, "a table of {} rows", n);
     Table table;
     table.rows = n;
-    table.head.assign(static_cast<size_t>(std::min(n, options.exact_rows)), 0);
+    table.head.assign(std::min(n, options.exact_rows), 0);
     if (n > options.exact_rows) {
       table.range_lookups.assign(range_of(n - 1) + 1, 0);
       table.tracked = TrackedRows(options.tracked_rows);
@@ -139,12 +139,12 @@ AccessCounter AccessCounter::emptied() const {
 void AccessCounter::count(const Batch& batch) {
   SPARROW_CHECK(batch.tables == tables(), "a batch of {} tables, {} are counted", batch.tables, tables());
   for (int t = 0; t < tables(); ++t) {
-    Table& table = tables_[static_cast<size_t>(t)];
+    Table& table = tables_[t];
     const auto exact = static_cast<int64_t>(table.head.size());
     for (int64_t l = batch.first_lookup(t); l < batch.first_lookup(t + 1); ++l) {
-      const int64_t position = batch.positions[static_cast<size_t>(l)];
+      const int64_t position = batch.positions[l];
       if (position < exact) {
-        table.head[static_cast<size_t>(position)] += 1;
+        table.head[position] += 1;
       } else {
         table.range_lookups[range_of(position)] += 1;
         table.tracked.add(position, 1);

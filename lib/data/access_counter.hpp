@@ -111,7 +111,7 @@ class AccessCounter {
     std::vector<double> head, range_lookups;
     TrackedRows tracked;
   };
-  const Table& of(int table) const { return tables_[static_cast<size_t>(table)]; }
+  const Table& of(int table) const { return tables_[table]; }
 
   AccessCounterOptions options_;
   std::vector<Table> tables_;

@@ -27,7 +27,7 @@ struct Batch {
   std::span<const int64_t> positions;  ///< lookups, table major; row positions within their table
 
   /// The lookups of table t are positions[first_lookup(t) .. first_lookup(t + 1)).
-  int64_t first_lookup(int t) const { return offsets.empty() ? t * samples : offsets[static_cast<size_t>(t * samples)]; }
+  int64_t first_lookup(int t) const { return offsets.empty() ? t * samples : offsets[t * samples]; }
 };
 
 }  // namespace sparrow

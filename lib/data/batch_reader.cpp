@@ -24,7 +24,7 @@ BatchReader::BatchReader(const Dataset& data, SampleRange range, const PositionM
   for (const int64_t rows : options_.shapes.rows) modulo_.emplace_back(static_cast<uint32_t>(rows));
   if (options_.shuffle_window > 0) {
     shuffle_.emplace(size, options_.shuffle_window, options_.seed, options_.epoch);
-    window_offsets_.resize(static_cast<size_t>(std::min(options_.shuffle_window, size)));
+    window_offsets_.resize(std::min(options_.shuffle_window, size));
     sources_.resize(kChunk);
     source_offsets_.resize(kChunk);
   }
@@ -44,7 +44,7 @@ void BatchReader::check() const {
                 batches());
   SPARROW_CHECK(positions_.tables() == tables(), "positions of {} tables", positions_.tables());
   for (int t = 0; t < tables(); ++t) {
-    const int64_t rows = options_.shapes.rows[static_cast<size_t>(t)];
+    const int64_t rows = options_.shapes.rows[t];
     SPARROW_CHECK(positions_.rows(t) == rows, "table {}: {} positions for {} rows", t, positions_.rows(t), rows);
   }
 }
@@ -136,7 +136,7 @@ int64_t BatchReader::enter_window(int64_t at, const std::atomic<bool>& stop) {
     data_.release_pages();
     for (int64_t i = 0; i < size && !stop; i += kPiece) {
       const size_t count = static_cast<size_t>(std::min(kPiece, size - i));
-      data_.locate(range_.first + first + i, std::span(window_offsets_).subspan(static_cast<size_t>(i), count));
+      data_.locate(range_.first + first + i, std::span(window_offsets_).subspan(i, count));
     }
     window_ = window;
   }
@@ -152,7 +152,7 @@ void BatchReader::read(int64_t at, int64_t count, const SampleTarget& target) {
   for (size_t i = 0; i < n; ++i) {
     const int64_t in_window = permutation(at + static_cast<int64_t>(i) - first);
     sources_[i] = range_.first + first + in_window;
-    source_offsets_[i] = window_offsets_[static_cast<size_t>(in_window)];
+    source_offsets_[i] = window_offsets_[in_window];
   }
   data_.read_scattered(std::span(sources_).first(n), std::span(source_offsets_).first(n), target);
 }
@@ -160,7 +160,7 @@ void BatchReader::read(int64_t at, int64_t count, const SampleTarget& target) {
 /// Category values of table t in the chunk -> positions of the samples' bags.
 void BatchReader::translate(int t, int64_t count, int64_t* to) const {
   const uint32_t* values = chunk_.table(t);
-  const Modulo modulo = modulo_[static_cast<size_t>(t)];
+  const Modulo modulo = modulo_[t];
   const std::span<const int32_t> map = positions_.view(t);
   const int bag = options_.shapes.bag_size(t);
   if (bag == 1 && map.empty()) {
@@ -168,7 +168,7 @@ void BatchReader::translate(int t, int64_t count, int64_t* to) const {
   } else if (bag == 1) {
     for (int64_t i = 0; i < count; ++i) to[i] = map[modulo(values[i])];
   } else {
-    const int64_t rows = options_.shapes.rows[static_cast<size_t>(t)];
+    const int64_t rows = options_.shapes.rows[t];
     for (int64_t i = 0; i < count; ++i) {
       const uint32_t id = modulo(values[i]);
       for (int j = 0; j < bag; ++j) *to++ = positions_.position(t, j == 0 ? id : bag_id(t, id, j, rows));

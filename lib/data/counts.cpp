@@ -18,12 +18,12 @@ std::string file_name(const std::string& folder, const char* what, size_t table)
 
 void count_table(int table, const TableShapes& shapes, const uint32_t* values, int64_t samples,
                  std::vector<int64_t>& counts) {
-  const int64_t rows = shapes.rows[static_cast<size_t>(table)];
+  const int64_t rows = shapes.rows[table];
   const Modulo modulo(static_cast<uint32_t>(rows));
   for (int64_t i = 0; i < samples; ++i) {
     const uint32_t id = modulo(values[i]);
     ++counts[id];
-    for (int j = 1; j < shapes.bag_size(table); ++j) ++counts[static_cast<size_t>(bag_id(table, id, j, rows))];
+    for (int j = 1; j < shapes.bag_size(table); ++j) ++counts[bag_id(table, id, j, rows)];
   }
 }
 
@@ -32,15 +32,15 @@ void count_table(int table, const TableShapes& shapes, const uint32_t* values, i
 Counts zero_counts(const TableShapes& shapes) {
   shapes.check();
   Counts counts;
-  for (const int64_t rows : shapes.rows) counts.emplace_back(static_cast<size_t>(rows), 0);
+  for (const int64_t rows : shapes.rows) counts.emplace_back(rows, 0);
   return counts;
 }
 
 void count_ids(const Dataset& data, SampleRange range, const TableShapes& shapes, Counts& counts) {
   shapes.check();
   for (int t = 0; t < shapes.tables(); ++t) {
-    SPARROW_CHECK(counts.size() == shapes.rows.size() && static_cast<int64_t>(counts[static_cast<size_t>(t)].size()) ==
-                                                             shapes.rows[static_cast<size_t>(t)],
+    SPARROW_CHECK(counts.size() == shapes.rows.size() && static_cast<int64_t>(counts[t].size()) ==
+                                                             shapes.rows[t],
                   "counts of other tables");
   }
   SampleBlock block(kChunk);
@@ -48,7 +48,7 @@ void count_ids(const Dataset& data, SampleRange range, const TableShapes& shapes
     const int64_t samples = std::min(kChunk, range.last - first);
     data.read(first, samples, block.target());
     for (int t = 0; t < shapes.tables(); ++t)
-      count_table(t, shapes, block.table(t), samples, counts[static_cast<size_t>(t)]);
+      count_table(t, shapes, block.table(t), samples, counts[t]);
   }
 }
 
@@ -58,7 +58,7 @@ std::vector<CountGroup> count_histogram(const std::vector<int64_t>& counts) {
   std::map<int64_t, int64_t, std::greater<>> large;
   for (const int64_t count : counts) {
     if (count < kSmall) {
-      ++small[static_cast<size_t>(count)];
+      ++small[count];
     } else {
       ++large[count];
     }
@@ -66,7 +66,7 @@ std::vector<CountGroup> count_histogram(const std::vector<int64_t>& counts) {
   std::vector<CountGroup> groups;
   for (const auto& [count, rows] : large) groups.push_back({count, rows});
   for (int64_t count = kSmall - 1; count >= 0; --count)
-    if (small[static_cast<size_t>(count)] > 0) groups.push_back({count, small[static_cast<size_t>(count)]});
+    if (small[count] > 0) groups.push_back({count, small[count]});
   return groups;
 }
 

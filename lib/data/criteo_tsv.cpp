@@ -150,7 +150,7 @@ const char* parse_criteo_line(const char* line, const char* end, float& label, f
   // empty line.
   std::array<char, kReadable + 1> copy;
   copy.fill('\n');
-  std::memcpy(copy.data(), line, static_cast<size_t>(end - line));
+  std::memcpy(copy.data(), line, end - line);
   const char* next = parse_readable(copy.data(), label, dense, categories, stride);
   if (next == nullptr) return nullptr;
   return next - copy.data() > end - line ? end : line + (next - copy.data());

@@ -116,7 +116,7 @@ void Dataset::read(int64_t first, int64_t count, const SampleTarget& target) con
 void Dataset::locate(int64_t first, std::span<int64_t> offsets) const {
   state_->for_each_part(first, static_cast<int64_t>(offsets.size()),
                         [&](const OpenShard& shard, int64_t sample, int64_t n, int64_t done) {
-                          shard.locate(sample, offsets.subspan(static_cast<size_t>(done), static_cast<size_t>(n)));
+                          shard.locate(sample, offsets.subspan(done, n));
                         });
 }
 

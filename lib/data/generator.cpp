@@ -71,7 +71,7 @@ int shard_of(std::string_view name) {
   if (!accept("day_") || name.starts_with('-')) return -1;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), shard);
   if (error != std::errc()) return -1;
-  name.remove_prefix(static_cast<size_t>(end - name.data()));
+  name.remove_prefix(end - name.data());
   if (name.ends_with(".part")) name.remove_suffix(std::string_view(".part").size());
   if (hidden) return name == ".arguments" ? shard : -1;
   constexpr std::array<std::string_view, 5> kEndings{".tsv", ".tsv.gz", "_dense.npy", "_sparse.npy", "_labels.npy"};

@@ -67,7 +67,7 @@ RankSampler::RankSampler(const RankLaw& law, double scale) {
   const double factor = unscaled > 0 ? (1 - law.head_mass) / unscaled : 0;
   for (int64_t r = head + 1; r <= stored; ++r) probabilities_.push_back(factor * density(static_cast<double>(r)));
 
-  probabilities_.resize(static_cast<size_t>(std::min(ranks_, stored)));
+  probabilities_.resize(std::min(ranks_, stored));
   const double from = static_cast<double>(stored), to = static_cast<double>(std::max(ranks_, stored));
   tail_mass_ = factor * mass(from, to);
   double total = tail_mass_;

@@ -98,10 +98,10 @@ RankChooser::RankChooser(const RankMap& map, const RankSampler& fine, const Rank
 }
 
 int64_t RankChooser::fine(int64_t coarse, double u) const {
-  const auto first = begin_[static_cast<size_t>(coarse)], last = begin_[static_cast<size_t>(coarse + 1)];
+  const auto first = begin_[coarse], last = begin_[coarse + 1];
   const double x = u * cumulative_[last - 1];
   const auto found = std::upper_bound(cumulative_.begin() + first, cumulative_.begin() + last - 1, x);
-  return members_[static_cast<size_t>(found - cumulative_.begin())];
+  return members_[found - cumulative_.begin()];
 }
 
 }  // namespace sparrow

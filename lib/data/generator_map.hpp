@@ -23,7 +23,7 @@ class RankMap {
   RankMap(const RankSampler& fine, const RankSampler& coarse, uint64_t salt, bool onto = false);
 
   int64_t coarse(int64_t fine) const {
-    return fine <= std::ssize(stored_) ? stored_[static_cast<size_t>(fine - 1)] : coarse_of_tail(fine);
+    return fine <= std::ssize(stored_) ? stored_[fine - 1] : coarse_of_tail(fine);
   }
   /// Coarse ranks of the stored fine ranks 1, 2, ...
   const std::vector<uint32_t>& stored() const { return stored_; }

@@ -93,9 +93,9 @@ void SampleModel::draw_categories(const Words& words, CriteoSample& out, double&
     double& value = numbers[i] = own;
     const Group* group = i < groups_.size() ? &groups_[i] : nullptr;
     if (coin < self.weight) {
-      double leader = self.follows == kLatent ? latent : numbers[static_cast<size_t>(self.follows)];
+      double leader = self.follows == kLatent ? latent : numbers[self.follows];
       if (group == nullptr && self.follows >= 0 && self.follows < std::ssize(groups_)) {
-        const double rate = groups_[static_cast<size_t>(self.follows)].rate;  // what is left once it is not missing
+        const double rate = groups_[self.follows].rate;  // what is left once it is not missing
         leader = std::max(0.0, (leader - rate) / (1 - rate));
       }
       const double scaled = leader * kBlocks;
@@ -114,7 +114,7 @@ void SampleModel::draw_categories(const Words& words, CriteoSample& out, double&
   }
   for (const Function& f : functions_) {
     word += 2;
-    uint32_t &fine = out.ranks[static_cast<size_t>(f.fine)], &coarse = out.ranks[static_cast<size_t>(f.coarse)];
+    uint32_t &fine = out.ranks[f.fine], &coarse = out.ranks[f.coarse];
     if (f.backwards) {
       fine = static_cast<uint32_t>(f.chooser.fine(coarse, uniform_of(word).value));
     } else {

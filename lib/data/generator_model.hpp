@@ -49,7 +49,7 @@ class SampleModel {
 
   void sample(int64_t number, CriteoSample& out) const;
 
-  const RankSampler& column(int c) const { return samplers_[static_cast<size_t>(c)]; }
+  const RankSampler& column(int c) const { return samplers_[c]; }
   /// Area under the ROC curve that the true probabilities of `samples` samples reach: no model can be expected to do
   /// better.
   double best_auc(int64_t samples) const;

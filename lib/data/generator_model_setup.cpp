@@ -156,7 +156,7 @@ void SampleModel::add_effects() {
       square += p[i] * effect[i] * effect[i];
     }
     const double factor = std::sqrt(signal.share / std::max(square - mean * mean, 1e-12));
-    std::vector<float>& table = effects_[static_cast<size_t>(c)];
+    std::vector<float>& table = effects_[c];
     table.push_back(0);
     for (const double e : effect) table.push_back(static_cast<float>(factor * (e - mean)));
   }
@@ -166,7 +166,7 @@ void SampleModel::calibrate() {
   std::vector<Scores> scores(kCalibration);
   CriteoSample sample;
   double unused;
-  for (int i = 0; i < kCalibration; ++i) scores[static_cast<size_t>(i)] = draw(kCalibrationSeed, i, sample, unused);
+  for (int i = 0; i < kCalibration; ++i) scores[i] = draw(kCalibrationSeed, i, sample, unused);
   auto deviation = [&](auto&& value) {
     double sum = 0, squares = 0;
     for (const Scores& s : scores) sum += value(s), squares += value(s) * value(s);

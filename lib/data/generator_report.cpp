@@ -37,7 +37,7 @@ void compare_batches(const RawSamples& samples, const MeasuredFigures& measured,
     now.clear();
     for (size_t c = 0; c < kCriteoTables; ++c) {
       for (int64_t i = b * kBatch; i < (b + 1) * kBatch; ++i) {
-        const uint64_t pair = pair_of(c, samples.categories[c][static_cast<size_t>(i)]);
+        const uint64_t pair = pair_of(c, samples.categories[c][i]);
         now.insert(pair);
         hits += static_cast<double>(before.contains(pair));
       }
@@ -59,7 +59,7 @@ void compare_top_shares(const RawSamples& samples, const MeasuredFigures& measur
   if (n < measured.rows * 95 / 100) return;
   std::unordered_map<uint64_t, int64_t> counts;
   for (size_t c = 0; c < kCriteoTables; ++c)
-    for (int64_t i = 0; i < n; i += 2) ++counts[pair_of(c, samples.categories[c][static_cast<size_t>(i)])];
+    for (int64_t i = 0; i < n; i += 2) ++counts[pair_of(c, samples.categories[c][i])];
   std::vector<std::pair<int64_t, uint64_t>> order;
   for (const auto& [pair, count] : counts) order.emplace_back(-count, pair);
   std::sort(order.begin(), order.end());
@@ -70,7 +70,7 @@ void compare_top_shares(const RawSamples& samples, const MeasuredFigures& measur
   std::array<int64_t, 3> hits{};
   for (size_t c = 0; c < kCriteoTables; ++c) {
     for (int64_t i = 1; i < n; i += 2) {
-      const auto found = place.find(pair_of(c, samples.categories[c][static_cast<size_t>(i)]));
+      const auto found = place.find(pair_of(c, samples.categories[c][i]));
       for (size_t k = 0; k < kTop.size(); ++k) hits[k] += found != place.end() && found->second < kTop[k];
     }
   }
@@ -85,8 +85,8 @@ void compare_top_shares(const RawSamples& samples, const MeasuredFigures& measur
 /// A missing value is a value here: a chain's columns are missing together.
 void compare_functions(const RawSamples& samples, const CriteoStatistics& statistics, std::vector<ReportRow>& rows) {
   for (const ColumnFunction& f : statistics.functions) {
-    const auto& fine = samples.categories[static_cast<size_t>(column_index(f.fine))];
-    const auto& coarse = samples.categories[static_cast<size_t>(column_index(f.coarse))];
+    const auto& fine = samples.categories[column_index(f.fine)];
+    const auto& coarse = samples.categories[column_index(f.coarse)];
     std::unordered_map<uint32_t, uint32_t> value;
     int64_t contradictions = 0;
     for (size_t i = 0; i < fine.size(); ++i)

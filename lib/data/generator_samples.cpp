@@ -143,7 +143,7 @@ void read_npy_shard(const std::string& file, int64_t samples, RawSamples& out) {
   const auto values = sparse.values<int32_t>();
   const auto clicks = labels.values<int32_t>();
   for (int64_t i = 0; i < sparse.rows() && out.size() < samples; ++i) {
-    out.labels.push_back(clicks[static_cast<size_t>(i)] != 0);
+    out.labels.push_back(clicks[i] != 0);
     for (size_t c = 0; c < kCriteoTables; ++c)
       out.categories[c].push_back(static_cast<uint32_t>(values[static_cast<size_t>(i) * kCriteoTables + c]));
   }

@@ -29,13 +29,13 @@ void append_line(const CriteoSample& sample, std::string& text) {
   }
   for (int c = 0; c < kCriteoTables; ++c) {
     *at++ = '\t';
-    const uint32_t rank = sample.ranks[static_cast<size_t>(c)];
+    const uint32_t rank = sample.ranks[c];
     if (rank == 0) continue;
     const uint32_t value = criteo_value(c, rank);
     for (int shift = 28; shift >= 0; shift -= 4) *at++ = kDigits[value >> shift & 15];
   }
   *at++ = '\n';
-  text.append(line.data(), static_cast<size_t>(at - line.data()));
+  text.append(line.data(), at - line.data());
 }
 
 std::string gzip_member(std::string_view text) {
@@ -71,7 +71,7 @@ ShardBlock format_block(const SampleModel& model, int64_t first, int64_t count, 
     }
     for (const int64_t x : sample.integers) block.dense.push_back(criteo_dense_value(x));  // a missing one is 0
     for (int c = 0; c < kCriteoTables; ++c)
-      block.sparse.push_back(static_cast<int32_t>(criteo_value(c, sample.ranks[static_cast<size_t>(c)])));
+      block.sparse.push_back(static_cast<int32_t>(criteo_value(c, sample.ranks[c])));
     block.labels.push_back(sample.label);
   }
   if (format == ShardFormat::tsv_gzip) block.text = gzip_member(block.text);

@@ -85,9 +85,9 @@ SeenCounts count_seen(const Dataset& data, std::span<const SampleRange> ranges, 
       const int64_t samples = std::min(kChunk, range.last - first);
       data.read(first, samples, block.target());
       for (int t = 0; t < shapes.tables(); ++t) {
-        const int64_t rows = shapes.rows[static_cast<size_t>(t)];
+        const int64_t rows = shapes.rows[t];
         const Modulo modulo(static_cast<uint32_t>(rows));
-        SeenCounter& counter = counters[static_cast<size_t>(t)];
+        SeenCounter& counter = counters[t];
         for (int64_t i = 0; i < samples; ++i) {
           const uint32_t id = modulo(block.table(t)[i]);
           counter.add(id);
@@ -160,7 +160,7 @@ namespace {
 /// Groups that are made rank by rank, with how far each two of them are apart.
 class Grouping {
  public:
-  Grouping(size_t ranks, int most_groups) : most_(static_cast<size_t>(most_groups)) {
+  Grouping(size_t ranks, int most_groups) : most_(most_groups) {
     result_.of_rank.assign(ranks, 0);
   }
 
@@ -169,7 +169,7 @@ class Grouping {
     for (const SeenCounts& group : result_.counts) apart.push_back(unlikeness(group, counts));
     const auto nearest = std::min_element(apart.begin(), apart.end());
     if (nearest != apart.end() && *nearest <= kAlike) {
-      join(static_cast<size_t>(nearest - apart.begin()), counts, *nearest);
+      join(nearest - apart.begin(), counts, *nearest);
       result_.of_rank[rank] = static_cast<int>(nearest - apart.begin());
       return;
     }

@@ -133,9 +133,9 @@ GroupedTable group_rows(std::span<const SeenRows* const> of_group, int64_t rows,
     }
     if (result.classes.size() <= most_classes) break;
   }
-  result.positions.assign(static_cast<size_t>(rows), -1);
+  result.positions.assign(rows, -1);
   int32_t next = 0;
-  for (const size_t i : order) result.positions[static_cast<size_t>(seen.id(i))] = next++;
+  for (const size_t i : order) result.positions[seen.id(i)] = next++;
   const int64_t unseen = rows - next;
   if (unseen > 0) result.classes.push_back({unseen, std::vector<int64_t>(of_group.size(), 0)});
   for (int32_t& position : result.positions)

@@ -44,7 +44,7 @@ int64_t NpyShard::bytes() const {
 }
 
 void NpyShard::read(int64_t sample, float& label, float* dense, uint32_t* categories, int64_t stride) const {
-  const int32_t click = labels_.values<int32_t>()[static_cast<size_t>(sample)];
+  const int32_t click = labels_.values<int32_t>()[sample];
   if (click != 0 && click != 1) fail("{}: row {}: the label is {}, not 0 or 1", labels_.path(), sample, click);
   label = static_cast<float>(click);
   std::copy_n(dense_.values<float>().data() + sample * kCriteoDense, kCriteoDense, dense);

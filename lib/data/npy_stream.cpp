@@ -24,7 +24,7 @@ NpyStream::NpyStream(const std::string& path) : path_(path) {
     offset_ = header.data_offset();
   }
   left_ = rows_ * columns_;
-  buffer_.resize(static_cast<size_t>(std::min(kPiece, left_)));
+  buffer_.resize(std::min(kPiece, left_));
   fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd_ < 0) fail_errno(fmt::format("cannot open {}", path));
   ::posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);  // a hint: reads further ahead
@@ -38,7 +38,7 @@ std::span<const int64_t> NpyStream::next() {
   const int64_t count = std::min(kPiece, left_), bytes = count * static_cast<int64_t>(sizeof(int64_t));
   auto* const to = reinterpret_cast<char*>(buffer_.data());
   for (int64_t done = 0; done < bytes;) {
-    const ssize_t got = ::pread(fd_, to + done, static_cast<size_t>(bytes - done), offset_ + done);
+    const ssize_t got = ::pread(fd_, to + done, bytes - done, offset_ + done);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_errno(fmt::format("cannot read {}", path_));
     if (got == 0) fail("{}: ends {} bytes before its values do", path_, bytes - done);

@@ -14,7 +14,7 @@ class OpenShard::Cursor {
  public:
   Cursor(const OpenShard& shard, int64_t sample) : shard_(shard) {
     const ShardIndex& index = shard.index_;
-    const int64_t offset = index.offsets[static_cast<size_t>(sample / ShardIndex::kStride)];
+    const int64_t offset = index.offsets[sample / ShardIndex::kStride];
     bad_ = std::lower_bound(index.bad_lines.begin(), index.bad_lines.end(), offset,
                             [](const BadLine& bad, int64_t value) { return bad.offset < value; });
     move_to(shard.text_.data() + offset);
@@ -35,7 +35,7 @@ class OpenShard::Cursor {
  private:
   const char* after(const char* line) const {
     const char* const end = shard_.text_.data() + shard_.text_.size();
-    const void* found = std::memchr(line, '\n', static_cast<size_t>(end - line));
+    const void* found = std::memchr(line, '\n', end - line);
     return found != nullptr ? static_cast<const char*>(found) + 1 : end;
   }
   const OpenShard& shard_;
@@ -64,7 +64,7 @@ void OpenShard::read(int64_t first, int64_t count, const SampleTarget& target, i
     return;
   }
   const size_t behind = static_cast<size_t>((first + count - 1) / ShardIndex::kStride) + 1;
-  const int64_t begin = index_.offsets[static_cast<size_t>(first / ShardIndex::kStride)];
+  const int64_t begin = index_.offsets[first / ShardIndex::kStride];
   text_.prefetch(begin, behind < index_.offsets.size() ? index_.offsets[behind] : text_.size());
   Cursor cursor(*this, first);
   for (int64_t i = 0; i < count; ++i) cursor.move_to(parse_at(first + i, cursor.line(), target, at + i));
@@ -105,7 +105,7 @@ const char* OpenShard::parse_at(int64_t sample, const char* line, const SampleTa
   const char* const next =
       parse_criteo_line(line, end, to.labels[at], to.dense + at * kCriteoDense, to.categories + at, to.stride);
   if (next == nullptr) [[unlikely]] {
-    const std::string_view rest(line, static_cast<size_t>(end - line));
+    const std::string_view rest(line, end - line);
     fail_at(index_.name, index_.line_of(sample), "{}", explain_criteo_line(rest.substr(0, rest.find('\n'))));
   }
   return next;

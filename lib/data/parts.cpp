@@ -24,7 +24,7 @@ SampleRange part_of_batch(int64_t n, int rank, int ranks, std::span<const double
   const auto border = [&](double sum) {
     return sum >= total ? n : static_cast<int64_t>(static_cast<double>(n) * sum / total);
   };
-  return {border(before), border(before + shares[static_cast<size_t>(rank)])};
+  return {border(before), border(before + shares[rank])};
 }
 
 SampleRange part_of_data(int64_t n, int64_t batch, int rank, int ranks, std::span<const double> shares) {

@@ -26,7 +26,7 @@ std::vector<int32_t> positions_by_count(const std::vector<int64_t>& counts) {
     if (count >= kSmall) {
       large.push_back(static_cast<int32_t>(id));
     } else {
-      ++next[static_cast<size_t>(count)];
+      ++next[count];
     }
   }
   std::stable_sort(large.begin(), large.end(), [&](int32_t a, int32_t b) { return counts[a] > counts[b]; });
@@ -34,9 +34,9 @@ std::vector<int32_t> positions_by_count(const std::vector<int64_t>& counts) {
   for (auto group = next.rbegin(); group != next.rend(); ++group) before += std::exchange(*group, before);
 
   std::vector<int32_t> positions(counts.size());
-  for (size_t p = 0; p < large.size(); ++p) positions[static_cast<size_t>(large[p])] = static_cast<int32_t>(p);
+  for (size_t p = 0; p < large.size(); ++p) positions[large[p]] = static_cast<int32_t>(p);
   for (size_t id = 0; id < counts.size(); ++id)
-    if (counts[id] < kSmall) positions[id] = static_cast<int32_t>(next[static_cast<size_t>(counts[id])]++);
+    if (counts[id] < kSmall) positions[id] = static_cast<int32_t>(next[counts[id]]++);
   return positions;
 }
 
@@ -50,9 +50,9 @@ void check_permutation(const std::string& path, std::span<const int32_t> values)
   std::vector<bool> seen(values.size(), false);
   for (size_t i = 0; i < values.size(); ++i) {
     const int64_t value = values[i];
-    if (value < 0 || value >= static_cast<int64_t>(values.size()) || seen[static_cast<size_t>(value)])
+    if (value < 0 || value >= static_cast<int64_t>(values.size()) || seen[value])
       fail("{}: no permutation: value {} at {} is out of range or there twice", path, value, i);
-    seen[static_cast<size_t>(value)] = true;
+    seen[value] = true;
   }
 }
 
@@ -104,7 +104,7 @@ PositionMap PositionMap::inverse() const {
   PositionMap map(rows_);
   for (size_t t = 0; t < views_.size(); ++t) {
     std::vector<int32_t>& ids = map.owned_.emplace_back(views_[t].size());
-    for (size_t id = 0; id < views_[t].size(); ++id) ids[static_cast<size_t>(views_[t][id])] = static_cast<int32_t>(id);
+    for (size_t id = 0; id < views_[t].size(); ++id) ids[views_[t][id]] = static_cast<int32_t>(id);
     map.views_[t] = ids;
   }
   return map;

@@ -30,15 +30,15 @@ class PositionMap {
   void save(const std::string& folder) const;
 
   int tables() const { return static_cast<int>(rows_.size()); }
-  int64_t rows(int table) const { return rows_[static_cast<size_t>(table)]; }
+  int64_t rows(int table) const { return rows_[table]; }
   bool is_identity(int table) const { return view(table).empty(); }
   /// id must be in 0 .. rows(table) - 1.
   int64_t position(int table, int64_t id) const {
     const std::span<const int32_t> map = view(table);
-    return map.empty() ? id : map[static_cast<size_t>(id)];
+    return map.empty() ? id : map[id];
   }
   /// The table's permutation, [rows(table)]; empty: identity. Valid as long as this object.
-  std::span<const int32_t> view(int table) const { return views_[static_cast<size_t>(table)]; }
+  std::span<const int32_t> view(int table) const { return views_[table]; }
   /// The same tables the other way round, in memory of its own. O(rows).
   PositionMap inverse() const;
 

@@ -26,7 +26,7 @@ class SampleBlock {
   std::span<const float> dense() const { return dense_; }
   std::span<const float> labels() const { return labels_; }
   uint32_t category(int table, int64_t sample) const {
-    return categories_[static_cast<size_t>(table * stride_ + sample)];
+    return categories_[table * stride_ + sample];
   }
   const uint32_t* table(int t) const { return categories_.data() + t * stride_; }
 

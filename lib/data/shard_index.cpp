@@ -21,7 +21,7 @@ void for_each_line(const MappedFile& file, Line line) {
   const char* const end = begin + file.size();
   int64_t released = 0;
   for (const char* p = begin; p < end;) {
-    const void* found = std::memchr(p, '\n', static_cast<size_t>(end - p));
+    const void* found = std::memchr(p, '\n', end - p);
     const char* const stop = found != nullptr ? static_cast<const char*>(found) : end;
     line(p, stop);
     p = stop + 1;
@@ -107,7 +107,7 @@ int64_t ShardIndex::line_of(int64_t sample) const {
   int64_t low = 0, high = static_cast<int64_t>(bad_lines.size());
   while (low < high) {
     const int64_t middle = (low + high) / 2;
-    const bool before = bad_lines[static_cast<size_t>(middle)].line - 1 - middle <= sample;
+    const bool before = bad_lines[middle].line - 1 - middle <= sample;
     (before ? low : high) = before ? middle + 1 : middle;
   }
   return sample + low + 1;

@@ -17,7 +17,7 @@ void TableShapes::check() const {
     fail("data.bag_sizes: {} numbers for {} tables", bag_sizes.size(), rows.size());
   constexpr int kMaxBag = 1 << 20;
   for (int t = 0; t < tables(); ++t) {
-    const int64_t n = rows[static_cast<size_t>(t)];
+    const int64_t n = rows[t];
     if (n < 1 || n > kMaxRows) fail("data.max_rows: {} for table {}, must be 1 to {}", n, t, kMaxRows);
     if (bag_size(t) < 1 || bag_size(t) > kMaxBag)
       fail("data.bag_sizes: {} for table {}, must be 1 to {}", bag_size(t), t, kMaxBag);

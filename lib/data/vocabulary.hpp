@@ -17,7 +17,7 @@ struct TableShapes {
   static constexpr int64_t kMaxRows = 2147483647;
 
   int tables() const { return static_cast<int>(rows.size()); }
-  int bag_size(int table) const { return bag_sizes.empty() ? 1 : bag_sizes[static_cast<size_t>(table)]; }
+  int bag_size(int table) const { return bag_sizes.empty() ? 1 : bag_sizes[table]; }
   int64_t lookups_per_sample() const;
   /// Throws Error naming the table unless there are 26 tables and all numbers are in range.
   void check() const;

@@ -63,7 +63,7 @@ class BlockCache {
     DiskIo::Ticket ticket;
     std::vector<int32_t> frames;
   };
-  Frame& frame(int32_t number) { return frames_[static_cast<size_t>(number)]; }
+  Frame& frame(int32_t number) { return frames_[number]; }
   std::byte* data(int32_t number) const;
   int32_t free_frame();
   void drop(int32_t frame);

@@ -16,9 +16,9 @@ CopyOption option_at_level(const Hierarchy& hierarchy, int level, CopyReduction 
 
 std::vector<char> CopyPlan::options_in_use() const {
   std::vector<char> used(options.size(), 0);
-  for (const int option : coming) used[static_cast<size_t>(option)] = 1;
+  for (const int option : coming) used[option] = 1;
   for (const CopyTable& table : tables)
-    for (const CopyInterval& interval : table.intervals) used[static_cast<size_t>(interval.option)] = 1;
+    for (const CopyInterval& interval : table.intervals) used[interval.option] = 1;
   return used;
 }
 

@@ -25,7 +25,7 @@ struct CopyOption {
   std::vector<CopyStore> stores;        ///< by domain of the level; empty: device memory everywhere
 
   bool operator==(const CopyOption&) const = default;
-  CopyStore store(int domain) const { return stores.empty() ? CopyStore::device : stores[static_cast<size_t>(domain)]; }
+  CopyStore store(int domain) const { return stores.empty() ? CopyStore::device : stores[domain]; }
   bool any_fetched() const;
 };
 

@@ -8,7 +8,7 @@
 namespace sparrow {
 
 int Directory::make_ring(const CopyOption& option, int64_t holder_slot) {
-  std::vector<int> ranks = option.rings[static_cast<size_t>(hierarchy_.domain(option.level, rank_))];
+  std::vector<int> ranks = option.rings[hierarchy_.domain(option.level, rank_)];
   if (holder_slot >= 0) ranks = {ranks[static_cast<size_t>(holder_slot) % ranks.size()]};
   for (size_t i = 0; i < rings_.size(); ++i)
     if (rings_[i].ranks == ranks) return static_cast<int>(i);
@@ -23,14 +23,14 @@ int Directory::make_ring(const CopyOption& option, int64_t holder_slot) {
 
 int64_t Directory::places_before(const Ring& ring, int64_t place) const {
   const auto turn = static_cast<int64_t>(ring.ranks.size());
-  return place / turn * static_cast<int64_t>(ring.mine.size()) + ring.mine_before[static_cast<size_t>(place % turn)];
+  return place / turn * static_cast<int64_t>(ring.mine.size()) + ring.mine_before[place % turn];
 }
 
 /// The key of this rank's place number `mine` in the ring of the interval.
 int64_t Directory::key_of_place(const Interval& interval, int64_t mine) const {
   const Ring& ring = ring_of(interval);
   const auto turn = static_cast<int64_t>(ring.ranks.size()), per_turn = static_cast<int64_t>(ring.mine.size());
-  return mine / per_turn * turn + ring.mine[static_cast<size_t>(mine % per_turn)] - interval.shift;
+  return mine / per_turn * turn + ring.mine[mine % per_turn] - interval.shift;
 }
 
 size_t Directory::interval_of(int64_t key) const {
@@ -44,7 +44,7 @@ size_t Directory::interval_of(int64_t key) const {
 }
 
 int Directory::holder(const Interval& interval, int64_t key) const {
-  const std::vector<int>& ranks = rings_[static_cast<size_t>(interval.ring)].ranks;
+  const std::vector<int>& ranks = rings_[interval.ring].ranks;
   return ranks[static_cast<uint64_t>(key + interval.shift) % ranks.size()];
 }
 
@@ -65,7 +65,7 @@ int Directory::merger(int64_t key, int level, int domain) const {
     const std::vector<int>& children = hierarchy_.children(level, domain);
     domain = children[mix64(static_cast<uint64_t>(key) * 64 + static_cast<uint64_t>(level)) % children.size()];
   }
-  const auto& ring = plan_.options[static_cast<size_t>(interval.option)].rings[static_cast<size_t>(domain)];
+  const auto& ring = plan_.options[interval.option].rings[domain];
   if (interval.rule.holder_slot >= 0) return ring[static_cast<size_t>(interval.rule.holder_slot) % ring.size()];
   return ring[static_cast<uint64_t>(key + interval.shift) % ring.size()];
 }
@@ -90,7 +90,7 @@ void Directory::keys_of_slots(int64_t first, std::span<int64_t> keys) const {
     const Interval& interval = intervals_[*at];
     const int64_t last = std::min(end, interval.first_slot + interval.slots);
     for (int64_t slot = std::max(first, interval.first_slot); slot < last; ++slot)
-      keys[static_cast<size_t>(slot - first)] =
+      keys[slot - first] =
           key_of_place(interval, interval.first_turn_mine + slot - interval.first_slot);
   }
 }

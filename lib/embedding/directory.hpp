@@ -113,7 +113,7 @@ class Directory {
   size_t interval_of(int64_t key) const;
   int holder(const Interval& interval, int64_t key) const;
   int make_ring(const CopyOption& option, int64_t holder_slot);
-  const Ring& ring_of(const Interval& interval) const { return rings_[static_cast<size_t>(interval.ring)]; }
+  const Ring& ring_of(const Interval& interval) const { return rings_[interval.ring]; }
   int64_t places_before(const Ring& ring, int64_t place) const;
   int64_t key_of_place(const Interval& interval, int64_t mine) const;
   // How intervals get their slots (directory_slots.cpp):

@@ -44,7 +44,7 @@ void Directory::check(const CopyPlan& plan) const {
 std::vector<Directory::Interval> Directory::make_intervals(const CopyPlan& plan) {
   std::vector<Interval> intervals;
   for (int t = 0; t < tables_.count(); ++t) {
-    const auto& list = plan.tables[static_cast<size_t>(t)].intervals;
+    const auto& list = plan.tables[t].intervals;
     SPARROW_CHECK(!list.empty() && list[0].first == 0, "the plan of table {} does not start at position 0", t);
     for (size_t i = 0; i < list.size(); ++i)
       intervals.push_back(make_interval(plan, t, list[i], i + 1 < list.size() ? list[i + 1].first : tables_.rows(t)));
@@ -57,7 +57,7 @@ Directory::Interval Directory::make_interval(const CopyPlan& plan, int table, co
                 from.first, end);
   SPARROW_CHECK(from.option >= 0 && from.option < static_cast<int>(plan.options.size()), "table {} has option {}",
                 table, from.option);
-  const CopyTable& copies = plan.tables[static_cast<size_t>(table)];
+  const CopyTable& copies = plan.tables[table];
   SPARROW_CHECK(from.rule >= 0 && from.rule < copies.rules(), "table {} has rule {}", table, from.rule);
   Interval interval;
   interval.first_key = tables_.first_key(table) + from.first;
@@ -66,7 +66,7 @@ Directory::Interval Directory::make_interval(const CopyPlan& plan, int table, co
   interval.option = from.option;
   interval.rule = copies.rule(from.rule);
   SPARROW_CHECK(interval.rule.offset >= 0);
-  const CopyOption& option = plan.options[static_cast<size_t>(from.option)];
+  const CopyOption& option = plan.options[from.option];
   interval.level = option.level;
   interval.fetched = option.store(hierarchy_.domain(option.level, rank_)) == CopyStore::fetched;
   interval.shift = interval.rule.offset - tables_.first_key(table);

@@ -46,7 +46,7 @@ void FileRows::write(int64_t first, int64_t n, const float* values, const float*
 /// What rows first .. first + n - 1 have in these blocks.
 void FileRows::write_blocks(int64_t first_block, int64_t blocks, bool read, int64_t first, int64_t n,
                             const float* values, const float* state) {
-  std::vector<int64_t> list(static_cast<size_t>(blocks));
+  std::vector<int64_t> list(blocks);
   std::iota(list.begin(), list.end(), first_block);
   BlockCache::Pins pins;
   cache_.pin(list, read, pins);
@@ -56,9 +56,9 @@ void FileRows::write_blocks(int64_t first_block, int64_t blocks, bool read, int6
   const int64_t end = std::min(first + n, (first_block + blocks) * rows_per_block_);
   for (int64_t row = begin; row < end; ++row) {
     std::byte* to =
-        pins.data[static_cast<size_t>(row / rows_per_block_ - first_block)] + row % rows_per_block_ * row_bytes();
-    std::memcpy(to, values + (row - first) * dim_, static_cast<size_t>(4 * dim_));
-    if (state) std::memcpy(to + 4 * dim_, state + (row - first) * state_dim_, static_cast<size_t>(4 * state_dim_));
+        pins.data[row / rows_per_block_ - first_block] + row % rows_per_block_ * row_bytes();
+    std::memcpy(to, values + (row - first) * dim_, 4 * dim_);
+    if (state) std::memcpy(to + 4 * dim_, state + (row - first) * state_dim_, 4 * state_dim_);
   }
   cache_.unpin(pins, true);
 }
@@ -83,7 +83,7 @@ class FileBatch : public FetchedBatch {
   void reserve(int64_t rows);
   std::byte* row_in_block(int64_t i) const {
     const auto row = static_cast<size_t>(i);
-    return pins_.data[static_cast<size_t>(block_of_[row])] + place_in_block_[row] * store_.row_bytes();
+    return pins_.data[block_of_[row]] + place_in_block_[row] * store_.row_bytes();
   }
   void load_row(int64_t i);
 
@@ -129,8 +129,8 @@ void FileBatch::start(std::span<const int64_t> slots) {
 void FileBatch::load_row(int64_t i) {
   const std::byte* from = row_in_block(i);
   const int64_t dim = store_.dim_, state_dim = store_.state_dim_;
-  std::memcpy(values_.data() + i * dim, from, static_cast<size_t>(4 * dim));
-  if (state_dim > 0) std::memcpy(state_.data() + i * state_dim, from + 4 * dim, static_cast<size_t>(4 * state_dim));
+  std::memcpy(values_.data() + i * dim, from, 4 * dim);
+  if (state_dim > 0) std::memcpy(state_.data() + i * state_dim, from + 4 * dim, 4 * state_dim);
 }
 
 void FileBatch::load(std::span<const int32_t> places) {
@@ -148,8 +148,8 @@ void FileBatch::pass_on() {
   store_.cache_.prepare_change(pins_);
   for (int64_t i = 0; i < count(); ++i) {
     std::byte* to = row_in_block(i);
-    std::memcpy(to, values_.data() + i * dim, static_cast<size_t>(4 * dim));
-    if (state_dim > 0) std::memcpy(to + 4 * dim, state_.data() + i * state_dim, static_cast<size_t>(4 * state_dim));
+    std::memcpy(to, values_.data() + i * dim, 4 * dim);
+    if (state_dim > 0) std::memcpy(to + 4 * dim, state_.data() + i * state_dim, 4 * state_dim);
   }
 }
 

@@ -28,19 +28,19 @@ class Hierarchy {
 
   int ranks() const { return static_cast<int>(domain_of_[0].size()); }
   int depth() const { return static_cast<int>(domain_of_.size()) - 1; }
-  int domain(int level, int rank) const { return domain_of_[static_cast<size_t>(level)][static_cast<size_t>(rank)]; }
+  int domain(int level, int rank) const { return domain_of_[level][rank]; }
   /// Ranks of a domain, ascending.
   const std::vector<int>& members(int level, int domain) const {
-    return members_[static_cast<size_t>(level)][static_cast<size_t>(domain)];
+    return members_[level][domain];
   }
   const std::vector<int>& ring(int level, int domain) const {
-    return rings_[static_cast<size_t>(level)][static_cast<size_t>(domain)];
+    return rings_[level][domain];
   }
   /// Domains of level + 1 inside a domain.
   const std::vector<int>& children(int level, int domain) const {
-    return children_[static_cast<size_t>(level)][static_cast<size_t>(domain)];
+    return children_[level][domain];
   }
-  int domains(int level) const { return static_cast<int>(members_[static_cast<size_t>(level)].size()); }
+  int domains(int level) const { return static_cast<int>(members_[level].size()); }
 
  private:
   std::vector<std::vector<int>> domain_of_;

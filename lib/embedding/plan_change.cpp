@@ -12,26 +12,26 @@ PlanChange::PlanChange(const Tables& tables, const Hierarchy& hierarchy, const C
   SPARROW_CHECK(static_cast<int>(from.tables.size()) == tables.count() && from.tables.size() == to.tables.size());
   from_option_.assign(from.options.size(), -1);
   to_option_.assign(to.options.size(), -1);
-  segments_.resize(static_cast<size_t>(tables.count()));
+  segments_.resize(tables.count());
   for (int t = 0; t < tables.count(); ++t) {
-    SPARROW_CHECK(from.tables[static_cast<size_t>(t)].rules() == 1 && to.tables[static_cast<size_t>(t)].rules() == 1,
+    SPARROW_CHECK(from.tables[t].rules() == 1 && to.tables[t].rules() == 1,
                   "table {}: one of the plans is itself on the way to another", t);
-    from_rules_.push_back(from.tables[static_cast<size_t>(t)].rule(0));
+    from_rules_.push_back(from.tables[t].rule(0));
     cut_table(t, from, to);
   }
   const auto index = [&](const CopyPlan& plan, std::vector<int>& of, int option) {
-    if (of[static_cast<size_t>(option)] < 0) of[static_cast<size_t>(option)] = moving_option(plan, option);
+    if (of[option] < 0) of[option] = moving_option(plan, option);
   };
   for (const Move& move : moves_) {
-    index(from, from_option_, from_sides_[static_cast<size_t>(move.from)].option);
-    index(to, to_option_, to_sides_[static_cast<size_t>(move.to)].option);
+    index(from, from_option_, from_sides_[move.from].option);
+    index(to, to_option_, to_sides_[move.to].option);
   }
   order(slices);
 }
 
 /// The number, among the options of plan(), of the option as moving rows have it.
 int PlanChange::moving_option(const CopyPlan& plan, int option) {
-  CopyOption moving = plan.options[static_cast<size_t>(option)];
+  CopyOption moving = plan.options[option];
   moving.reduction = CopyReduction::sparse;
   const auto found = std::find(options_.begin(), options_.end(), moving);
   if (found == options_.end()) options_.push_back(moving);
@@ -39,10 +39,10 @@ int PlanChange::moving_option(const CopyPlan& plan, int option) {
 }
 
 int PlanChange::side(const CopyPlan& plan, int table, const CopyInterval& interval, std::vector<Side>& sides) const {
-  const CopyRule rule = plan.tables[static_cast<size_t>(table)].rule(interval.rule);
+  const CopyRule rule = plan.tables[table].rule(interval.rule);
   for (size_t i = 0; i < sides.size(); ++i)
     if (sides[i].option == interval.option && sides[i].rule == rule) return static_cast<int>(i);
-  const CopyOption& option = plan.options.at(static_cast<size_t>(interval.option));
+  const CopyOption& option = plan.options.at(interval.option);
   Side side{interval.option, option.level, rule, option.rings, {}};
   for (size_t d = 0; d < side.rings.size(); ++d) {
     auto& ring = side.rings[d];
@@ -54,19 +54,19 @@ int PlanChange::side(const CopyPlan& plan, int table, const CopyInterval& interv
 }
 
 void PlanChange::cut_table(int table, const CopyPlan& from, const CopyPlan& to) {
-  const auto& before = from.tables[static_cast<size_t>(table)].intervals;
-  const auto& after = to.tables[static_cast<size_t>(table)].intervals;
+  const auto& before = from.tables[table].intervals;
+  const auto& after = to.tables[table].intervals;
   const int64_t rows = tables_.rows(table);
   const auto end_of = [&](const std::vector<CopyInterval>& list, size_t i) {
     return i + 1 < list.size() ? list[i + 1].first : rows;
   };
-  auto& segments = segments_[static_cast<size_t>(table)];
+  auto& segments = segments_[table];
   size_t f = 0, t = 0;
   for (int64_t first = 0; first < rows;) {
     const int64_t end = std::min(end_of(before, f), end_of(after, t));
     Segment segment{first, end, side(from, table, before[f], from_sides_), side(to, table, after[t], to_sides_), -1};
     std::vector<char> same =
-        stays(from_sides_[static_cast<size_t>(segment.from)], to_sides_[static_cast<size_t>(segment.to)]);
+        stays(from_sides_[segment.from], to_sides_[segment.to]);
     if (std::find(same.begin(), same.end(), 0) != same.end()) {
       segment.move = static_cast<int>(moves_.size());
       moves_.push_back({table, segments.size(), first, end, segment.from, segment.to, std::move(same)});
@@ -94,8 +94,8 @@ std::vector<char> PlanChange::stays(const Side& from, const Side& to) const {
 void PlanChange::order(int slices) {
   const auto growth = [&](const Move& move) {
     const auto device_copies = [](const Side& side) { return std::count(side.fetched.begin(), side.fetched.end(), 0); };
-    return device_copies(to_sides_[static_cast<size_t>(move.to)]) -
-           device_copies(from_sides_[static_cast<size_t>(move.from)]);
+    return device_copies(to_sides_[move.to]) -
+           device_copies(from_sides_[move.from]);
   };
   std::vector<size_t> by_turn(moves_.size());
   std::iota(by_turn.begin(), by_turn.end(), size_t{0});
@@ -137,16 +137,16 @@ CopyPlan PlanChange::plan(int64_t done) const {
         table.intervals.push_back(interval);
     };
     for (const Segment& segment : segments_[t]) {
-      const int to_option = to_sides_[static_cast<size_t>(segment.to)].option;
+      const int to_option = to_sides_[segment.to].option;
       if (segment.move < 0) {
         append({segment.first, to_option, 0});
         continue;
       }
-      const int64_t moved = frontier[static_cast<size_t>(segment.move)];
-      if (moved > segment.first) append({segment.first, to_option_[static_cast<size_t>(to_option)], 0});
+      const int64_t moved = frontier[segment.move];
+      if (moved > segment.first) append({segment.first, to_option_[to_option], 0});
       if (moved < segment.end) {
-        const int from_option = from_sides_[static_cast<size_t>(segment.from)].option;
-        append({moved, from_option_[static_cast<size_t>(from_option)], 1});
+        const int from_option = from_sides_[segment.from].option;
+        append({moved, from_option_[from_option], 1});
       }
     }
     plan.tables.push_back(std::move(table));
@@ -159,7 +159,7 @@ int64_t PlanChange::end_of_step(int64_t begin, int64_t copies) const {
                                     [&](const Slice& s) { return s.begin + s.end - s.first <= begin; });
   int64_t end = begin;
   for (; slice != slices_.end(); ++slice) {
-    const auto& rings = to_sides_[static_cast<size_t>(moves_[slice->move].to)].rings;
+    const auto& rings = to_sides_[moves_[slice->move].to].rings;
     const auto copies_each = static_cast<int64_t>(rings.size());
     const int64_t rest = slice->begin + slice->end - slice->first - end;
     if (rest * copies_each > copies) return std::max(begin + 1, end + copies / copies_each);
@@ -171,12 +171,12 @@ int64_t PlanChange::end_of_step(int64_t begin, int64_t copies) const {
 
 void PlanChange::visit_position(const Move& move, int64_t position,
                                 const std::function<void(const CopyMove&)>& action) const {
-  const Side& from = from_sides_[static_cast<size_t>(move.from)];
-  const Side& to = to_sides_[static_cast<size_t>(move.to)];
+  const Side& from = from_sides_[move.from];
+  const Side& to = to_sides_[move.to];
   const int64_t key = tables_.first_key(move.table) + position;
   for (int domain = 0; domain < static_cast<int>(to.rings.size()); ++domain) {
     const int destination = to.holder(domain, position);
-    if (move.stays[static_cast<size_t>(destination)]) continue;
+    if (move.stays[destination]) continue;
     action({key, from.holder(hierarchy_.domain(from.level, destination), position), destination});
   }
 }
@@ -206,19 +206,19 @@ SlotRoom PlanChange::most_held(int rank) const {
   SlotRoom now;
   for (size_t t = 0; t < segments_.size(); ++t)
     for (const Segment& segment : segments_[t]) {
-      const SlotRoom rows = held(from_sides_[static_cast<size_t>(segment.from)], segment.first, segment.end, rank);
+      const SlotRoom rows = held(from_sides_[segment.from], segment.first, segment.end, rank);
       now.device += rows.device;
       now.fetched += rows.fetched;
     }
   SlotRoom most = now;
   for (const Slice& slice : slices_) {
     const Move& move = moves_[slice.move];
-    const Side& from = from_sides_[static_cast<size_t>(move.from)];
-    const Side& to = to_sides_[static_cast<size_t>(move.to)];
+    const Side& from = from_sides_[move.from];
+    const Side& to = to_sides_[move.to];
     const SlotRoom less = held(from, slice.first, slice.end, rank), more = held(to, slice.first, slice.end, rank);
     // Within a slice rows come and go in turn; the coming ones may be ahead by what is in one turn of the rings.
-    const auto turn = static_cast<int64_t>(to.rings[static_cast<size_t>(hierarchy_.domain(to.level, rank))].size() +
-                                           from.rings[static_cast<size_t>(hierarchy_.domain(from.level, rank))].size());
+    const auto turn = static_cast<int64_t>(to.rings[hierarchy_.domain(to.level, rank)].size() +
+                                           from.rings[hierarchy_.domain(from.level, rank)].size());
     const auto note = [&](int64_t& held_now, int64_t& held_most, int64_t leave, int64_t come) {
       const int64_t after = held_now + come - leave;
       const int64_t most_here = std::max(held_now, after) + std::min(come, turn);
@@ -238,7 +238,7 @@ std::vector<int64_t> PlanChange::copies_between_ranks() const {
   for (const Move& move : moves_) {
     // Who sends to whom repeats with the turns of the rings. (Beyond the longest period, nearly so.)
     int64_t period = 1;
-    for (const auto* sides : {&from_sides_[static_cast<size_t>(move.from)], &to_sides_[static_cast<size_t>(move.to)]})
+    for (const auto* sides : {&from_sides_[move.from], &to_sides_[move.to]})
       for (const auto& ring : sides->rings)
         if (period <= kLongestPeriod) period = std::lcm(period, static_cast<int64_t>(ring.size()));
     const int64_t rows = move.end - move.first;

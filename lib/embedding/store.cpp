@@ -57,7 +57,7 @@ void Store::read(Stream& stream, int64_t first, int64_t n, float* values, float*
   const int64_t here = std::clamp<int64_t>(rows_.slots - first, 0, n);
   if (here > 0) copy(rows_, first, 0, here);
   if (here < n) {
-    std::vector<int64_t> slots(static_cast<size_t>(n - here));
+    std::vector<int64_t> slots(n - here);
     std::iota(slots.begin(), slots.end(), first + here - rows_.slots);
     const auto batch = fetched_->make_batch();
     batch->start(slots);
@@ -73,7 +73,7 @@ void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const
   const SlotRoom held = directory_.held();  // at first, the lowest slots of each store
   const int64_t most = std::min(kChunk, std::max(held.device, held.fetched));  // as filling_needs says
   std::vector<float> values(fetched_ ? static_cast<size_t>(most * rows_.dim) : 0);
-  const std::vector<float> state(static_cast<size_t>(most * rows_.state_dim), initial_state);
+  const std::vector<float> state(most * rows_.state_dim, initial_state);
   const Array<float> made(backend_, Memory::device, static_cast<int64_t>(values.size()));
   const Array<int64_t> ids(backend_, Memory::device, most);
   for (int64_t first = 0; first < held.device; first += kChunk) {
@@ -97,7 +97,7 @@ void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const
 void Store::make_initial(Stream& stream, uint64_t seed, const IdOfPosition& id_of, int64_t first, int64_t n,
                          const Array<int64_t>& device_ids, float* values) {
   const Tables& tables = directory_.tables();
-  std::vector<int64_t> keys(static_cast<size_t>(n)), ids;
+  std::vector<int64_t> keys(n), ids;
   directory_.keys_of_slots(first, keys);
   for (size_t i = 0; i < keys.size();) {  // a run of slots of one table at a time
     const int table = tables.table_of(keys[i]);

@@ -23,9 +23,9 @@ class Tables {
 
   int count() const { return static_cast<int>(rows_.size()); }
   int64_t dim() const { return dim_; }
-  int64_t rows(int table) const { return rows_[static_cast<size_t>(table)]; }
+  int64_t rows(int table) const { return rows_[table]; }
   const std::vector<int64_t>& rows() const { return rows_; }
-  int64_t first_key(int table) const { return first_key_[static_cast<size_t>(table)]; }
+  int64_t first_key(int table) const { return first_key_[table]; }
   int64_t total_rows() const { return first_key_.back(); }
   int table_of(int64_t key) const {
     return static_cast<int>(std::upper_bound(first_key_.begin(), first_key_.end(), key) - first_key_.begin()) - 1;

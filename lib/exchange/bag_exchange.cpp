@@ -27,7 +27,7 @@ BagExchange::BagExchange(const RankContext& context, const Directory& directory,
       maker_(context.host, directory.tables().key_bytes(), 1),
       row_maker_(context.host, directory.tables().key_bytes(), 1),
       keys_(host_comm_.size()),
-      by_holder_(static_cast<size_t>(host_comm_.size())),
+      by_holder_(host_comm_.size()),
       one_(by_holder_.size(), 1),
       places_(by_holder_.size()),
       row_keys_(context.host, Memory::host),
@@ -62,7 +62,7 @@ void BagExchange::add_needs(const ExchangeBounds& bounds, MemoryByPart& needs) {
 void BagExchange::order_parts(std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial,
                               BagRoute& route) {
   for (auto& list : by_holder_) list.clear();
-  for (const Lookup& lookup : lookups) by_holder_[static_cast<size_t>(directory_.holder(lookup.key))].push_back(lookup);
+  for (const Lookup& lookup : lookups) by_holder_[directory_.holder(lookup.key)].push_back(lookup);
   send_keys_.clear();
   lengths_.clear();
   const auto bags = static_cast<int32_t>(bag_is_partial.size());
@@ -75,7 +75,7 @@ void BagExchange::order_parts(std::span<const Lookup> lookups, const std::vector
     for (int32_t bag = 0; bag < bags; ++bag) {
       size_t length = 0;
       for (; at < list.size() && list[at].bag == bag; ++at, ++length) send_keys_.push_back(list[at].key);
-      if (length == 0 && !bag_is_partial[static_cast<size_t>(bag)]) continue;
+      if (length == 0 && !bag_is_partial[bag]) continue;
       SPARROW_CHECK(length <= std::numeric_limits<uint8_t>::max(), "{} lookups of one bag at one holder", length);
       lengths_.push_back(static_cast<uint8_t>(length));
       bag_of_part[parts++] = bag;
@@ -95,7 +95,7 @@ void BagExchange::exchange_lengths(BagRoute& route) {
   for (const int64_t n : route.parts.requested)
     SPARROW_CHECK(n >= 0 && n <= std::numeric_limits<int32_t>::max(), "asked for {} parts", n);
   route.parts.sum_requested();
-  peer_lengths_.resize(static_cast<size_t>(route.parts.requested_total));
+  peer_lengths_.resize(route.parts.requested_total);
   host_comm_.wait(transfer_.post(nullptr, host_comm_, Phase::ids, lengths_.data(), route.parts.asked,
                                  route.parts.asked_offsets, peer_lengths_.data(), route.parts.requested,
                                  route.parts.requested_offsets, 1, true));
@@ -118,7 +118,7 @@ void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, bool si
   int64_t sum = 0;
   for (int64_t part = 0; part < route.parts.requested_total; ++part) {
     offsets[part] = static_cast<int32_t>(sum);
-    sum += peer_lengths_[static_cast<size_t>(part)];
+    sum += peer_lengths_[part];
   }
   offsets[route.parts.requested_total] = static_cast<int32_t>(sum);
   SPARROW_CHECK(sum == route.lookups, "ranks announced {} lookups and sent {}", sum, route.lookups);

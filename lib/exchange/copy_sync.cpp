@@ -62,16 +62,16 @@ CopySync::CopySync(const RankContext& context, const Directory& directory, const
 /// Rank sets with the same rows: those at the same place of their domain's ring.
 void CopySync::make_dense(const RankContext& context, int option) {
   Comm& world = context.device_comm;
-  const CopyOption& of = directory_.plan().options[static_cast<size_t>(option)];
+  const CopyOption& of = directory_.plan().options[option];
   const Hierarchy& all = directory_.hierarchy();
-  const auto& ring = of.rings[static_cast<size_t>(all.domain(of.level, world.rank()))];
+  const auto& ring = of.rings[all.domain(of.level, world.rank())];
   const auto place = std::find(ring.begin(), ring.end(), world.rank()) - ring.begin();
   const bool in_ring = place < static_cast<int64_t>(ring.size());
   auto group = world.split(in_ring ? static_cast<int>(place) : -1, world.rank());
   if (!in_ring) return;
   // The group's own tree: the domains of its ranks down to the copy level, numbered anew.
   std::vector<int> members;
-  for (const auto& domain_ring : of.rings) members.push_back(domain_ring[static_cast<size_t>(place)]);
+  for (const auto& domain_ring : of.rings) members.push_back(domain_ring[place]);
   std::sort(members.begin(), members.end());
   std::vector<std::vector<int>> domain_of;
   for (int level = 0; level <= of.level; ++level) {
@@ -161,14 +161,14 @@ void CopySync::build(Stream& stream, const Route& route, CopyRoute& copies) {
 /// What this rank merges at a level: what it is asked to at the stage of the level, and its own copies of the level
 /// that were touched.
 void CopySync::build_up(int level, const Route& route, CopyRoute& copies) {
-  CopyRoute::Level& at = copies.levels[static_cast<size_t>(level)];
+  CopyRoute::Level& at = copies.levels[level];
   std::span<const int64_t> requests;
   if (level < directory_.hierarchy().depth()) {
     const RowList& below = copies.levels[static_cast<size_t>(level) + 1].merged;
     requests = maker_.exchange_keys(comms_.host(level), Phase::allreduce, below.keys.data() + below.here,
-                                    directory_.tables().total_rows(), copies.up[static_cast<size_t>(level)]);
+                                    directory_.tables().total_rows(), copies.up[level]);
   }
-  const RowList& list = route.lists[static_cast<size_t>(level)];
+  const RowList& list = route.lists[level];
   const auto asked = static_cast<int64_t>(requests.size());
   int64_t* wanted = at.wanted.reserve(asked + list.here);
   int32_t* own = at.own.reserve(list.here);
@@ -194,9 +194,9 @@ void CopySync::build_up(int level, const Route& route, CopyRoute& copies) {
 
 /// Which delivered rows go on to the mergers of the child domains; what comes in is what the next level was delivered.
 void CopySync::build_down(int stage, CopyRoute& copies) {
-  CopyRoute::Level& from = copies.levels[static_cast<size_t>(stage)];
+  CopyRoute::Level& from = copies.levels[stage];
   CopyRoute::Level& to = copies.levels[static_cast<size_t>(stage) + 1];
-  StageCounts& counts = copies.down[static_cast<size_t>(stage)];
+  StageCounts& counts = copies.down[stage];
   const Hierarchy& hierarchy = directory_.hierarchy();
   const auto& children = hierarchy.children(stage, hierarchy.domain(stage, directory_.rank()));
   const auto most = from.delivered_count * static_cast<int64_t>(children.size());
@@ -215,7 +215,7 @@ void CopySync::build_down(int stage, CopyRoute& copies) {
   int32_t* offsets = down_offsets_.reserve(peer_count + 1);
   int32_t* order = down_order_.reserve(n);
   host_.group(*host_stream_, peers, n, peer_count, offsets, order);
-  for (int64_t p = 0; p < peer_count; ++p) counts.asked[static_cast<size_t>(p)] = offsets[p + 1] - offsets[p];
+  for (int64_t p = 0; p < peer_count; ++p) counts.asked[p] = offsets[p + 1] - offsets[p];
   counts.sum_asked();
   int64_t* keys = send_keys_.reserve(n);
   int32_t* sent = from.sent_rows.reserve(n);
@@ -231,7 +231,7 @@ void CopySync::build_down(int stage, CopyRoute& copies) {
 }
 
 void CopySync::note_final(int level, CopyRoute& copies) {
-  CopyRoute::Level& at = copies.levels[static_cast<size_t>(level)];
+  CopyRoute::Level& at = copies.levels[level];
   int32_t* rows = at.final_rows.reserve(at.delivered_count);
   int64_t* slots = at.final_slots.reserve(at.delivered_count);
   at.final_count = 0;
@@ -267,13 +267,13 @@ void CopySync::round_to_wire(Stream& stream, float* values, int64_t rows) {
 }
 
 void CopySync::merge(Stream& stream, int level, const Route& route, CopyRoute& copies) {
-  CopyRoute::Level& at = copies.levels[static_cast<size_t>(level)];
+  CopyRoute::Level& at = copies.levels[level];
   const int64_t row_bytes = dim_ * size_of(wire_);
   int64_t asked = 0;
-  if (level < directory_.hierarchy().depth()) asked = copies.up[static_cast<size_t>(level)].requested_total;
+  if (level < directory_.hierarchy().depth()) asked = copies.up[level].requested_total;
   float* received = at.received.reserve((asked + at.own_count) * dim_);
   if (level < directory_.hierarchy().depth()) {
-    const StageCounts& counts = copies.up[static_cast<size_t>(level)];
+    const StageCounts& counts = copies.up[level];
     RowList& below = copies.levels[static_cast<size_t>(level) + 1].merged;
     const Matrix exact = Matrix::f32(below.gradients.data() + below.here * dim_, counts.asked_total, dim_);
     const bool converted = wire_ != DType::f32;
@@ -290,7 +290,7 @@ void CopySync::merge(Stream& stream, int level, const Route& route, CopyRoute& c
     if (converted) backend_.convert(stream, Matrix::of(wire_, recv, asked, dim_), Matrix::f32(received, asked, dim_));
   }
   // Rows with copies are shared ones, and first in the list: their places in it are those in the part.
-  const ListPart& own = route.part(static_cast<size_t>(level), RowHalf::shared);
+  const ListPart& own = route.part(level, RowHalf::shared);
   const float** addresses = addresses_.reserve(own.here);
   backend_.address_rows(stream, own.gradients.data(), nullptr, own.here, dim_, addresses);
   backend_.pack_rows(stream, addresses, at.own.device(), at.own_count,
@@ -300,9 +300,9 @@ void CopySync::merge(Stream& stream, int level, const Route& route, CopyRoute& c
 }
 
 void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies, const RowStore& fetched) {
-  const CopyRoute::Level& from = copies.levels[static_cast<size_t>(stage)];
+  const CopyRoute::Level& from = copies.levels[stage];
   CopyRoute::Level& to = copies.levels[static_cast<size_t>(stage) + 1];
-  const StageCounts& counts = copies.down[static_cast<size_t>(stage)];
+  const StageCounts& counts = copies.down[stage];
   const int64_t row_bytes = dim_ * size_of(wire_);
   const float** addresses = addresses_.reserve(std::max(from.delivered_count, to.delivered_count));
   const bool converted = wire_ != DType::f32;
@@ -337,9 +337,9 @@ void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies, const RowSt
 /// The gradients of this rank's touched rows in a block of all its rows of the option, summed over the holders of the
 /// same rows.
 void CopySync::reduce_dense(Stream& stream, Dense& dense, const Route& route) {
-  const int level = directory_.plan().options[static_cast<size_t>(dense.option)].level;
-  const RowList& list = route.lists[static_cast<size_t>(level)];
-  float* gradients = route.part(static_cast<size_t>(level), RowHalf::shared).gradients.data();
+  const int level = directory_.plan().options[dense.option].level;
+  const RowList& list = route.lists[level];
+  float* gradients = route.part(level, RowHalf::shared).gradients.data();
   backend_.zero(stream, dense.gradients.data(), dense.rows * dim_ * 4);
   int64_t* block_rows = dense.block_rows.reserve(list.here);
   dense.touched.clear();

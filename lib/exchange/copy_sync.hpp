@@ -132,7 +132,7 @@ class CopySync {
   };
   static int64_t dense_touched(const ExchangeBounds& bounds);
   void make_dense(const RankContext& context, int option);
-  bool is_sparse(int64_t key) const { return sparse_option_[static_cast<size_t>(directory_.option(key))]; }
+  bool is_sparse(int64_t key) const { return sparse_option_[directory_.option(key)]; }
   void build_up(int level, const Route& route, CopyRoute& copies);
   void build_down(int stage, CopyRoute& copies);
   void note_final(int level, CopyRoute& copies);

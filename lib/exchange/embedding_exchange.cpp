@@ -35,7 +35,7 @@ EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory
       router_(context.host, directory, comms),
       splitter_(context.host, directory, comms),
       rows_(context, comms, store, wire),
-      retired_(static_cast<size_t>(comms.count())),
+      retired_(comms.count()),
       part_offsets_(context.host, Memory::host),
       part_items_(context.host, Memory::host) {
   replan();
@@ -84,9 +84,9 @@ void EmbeddingExchange::split(const Batch& batch) {
   row_offsets_.assign(1, 0);
   row_positions_.clear();
   lookups_.clear();
-  bag_is_partial_.assign(static_cast<size_t>(bags), 0);
+  bag_is_partial_.assign(bags, 0);
   for (int t = 0; t < batch.tables; ++t) {
-    const CopyTable& copies = directory_.plan().tables[static_cast<size_t>(t)];
+    const CopyTable& copies = directory_.plan().tables[t];
     bool partial = false;
     for (int rule = 0; rule < copies.rules(); ++rule)
       partial = partial || copies.rule(rule).transport == CopyTransport::partial_sums;
@@ -96,7 +96,7 @@ void EmbeddingExchange::split(const Batch& batch) {
       const int64_t last = batch.offsets.empty() ? bag + 1 : batch.offsets[b + 1];
       bag_is_partial_[b] = partial;
       for (int64_t l = first; l < last; ++l) {
-        const int64_t position = batch.positions[static_cast<size_t>(l)], key = tables.first_key(t) + position;
+        const int64_t position = batch.positions[l], key = tables.first_key(t) + position;
         if (is_pooled(directory_.transport(key)) && directory_.level(key) == 0)
           lookups_.push_back({static_cast<int32_t>(bag), key});
         else
@@ -163,7 +163,7 @@ void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {
   int64_t n = 0;
   for (int64_t bag = 0; bag < bags; ++bag) {
     offsets[bag] = n;
-    for (int64_t l = row_offsets_[static_cast<size_t>(bag)]; l < row_offsets_[static_cast<size_t>(bag) + 1]; ++l)
+    for (int64_t l = row_offsets_[bag]; l < row_offsets_[static_cast<size_t>(bag) + 1]; ++l)
       row_of_lookup[n++] = rows.lists.back().row_of_member.data()[l];
     for (int32_t i = part_offsets[bag]; i < part_offsets[bag + 1]; ++i) row_of_lookup[n++] = first_part + part_items[i];
   }

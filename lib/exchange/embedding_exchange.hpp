@@ -108,7 +108,7 @@ class EmbeddingExchange {
 
   /// Bytes of a stage that its communicator does not count.
   Traffic stage_traffic(int stage) const {
-    return retired_[static_cast<size_t>(stage)] + copies_->stage_traffic(stage);
+    return retired_[stage] + copies_->stage_traffic(stage);
   }
 
  private:

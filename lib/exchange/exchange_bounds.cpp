@@ -54,7 +54,7 @@ class Bounds {
   const std::vector<int>& ranks(int level) const {
     return hierarchy_.members(level, hierarchy_.domain(level, directory_.rank()));
   }
-  int64_t samples(int rank) const { return limits_.samples[static_cast<size_t>(rank)]; }
+  int64_t samples(int rank) const { return limits_.samples[rank]; }
   int64_t samples_at(int level) const {
     int64_t sum = 0;
     for (const int rank : ranks(level)) sum += samples(rank);
@@ -84,8 +84,8 @@ void Bounds::find_tables() {
   const std::vector<char> dense = densely_reduced(plan_);
   const bool alone = hierarchy_.depth() == 0;  // then nothing is pooled elsewhere
   for (int t = 0; t < directory_.tables().count(); ++t) {
-    const CopyTable& of = plan_.tables[static_cast<size_t>(t)];
-    Table table{directory_.tables().rows(t), limits_.lookups[static_cast<size_t>(t)]};
+    const CopyTable& of = plan_.tables[t];
+    Table table{directory_.tables().rows(t), limits_.lookups[t]};
     for (size_t i = 0; i < of.intervals.size(); ++i) {
       const CopyInterval& interval = of.intervals[i];
       const int64_t end = i + 1 < of.intervals.size() ? of.intervals[i + 1].first : table.rows;
@@ -107,7 +107,7 @@ void Bounds::bound_rows(ExchangeBounds& bounds) const {
   const int depth = hierarchy_.depth();
   bounds.lists.resize(static_cast<size_t>(depth) + 1);
   for (int level = depth; level >= 0; --level) {
-    ListBounds& list = bounds.lists[static_cast<size_t>(level)];
+    ListBounds& list = bounds.lists[level];
     for (const Table& table : tables_) {
       if (!table.by_rows) continue;
       list.members += level == depth ? bounds.samples * table.lookups : apart(level, table, table.rows);
@@ -118,7 +118,7 @@ void Bounds::bound_rows(ExchangeBounds& bounds) const {
   }
   for (int stage = 0; stage < depth; ++stage) {
     bounds.asked.push_back(bounds.lists[static_cast<size_t>(stage) + 1].count);
-    bounds.requested.push_back(bounds.lists[static_cast<size_t>(stage)].members);
+    bounds.requested.push_back(bounds.lists[stage].members);
   }
 }
 
@@ -133,13 +133,13 @@ void Bounds::bound_copies(ExchangeBounds& bounds) const {
   int64_t touched = 0;
   for (const Table& table : tables_) touched += together(0, table, table.copied);
   for (int level = 0; level <= depth; ++level) {
-    ExchangeBounds::Copies::Level& at = bounds.copies.levels[static_cast<size_t>(level)];
+    ExchangeBounds::Copies::Level& at = bounds.copies.levels[level];
     int64_t distinct = 0;
     for (const Table& table : tables_) {
       if (level < depth) at.requested += apart(level, table, table.copied);
       distinct += together(level, table, table.copied);
     }
-    at.own = std::min(bounds.lists[static_cast<size_t>(level)].here, distinct);
+    at.own = std::min(bounds.lists[level].here, distinct);
     at.merged = {at.requested + at.own, distinct, 0};
     at.delivered = touched;
     at.final_count = std::min(touched, held());

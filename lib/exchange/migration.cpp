@@ -93,12 +93,12 @@ void Migration::move(Stream& stream) {
 void Migration::list(int64_t begin, int64_t end) {
   const int me = directory_.rank();
   for (Part* part : {&sent_, &received_}) {
-    part->by_rank.resize(static_cast<size_t>(context_.comm.size()));
+    part->by_rank.resize(context_.comm.size());
     for (auto& keys : part->by_rank) keys.clear();
   }
   change_.visit(begin, end, [&](const PlanChange::CopyMove& copy) {
-    if (copy.source == me) sent_.by_rank[static_cast<size_t>(copy.destination)].push_back(directory_.slot(copy.key));
-    if (copy.destination == me) received_.by_rank[static_cast<size_t>(copy.source)].push_back(copy.key);
+    if (copy.source == me) sent_.by_rank[copy.destination].push_back(directory_.slot(copy.key));
+    if (copy.destination == me) received_.by_rank[copy.source].push_back(copy.key);
   });
   sent_.sum();
   received_.sum();
@@ -159,7 +159,7 @@ void Migration::exchange(Stream& stream) {
   };
   send(send_values_, recv_values_, rows.dim);
   send(send_state_, recv_state_, rows.state_dim);
-  const int64_t sent = sent_.total - sent_.rows[static_cast<size_t>(comm.rank())];
+  const int64_t sent = sent_.total - sent_.rows[comm.rank()];
   totals_.sent_rows += sent;
   totals_.sent_bytes += sent * 4 * (rows.dim + rows.state_dim);
 }
@@ -200,16 +200,16 @@ void Migration::write(Stream& stream, const RowStore& rows,
   const float** values = value_addresses_.reserve(n);
   const float** state = state_addresses_.reserve(n);
   for (int64_t i = 0; i < n; ++i) {
-    const int64_t place = slot_and_place[static_cast<size_t>(i)].second;
+    const int64_t place = slot_and_place[i].second;
     values[i] = recv_values_.data() + place * rows.dim;
     state[i] = recv_state_.data() + place * rows.state_dim;
   }
   value_addresses_.upload(stream, n);
   state_addresses_.upload(stream, n);
   for (int64_t i = 0; i < n;) {
-    const int64_t slot = slot_and_place[static_cast<size_t>(i)].first;
+    const int64_t slot = slot_and_place[i].first;
     int64_t run = 1;
-    while (i + run < n && slot_and_place[static_cast<size_t>(i + run)].first == slot + run) ++run;
+    while (i + run < n && slot_and_place[i + run].first == slot + run) ++run;
     backend_.pack_rows(stream, value_addresses_.device() + i, nullptr, run,
                        Matrix::f32(rows.values + slot * rows.dim, run, rows.dim));
     if (rows.state_dim > 0)

@@ -42,8 +42,8 @@ void Router::build(Stream& stream, const Batch& batch, Route& route) {
   int64_t* keys = keys_.reserve(lookups);
   for (int t = 0; t < tables.count(); ++t) {
     const int64_t begin = batch.first_lookup(t), end = batch.first_lookup(t + 1), shift = tables.first_key(t);
-    segments_[static_cast<size_t>(t)] = begin;
-    for (int64_t l = begin; l < end; ++l) keys[l] = batch.positions[static_cast<size_t>(l)] + shift;
+    segments_[t] = begin;
+    for (int64_t l = begin; l < end; ++l) keys[l] = batch.positions[l] + shift;
   }
   segments_.back() = lookups;
 
@@ -62,7 +62,7 @@ void Router::build(Stream& stream, const Batch& batch, Route& route) {
 
   for (int stage = depth - 1; stage >= 0; --stage) {
     const RowList& list = route.lists[static_cast<size_t>(stage) + 1];
-    StageCounts& counts = route.stages[static_cast<size_t>(stage)];
+    StageCounts& counts = route.stages[stage];
     const auto requests =
         maker_.exchange_keys(comms_.host(stage), Phase::ids, list.keys.data() + list.here, tables.total_rows(), counts);
     const int64_t segments[] = {0, counts.requested_total};
@@ -74,7 +74,7 @@ void Router::build(Stream& stream, const Batch& batch, Route& route) {
 
 /// The list of `level` from the keys wanted there: here, or asked for at the stage above.
 void Router::collect(int level, const int64_t* keys, std::span<const int64_t> segments, Route& route) {
-  RowList& list = route.lists[static_cast<size_t>(level)];
+  RowList& list = route.lists[level];
   const std::span<const int64_t> distinct = maker_.distinct(keys, segments, list);
   if (level == 0 && directory_.fetched_slots() == 0) {
     maker_.arrange_here(list);

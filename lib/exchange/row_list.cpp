@@ -23,10 +23,10 @@ void RowList::upload(Stream& stream) {
 }
 
 StageCounts::StageCounts(int peers)
-    : asked(static_cast<size_t>(peers)),
-      asked_offsets(static_cast<size_t>(peers)),
-      requested(static_cast<size_t>(peers)),
-      requested_offsets(static_cast<size_t>(peers)) {}
+    : asked(peers),
+      asked_offsets(peers),
+      requested(peers),
+      requested_offsets(peers) {}
 
 namespace {
 int64_t running_sum(const std::vector<int64_t>& counts, std::vector<int64_t>& offsets) {
@@ -53,9 +53,9 @@ StageComms::StageComms(Comm& host, Comm& device, const Hierarchy& hierarchy) {
     host_.push_back(host.split(domain, host.rank()));
     if (&device != &host) device_.push_back(device.split(domain, host.rank()));
     sizes_.push_back(host_.back()->size());
-    std::vector<int> peer(static_cast<size_t>(host.size()), -1);
+    std::vector<int> peer(host.size(), -1);
     const auto& members = hierarchy.members(stage, domain);
-    for (size_t i = 0; i < members.size(); ++i) peer[static_cast<size_t>(members[i])] = static_cast<int>(i);
+    for (size_t i = 0; i < members.size(); ++i) peer[members[i]] = static_cast<int>(i);
     peer_of_.push_back(std::move(peer));
   }
 }
@@ -106,7 +106,7 @@ void RowListMaker::arrange(RowList& list, StageCounts* counts) {
   list.device = offsets[1];
   list.here = offsets[kHere];
   for (int64_t p = 0; p < peers; ++p)
-    counts->asked[static_cast<size_t>(p)] = offsets[p + kHere + 1] - offsets[p + kHere];
+    counts->asked[p] = offsets[p + kHere + 1] - offsets[p + kHere];
   if (counts) counts->sum_asked();
   const int64_t* distinct_keys = distinct_keys_.data();
   int64_t* row_keys = list.keys.reserve(list.count);

@@ -63,13 +63,13 @@ class StageComms {
  public:
   /// Collective over both communicators, whose ranks are the hierarchy's.
   StageComms(Comm& host, Comm& device, const Hierarchy& hierarchy);
-  Comm& host(int stage) const { return *host_[static_cast<size_t>(stage)]; }
-  Comm& device(int stage) const { return *(device_.empty() ? host_ : device_)[static_cast<size_t>(stage)]; }
+  Comm& host(int stage) const { return *host_[stage]; }
+  Comm& device(int stage) const { return *(device_.empty() ? host_ : device_)[stage]; }
   int count() const { return static_cast<int>(host_.size()); }
   std::span<const int> sizes() const { return sizes_; }
   /// Number in stage s's communicator of a rank of the world.
   int peer(int stage, int world_rank) const {
-    return peer_of_[static_cast<size_t>(stage)][static_cast<size_t>(world_rank)];
+    return peer_of_[stage][world_rank];
   }
   /// Bytes and messages of a stage, and of all stages together.
   Traffic traffic(int stage) const;

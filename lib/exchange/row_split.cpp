@@ -41,13 +41,13 @@ void RowSplitter::split(const Route& batch, RowSplit& with_next, const Route& ne
 void RowSplitter::find_shared(const Side& a, const Side& b) {
   marks_.resize(static_cast<size_t>(directory_.slots() + 63) / 64, 0);
   const auto slots = [](const Side& side) {
-    return std::span(side.route.held_slots.data(), static_cast<size_t>(side.route.lists[0].count));
+    return std::span(side.route.held_slots.data(), side.route.lists[0].count);
   };
   const auto compare = [&](const Side& with, const Side& of) {
-    for (const int64_t slot : slots(with)) marks_[static_cast<size_t>(slot / 64)] |= uint64_t{1} << (slot % 64);
+    for (const int64_t slot : slots(with)) marks_[slot / 64] |= uint64_t{1} << (slot % 64);
     uint8_t* shared = of.split.shared[0].data();
-    for (const int64_t slot : slots(of)) *shared++ = marks_[static_cast<size_t>(slot / 64)] >> (slot % 64) & 1;
-    for (const int64_t slot : slots(with)) marks_[static_cast<size_t>(slot / 64)] = 0;
+    for (const int64_t slot : slots(of)) *shared++ = marks_[slot / 64] >> (slot % 64) & 1;
+    for (const int64_t slot : slots(with)) marks_[slot / 64] = 0;
   };
   compare(a, b);
   compare(b, a);
@@ -63,7 +63,7 @@ void RowSplitter::tell(int stage, std::span<const Side> sides) {
   for (size_t p = 0; p < peers; ++p) {
     send_offsets_[p] = send_total, recv_offsets_[p] = recv_total;
     for (const Side& side : sides) {
-      const StageCounts& counts = side.route.stages[static_cast<size_t>(stage)];
+      const StageCounts& counts = side.route.stages[stage];
       send_total += (counts.requested[p] + 7) / 8;
       recv_total += (counts.asked[p] + 7) / 8;
     }
@@ -75,10 +75,10 @@ void RowSplitter::tell(int stage, std::span<const Side> sides) {
   uint8_t* to = send;
   for (size_t p = 0; p < peers; ++p)
     for (const Side& side : sides) {
-      const StageCounts& counts = side.route.stages[static_cast<size_t>(stage)];
-      const uint8_t* shared = side.split.shared[static_cast<size_t>(stage)].data();
+      const StageCounts& counts = side.route.stages[stage];
+      const uint8_t* shared = side.split.shared[stage].data();
       const int32_t* rows =
-          side.route.lists[static_cast<size_t>(stage)].row_of_member.data() + counts.requested_offsets[p];
+          side.route.lists[stage].row_of_member.data() + counts.requested_offsets[p];
       for (int64_t i = 0; i < counts.requested[p]; ++i)
         to[i / 8] = static_cast<uint8_t>(to[i / 8] | shared[rows[i]] << (i % 8));
       to += (counts.requested[p] + 7) / 8;
@@ -88,7 +88,7 @@ void RowSplitter::tell(int stage, std::span<const Side> sides) {
   const uint8_t* from = recv;
   for (size_t p = 0; p < peers; ++p)
     for (const Side& side : sides) {
-      const StageCounts& counts = side.route.stages[static_cast<size_t>(stage)];
+      const StageCounts& counts = side.route.stages[stage];
       const RowList& list = side.route.lists[static_cast<size_t>(stage) + 1];
       uint8_t* shared = side.split.shared[static_cast<size_t>(stage) + 1].data();
       if (p == 0) std::fill_n(shared, list.here, uint8_t{1});  // rows with several copies
@@ -99,12 +99,12 @@ void RowSplitter::tell(int stage, std::span<const Side> sides) {
 }
 
 void RowSplitter::count(int stage, const Side& side) const {
-  const StageCounts& all = side.route.stages[static_cast<size_t>(stage)];
-  auto& [single, shared] = side.split.stages[static_cast<size_t>(stage)];
+  const StageCounts& all = side.route.stages[stage];
+  auto& [single, shared] = side.split.stages[stage];
   const RowList& below = side.route.lists[static_cast<size_t>(stage) + 1];
   const uint8_t* asked = side.split.shared[static_cast<size_t>(stage) + 1].data() + below.here;
-  const uint8_t* of_row = side.split.shared[static_cast<size_t>(stage)].data();
-  const int32_t* rows = side.route.lists[static_cast<size_t>(stage)].row_of_member.data();
+  const uint8_t* of_row = side.split.shared[stage].data();
+  const int32_t* rows = side.route.lists[stage].row_of_member.data();
   for (size_t p = 0; p < all.asked.size(); ++p) {
     const auto asked_shared = std::count(asked + all.asked_offsets[p], asked + all.asked_offsets[p] + all.asked[p], 1);
     const auto requested_shared =

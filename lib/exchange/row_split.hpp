@@ -38,7 +38,7 @@ struct RowSplit {
   std::vector<std::array<StageCounts, 2>> stages;  ///< by stage and half
 
   const StageCounts& counts(int stage, RowHalf half) const {
-    return stages[static_cast<size_t>(stage)][index_of(half)];
+    return stages[stage][index_of(half)];
   }
   /// Counts of a stage where all rows are shared.
   void take_all(size_t stage, const StageCounts& all);

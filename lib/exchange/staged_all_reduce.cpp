@@ -36,7 +36,7 @@ std::vector<StagedAllReduce::Owner> StagedAllReduce::owners(const Hierarchy& hie
     for (int64_t c = 0; c < count; ++c) {
       const int64_t first = begin + (end - begin) * c / count, last = begin + (end - begin) * (c + 1) / count;
       if (first < last)
-        result.push_back({first, last, children[static_cast<size_t>(c)][at[static_cast<size_t>(c)]].rank});
+        result.push_back({first, last, children[c][at[c]].rank});
     }
     for (size_t c = 0; c < children.size(); ++c)
       if (children[c][at[c]].end == end) ++at[c];
@@ -75,7 +75,7 @@ int64_t StagedAllReduce::sizes(const std::vector<Piece>& pieces, std::vector<int
                                std::vector<int64_t>& offsets) const {
   std::fill(bytes.begin(), bytes.end(), 0);
   for (const Piece& piece : pieces)
-    bytes[static_cast<size_t>(piece.peer)] += (piece.end - piece.begin) * size_of(wire_);
+    bytes[piece.peer] += (piece.end - piece.begin) * size_of(wire_);
   int64_t total = 0;
   for (size_t p = 0; p < bytes.size(); ++p) {
     offsets[p] = total;
@@ -87,7 +87,7 @@ int64_t StagedAllReduce::sizes(const std::vector<Piece>& pieces, std::vector<int
 /// Packs the pieces to send and leaves what came in widened_, in the order of `receive`.
 void StagedAllReduce::exchange(Stream& stream, int stage, const std::vector<Piece>& send,
                                const std::vector<Piece>& receive, float* values) {
-  const auto peers = static_cast<size_t>(comms_.sizes()[static_cast<size_t>(stage)]);
+  const auto peers = static_cast<size_t>(comms_.sizes()[stage]);
   for (auto* list : {&send_bytes_, &send_offsets_, &recv_bytes_, &recv_offsets_}) list->resize(peers);
   sizes(send, send_bytes_, send_offsets_);
   const int64_t received = sizes(receive, recv_bytes_, recv_offsets_);
@@ -107,7 +107,7 @@ void StagedAllReduce::exchange(Stream& stream, int stage, const std::vector<Piec
 void StagedAllReduce::sum(Stream& stream, float* values) {
   const int count = static_cast<int>(stages_.size());
   for (int s = count - 1; s >= 0; --s) {
-    const Stage& stage = stages_[static_cast<size_t>(s)];
+    const Stage& stage = stages_[s];
     exchange(stream, s, stage.given, stage.taken, values);
     int64_t at = 0;
     for (const Piece& piece : stage.taken) {
@@ -125,7 +125,7 @@ void StagedAllReduce::sum(Stream& stream, float* values) {
       backend_.convert(stream, rounded, exact);
     }
   for (int s = 0; s < count; ++s) {
-    const Stage& stage = stages_[static_cast<size_t>(s)];
+    const Stage& stage = stages_[s];
     exchange(stream, s, stage.taken, stage.given, values);
     int64_t at = 0;
     for (const Piece& piece : stage.given) {

@@ -13,9 +13,9 @@ namespace {
 /// vector for every sample that looks some of them up.
 double sent_to_a_rank(const CostModel& model, int t, const TablePlan& plan, const Placement& placement, int rank) {
   double mass = 0, distinct = 0;
-  for (const Share& share : placement.tables[static_cast<size_t>(t)].shares) {
-    if (placement.options[static_cast<size_t>(share.option)].level != 0) continue;
-    const double* features = model.features_of(t, static_cast<size_t>(share.cls));
+  for (const Share& share : placement.tables[t].shares) {
+    if (placement.options[share.option].level != 0) continue;
+    const double* features = model.features_of(t, share.cls);
     mass += share.rows * features[model.features().p(model.tree().domain(rank).access_group)];
     distinct += share.rows * features[Features::v(rank)];
   }
@@ -25,14 +25,14 @@ double sent_to_a_rank(const CostModel& model, int t, const TablePlan& plan, cons
 
 /// What each slot of a site sends.
 std::vector<double> sent_by_slot(const CostModel& model, const Plan& plan, Site site) {
-  std::vector<double> result(static_cast<size_t>(model.tree().instances(site.domain)), 0);
+  std::vector<double> result(model.tree().instances(site.domain), 0);
   const Placement placement = to_placement(plan, model.workload());
   for (int t = 0; t < model.tables(); ++t) {
-    const TablePlan& table = plan.tables[static_cast<size_t>(t)];
+    const TablePlan& table = plan.tables[t];
     const double sent = sent_to_a_rank(model, t, table, placement, site.domain);
     std::vector<int64_t> slots = table.slices;
     if (slots.empty() && table.holder_slot >= 0) slots = {table.holder_slot};
-    for (const int64_t slot : slots) result.at(static_cast<size_t>(slot)) += sent / static_cast<double>(slots.size());
+    for (const int64_t slot : slots) result.at(slot) += sent / static_cast<double>(slots.size());
     if (slots.empty())  // dealt row by row
       for (double& of : result) of += sent / static_cast<double>(result.size());
   }

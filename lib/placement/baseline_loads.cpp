@@ -15,12 +15,12 @@ void add_direct(const CostModel& model, const std::vector<double>& holder_share_
     for (int r : tree.at_level(tree.depth()))
       if (tree.inside(r, e)) {
         const double ranks = static_cast<double>(tree.instances_in(r, e));
-        share[static_cast<size_t>(e)] += ranks * holder_share_of[static_cast<size_t>(r)];
-        ids[static_cast<size_t>(e)] += ranks * id_bytes[static_cast<size_t>(r)];
-        vectors[static_cast<size_t>(e)] += ranks * vector_bytes[static_cast<size_t>(r)];
+        share[e] += ranks * holder_share_of[r];
+        ids[e] += ranks * id_bytes[r];
+        vectors[e] += ranks * vector_bytes[r];
       }
   const auto add = [&](Flow kind, int stage, int e, Direction direction, double amount) {
-    quantities[static_cast<size_t>(q.flow(kind, stage, e, direction))] += amount;
+    quantities[q.flow(kind, stage, e, direction)] += amount;
   };
   for (int stage = 1; stage <= tree.depth(); ++stage)
     for (int e = 0; e < tree.size(); ++e) {
@@ -58,7 +58,7 @@ void add_partial_sums(const CostModel& model, double bytes_per_sample, std::vect
       const double out = ((all - own_parent) * (1 - sigma) + own_parent - own_a) * rho;
       const double in = others * ((all - own_parent) * sigma * rho + own_e);
       const auto add = [&](Flow kind, Direction direction, double amount) {
-        quantities[static_cast<size_t>(q.flow(kind, stage, e, direction))] += amount;
+        quantities[q.flow(kind, stage, e, direction)] += amount;
       };
       for (Flow kind : {Flow::rows, Flow::dirty_rows}) {
         add(kind, Direction::in, in);

@@ -66,7 +66,7 @@ std::vector<double> plan_batch_weights(const Topology& topology, const Workload&
   if (std::count_if(start.begin(), start.end(), [](double w) { return w > 0; }) < 2) return best;
   const auto seconds_with = [&](const std::vector<double>& weights) {
     Topology changed = topology;
-    for (size_t i = 0; i < ranks.size(); ++i) changed.domains[static_cast<size_t>(ranks[i])].batch_weight = weights[i];
+    for (size_t i = 0; i < ranks.size(); ++i) changed.domains[ranks[i]].batch_weight = weights[i];
     SolveOptions quick = options;
     quick.compare_strategies = false;
     quick.max_classes = std::min(options.max_classes, 600);

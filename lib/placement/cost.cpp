@@ -11,13 +11,13 @@ namespace {
 
 /// Adds the shares of one table to the quantities.
 void add_table(const CostModel& model, const Placement& placement, int t, std::vector<double>& quantities) {
-  const TablePlacement& table = placement.tables[static_cast<size_t>(t)];
+  const TablePlacement& table = placement.tables[t];
   const auto f = static_cast<size_t>(model.features().size());
   std::vector<double> sums(placement.options.size() * f, 0);  // features summed over the rows of each option
   for (const Share& share : table.shares) {
     SPARROW_CHECK(share.option >= 0 && share.option < static_cast<int>(placement.options.size()), "option {}",
                   share.option);
-    const double* features = model.features_of(t, static_cast<size_t>(share.cls));
+    const double* features = model.features_of(t, share.cls);
     double* sum = sums.data() + static_cast<size_t>(share.option) * f;
     for (size_t i = 0; i < f; ++i) sum[i] += share.rows * features[i];
   }
@@ -33,7 +33,7 @@ void add_table(const CostModel& model, const Placement& placement, int t, std::v
         factor = pooled_pairs(std::min(mass, 1.0), pooled_holders(model.tree(), option), model.table(t).lookups) / mass;
     }
     for (const Coefficient& c : coefficients(model, option, table.transport, model.shape(t), factor))
-      quantities[static_cast<size_t>(c.quantity)] += c.value * sum[c.feature];
+      quantities[c.quantity] += c.value * sum[c.feature];
   }
 }
 

@@ -62,14 +62,14 @@ void validate(const TableDistribution& distribution, const std::string& what) {
 
 void CountHistogram::add(std::span<const int64_t> counts) {
   // Neighbouring rows often have the same count: numbers of their own, so that one need not wait for the other.
-  if (small_.empty()) small_.assign(static_cast<size_t>(kWays * kSmall), 0);
+  if (small_.empty()) small_.assign(kWays * kSmall, 0);
   for (size_t i = 0; i < counts.size(); ++i) {
     if (i % kTogether == 0 && i + kTogether <= counts.size()) {  // ids are often ranked: long runs of one count
       const int64_t first = counts[i];
       int64_t different = 0;
       for (size_t j = 0; j < kTogether; ++j) different |= counts[i + j] ^ first;
       if (different == 0 && static_cast<uint64_t>(first) < kSmall) {
-        small_[static_cast<size_t>(first)] += kTogether;
+        small_[first] += kTogether;
         i += kTogether - 1;
         continue;
       }

@@ -35,13 +35,13 @@ void factorise(std::vector<double>& a, int n) {
 void solve_factorised(const std::vector<double>& a, int n, std::vector<double>& v) {
   for (int i = 0; i < n; ++i) {
     for (int k = 0; k < i; ++k)
-      v[static_cast<size_t>(i)] -= a[static_cast<size_t>(i * n + k)] * v[static_cast<size_t>(k)];
-    v[static_cast<size_t>(i)] /= a[static_cast<size_t>(i * n + i)];
+      v[i] -= a[i * n + k] * v[k];
+    v[i] /= a[i * n + i];
   }
   for (int i = n; i-- > 0;) {
     for (int k = i + 1; k < n; ++k)
-      v[static_cast<size_t>(i)] -= a[static_cast<size_t>(k * n + i)] * v[static_cast<size_t>(k)];
-    v[static_cast<size_t>(i)] /= a[static_cast<size_t>(i * n + i)];
+      v[i] -= a[k * n + i] * v[k];
+    v[i] /= a[i * n + i];
   }
 }
 

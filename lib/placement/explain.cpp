@@ -21,18 +21,18 @@ std::vector<ExplainedOption> explain(const Topology& topology, const Workload& w
                                      const Solution& solution, int table, int64_t position) {
   const CostModel model(topology, workload);
   if (table < 0 || table >= model.tables()) fail("explain: table {} of {}", table, model.tables());
-  const TablePlan& plan = solution.plan.tables[static_cast<size_t>(table)];
+  const TablePlan& plan = solution.plan.tables[table];
   if (position < 0 || position >= plan.rows)
     fail("explain: position {} of table {} with {} rows", position, plan.name, plan.rows);
   size_t c = 0;
-  for (int64_t end = workload.tables[static_cast<size_t>(table)].access.rows[0]; end <= position;)
-    end += workload.tables[static_cast<size_t>(table)].access.rows[++c];
+  for (int64_t end = workload.tables[table].access.rows[0]; end <= position;)
+    end += workload.tables[table].access.rows[++c];
   FamilyLimits limits;
   limits.least_level = solution.least_level;
   limits.most_level = solution.most_level;
   limits.slow_sites = solution.slow_sites;
   std::vector<ExplainedOption> result;
-  const Option& chosen = solution.plan.options[static_cast<size_t>(option_at(plan, position))];
+  const Option& chosen = solution.plan.options[option_at(plan, position)];
   const double* features = model.features_of(table, c);
   for (const Option& option : family_options(model, options, limits)) {
     double factor = 1;
@@ -41,7 +41,7 @@ std::vector<ExplainedOption> explain(const Topology& topology, const Workload& w
     double seconds = 0;
     for (const Coefficient& of : coefficients(model, option, plan.transport, model.shape(table), factor))
       if (!solution.quantity_prices.empty())
-        seconds += solution.quantity_prices[static_cast<size_t>(of.quantity)] * of.value * features[of.feature];
+        seconds += solution.quantity_prices[of.quantity] * of.value * features[of.feature];
     result.push_back({describe(option, model.tree()), seconds, option == chosen});
   }
   std::stable_sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.seconds < b.seconds; });

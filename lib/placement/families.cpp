@@ -102,7 +102,7 @@ void FamilyList::add(int plain_level, int pooled_level, bool pooled) {
     limits.plain_level = plain_level;
     limits.pooled_level = pooled_level;
     for (int t = 0; t < model_.tables() && pooled; ++t)
-      if (model_.table(t).lookups > 1) limits.pooling[static_cast<size_t>(t)] = Pooling::either;
+      if (model_.table(t).lookups > 1) limits.pooling[t] = Pooling::either;
     list_.push_back(std::move(limits));
   }
 }

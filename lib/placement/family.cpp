@@ -101,8 +101,8 @@ void FamilyProgram::first_groups(const std::vector<std::vector<TableColumn>>& co
     if (!form_.limits().whole(t)) continue;
     groups_.push_back({t, 0, model_.table(t).access.classes(), {}});
     for (TableColumn& column : pure_columns(form_, t)) add_placement(groups_.back(), std::move(column));
-    const bool always = form_.limits().pooling[static_cast<size_t>(t)] == Pooling::always;
-    for (TableColumn column : columns.empty() ? std::vector<TableColumn>{} : columns[static_cast<size_t>(t)]) {
+    const bool always = form_.limits().pooling[t] == Pooling::always;
+    for (TableColumn column : columns.empty() ? std::vector<TableColumn>{} : columns[t]) {
       if (always && !column.pooled) continue;
       charge_pairs(form_, t, column);
       add_placement(groups_.back(), std::move(column));
@@ -146,10 +146,10 @@ BlockProgram FamilyProgram::program() const {
     if (!row.is_time()) continue;
     for (int tau : form_.taus_of(row)) p.links.push_back({static_cast<int>(i), tau, -1});
   }
-  p.objective.assign(static_cast<size_t>(form_.taus()), form_.parts() == 0 ? 1 : 0);
+  p.objective.assign(form_.taus(), form_.parts() == 0 ? 1 : 0);
   for (int part = 0; part < form_.parts(); ++part) {  // its steps take no longer than it, as one more row
     const int total = form_.part_tau(part);
-    p.objective[static_cast<size_t>(total)] = 1;
+    p.objective[total] = 1;
     for (int step = 0; step < form_.part_tau(0); ++step)
       if (form_.part_of(step) == part) p.links.push_back({p.rows, step, 1});
     p.links.push_back({p.rows, total, -1});
@@ -162,7 +162,7 @@ BlockProgram FamilyProgram::program() const {
     for (size_t column = 0; column < g.columns(); ++column) {
       for (size_t k : active_)
         p.columns.push_back(load(g, column, k, sums) / (rows[k].is_time() ? unit_ : rows[k].capacity));
-      p.columns.insert(p.columns.end(), static_cast<size_t>(form_.parts()), 0.0);
+      p.columns.insert(p.columns.end(), form_.parts(), 0.0);
     }
     p.class_start.push_back(p.class_start.back() + static_cast<int>(g.columns()));
   }
@@ -246,7 +246,7 @@ FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cuto
     BlockSolution solution = solve(p, accuracy);
     result.work += static_cast<double>(solution.iterations) * p.column_count() * p.rows * p.rows + pricing_work();
     Prices price = prices_of(solution);
-    offered_.assign(static_cast<size_t>(model_.tables()), {});
+    offered_.assign(model_.tables(), {});
     if (bounds) {
       const double expected = solution.objective * unit_ + form_.fixed_seconds();
       const double bound = lagrangian(form_, price, tolerance(expected), &offered_);

@@ -32,7 +32,7 @@ struct FamilyLimits {
   std::vector<std::map<int, MassInterval>> held_to;
 
   bool whole(int t) const {
-    const Pooling of = pooling[static_cast<size_t>(t)];
+    const Pooling of = pooling[t];
     return of == Pooling::always || of == Pooling::either;
   }
   bool any(Pooling what) const { return std::find(pooling.begin(), pooling.end(), what) != pooling.end(); }

@@ -56,88 +56,88 @@ InteriorPoint::InteriorPoint(const BlockProgram& program)
       taus_(static_cast<int>(program.objective.size())),
       n_(columns_ + taus_ + m_),
       classes_(program.classes()),
-      target_(static_cast<size_t>(n_)),
+      target_(n_),
       normal_(program) {
-  class_of_.resize(static_cast<size_t>(columns_));
+  class_of_.resize(columns_);
   for (int c = 0; c < classes_; ++c)
-    for (int j = p_.class_start[static_cast<size_t>(c)]; j < p_.class_start[static_cast<size_t>(c) + 1]; ++j)
-      class_of_[static_cast<size_t>(j)] = c;
-  cost_.assign(static_cast<size_t>(n_), 0);
+    for (int j = p_.class_start[c]; j < p_.class_start[static_cast<size_t>(c) + 1]; ++j)
+      class_of_[j] = c;
+  cost_.assign(n_, 0);
   std::copy(p_.objective.begin(), p_.objective.end(), cost_.begin() + columns_);
 }
 
 void InteriorPoint::apply(const Vector& z, Vector& rows, Vector& sums) const {
-  rows.assign(static_cast<size_t>(m_), 0);
-  sums.assign(static_cast<size_t>(classes_), 0);
+  rows.assign(m_, 0);
+  sums.assign(classes_, 0);
   for (int j = 0; j < columns_; ++j) {
-    const double x = z[static_cast<size_t>(j)];
+    const double x = z[j];
     const double* column = p_.column(j);
-    for (int k = 0; k < m_; ++k) rows[static_cast<size_t>(k)] += column[k] * x;
-    sums[static_cast<size_t>(class_of_[static_cast<size_t>(j)])] += x;
+    for (int k = 0; k < m_; ++k) rows[k] += column[k] * x;
+    sums[class_of_[j]] += x;
   }
   for (const auto& link : p_.links)
-    rows[static_cast<size_t>(link.row)] += link.value * z[static_cast<size_t>(columns_ + link.tau)];
-  for (int k = 0; k < m_; ++k) rows[static_cast<size_t>(k)] += z[static_cast<size_t>(columns_ + taus_ + k)];
+    rows[link.row] += link.value * z[columns_ + link.tau];
+  for (int k = 0; k < m_; ++k) rows[k] += z[columns_ + taus_ + k];
 }
 
 void InteriorPoint::transposed(const Vector& y, const Vector& w, Vector& result) const {
-  result.assign(static_cast<size_t>(n_), 0);
+  result.assign(n_, 0);
   for (int j = 0; j < columns_; ++j)
-    result[static_cast<size_t>(j)] =
-        dot(p_.column(j), y.data(), m_) + w[static_cast<size_t>(class_of_[static_cast<size_t>(j)])];
+    result[j] =
+        dot(p_.column(j), y.data(), m_) + w[class_of_[j]];
   for (const auto& link : p_.links)
-    result[static_cast<size_t>(columns_ + link.tau)] += link.value * y[static_cast<size_t>(link.row)];
-  for (int k = 0; k < m_; ++k) result[static_cast<size_t>(columns_ + taus_ + k)] = y[static_cast<size_t>(k)];
+    result[columns_ + link.tau] += link.value * y[link.row];
+  for (int k = 0; k < m_; ++k) result[columns_ + taus_ + k] = y[k];
 }
 
 void InteriorPoint::start() {
-  z_.assign(static_cast<size_t>(n_), 1);
+  z_.assign(n_, 1);
   for (int j = 0; j < columns_; ++j) {
-    const auto c = static_cast<size_t>(class_of_[static_cast<size_t>(j)]);
-    z_[static_cast<size_t>(j)] = 1.0 / (p_.class_start[c + 1] - p_.class_start[c]);
+    const auto c = static_cast<size_t>(class_of_[j]);
+    z_[j] = 1.0 / (p_.class_start[c + 1] - p_.class_start[c]);
   }
   Vector rows, sums;
   apply(z_, rows, sums);
   for (int k = 0; k < m_; ++k) {
-    double& slack = z_[static_cast<size_t>(columns_ + taus_ + k)];
-    slack = std::max(0.1, p_.b[static_cast<size_t>(k)] - rows[static_cast<size_t>(k)] + slack);
+    double& slack = z_[columns_ + taus_ + k];
+    slack = std::max(0.1, p_.b[k] - rows[k] + slack);
   }
-  y_.assign(static_cast<size_t>(m_), -0.1);
-  w_.assign(static_cast<size_t>(classes_), 0);
+  y_.assign(m_, -0.1);
+  w_.assign(classes_, 0);
   Vector reduced;
   transposed(y_, w_, reduced);
   for (int c = 0; c < classes_; ++c) {  // all reduced costs of a class above zero
-    const int first = p_.class_start[static_cast<size_t>(c)], last = p_.class_start[static_cast<size_t>(c) + 1];
-    double highest = reduced[static_cast<size_t>(first)], lowest = highest;
+    const int first = p_.class_start[c], last = p_.class_start[static_cast<size_t>(c) + 1];
+    double highest = reduced[first], lowest = highest;
     for (int j = first; j < last; ++j) {
-      highest = std::max(highest, reduced[static_cast<size_t>(j)]);
-      lowest = std::min(lowest, reduced[static_cast<size_t>(j)]);
+      highest = std::max(highest, reduced[j]);
+      lowest = std::min(lowest, reduced[j]);
     }
-    w_[static_cast<size_t>(c)] = -highest - 0.1 * (highest - lowest) - 1e-4;
+    w_[c] = -highest - 0.1 * (highest - lowest) - 1e-4;
   }
   transposed(y_, w_, reduced);
-  r_.resize(static_cast<size_t>(n_));
+  r_.resize(n_);
   for (int i = 0; i < n_; ++i)
-    r_[static_cast<size_t>(i)] = std::max(cost_[static_cast<size_t>(i)] - reduced[static_cast<size_t>(i)], 1e-3);
+    r_[i] = std::max(cost_[i] - reduced[i], 1e-3);
 }
 
 void InteriorPoint::residuals() {
   apply(z_, primal_rows_, primal_sums_);
   for (int k = 0; k < m_; ++k)
-    primal_rows_[static_cast<size_t>(k)] = p_.b[static_cast<size_t>(k)] - primal_rows_[static_cast<size_t>(k)];
+    primal_rows_[k] = p_.b[k] - primal_rows_[k];
   for (double& sum : primal_sums_) sum = 1 - sum;
   transposed(y_, w_, dual_);
   for (int i = 0; i < n_; ++i)
-    dual_[static_cast<size_t>(i)] =
-        cost_[static_cast<size_t>(i)] - dual_[static_cast<size_t>(i)] - r_[static_cast<size_t>(i)];
+    dual_[i] =
+        cost_[i] - dual_[i] - r_[i];
 }
 
 double InteriorPoint::relative_error() const {
   double primal = 0, dual = 0, primal_residual = 0, dual_residual = 0;
-  for (int i = 0; i < n_; ++i) primal += cost_[static_cast<size_t>(i)] * z_[static_cast<size_t>(i)];
+  for (int i = 0; i < n_; ++i) primal += cost_[i] * z_[i];
   for (int k = 0; k < m_; ++k) {
-    dual += p_.b[static_cast<size_t>(k)] * y_[static_cast<size_t>(k)];
-    primal_residual = std::max(primal_residual, std::abs(primal_rows_[static_cast<size_t>(k)]));
+    dual += p_.b[k] * y_[k];
+    primal_residual = std::max(primal_residual, std::abs(primal_rows_[k]));
   }
   for (double w : w_) dual += w;
   for (double v : primal_sums_) primal_residual = std::max(primal_residual, std::abs(v));
@@ -146,31 +146,31 @@ double InteriorPoint::relative_error() const {
 }
 
 void InteriorPoint::weigh() {
-  weight_.resize(static_cast<size_t>(n_));
+  weight_.resize(n_);
   for (int i = 0; i < n_; ++i)
-    weight_[static_cast<size_t>(i)] = z_[static_cast<size_t>(i)] / r_[static_cast<size_t>(i)];
+    weight_[i] = z_[i] / r_[i];
   normal_.factorise(weight_);
 }
 
 /// The Newton direction that removes the residuals and sets z r to z r + complementarity.
 InteriorPoint::Direction InteriorPoint::solve_for(const Vector& complementarity) {
-  Vector h(static_cast<size_t>(n_));
+  Vector h(n_);
   for (int i = 0; i < n_; ++i)
-    h[static_cast<size_t>(i)] = complementarity[static_cast<size_t>(i)] / r_[static_cast<size_t>(i)] -
-                                weight_[static_cast<size_t>(i)] * dual_[static_cast<size_t>(i)];
+    h[i] = complementarity[i] / r_[i] -
+                                weight_[i] * dual_[i];
   Direction step;
   apply(h, step.y, step.w);
   for (int k = 0; k < m_; ++k)
-    step.y[static_cast<size_t>(k)] = primal_rows_[static_cast<size_t>(k)] - step.y[static_cast<size_t>(k)];
+    step.y[k] = primal_rows_[k] - step.y[k];
   for (int c = 0; c < classes_; ++c)
-    step.w[static_cast<size_t>(c)] = primal_sums_[static_cast<size_t>(c)] - step.w[static_cast<size_t>(c)];
+    step.w[c] = primal_sums_[c] - step.w[c];
   normal_.solve(step.y, step.w);
   transposed(step.y, step.w, step.r);
-  step.z.resize(static_cast<size_t>(n_));
+  step.z.resize(n_);
   for (int i = 0; i < n_; ++i) {
-    step.z[static_cast<size_t>(i)] =
-        weight_[static_cast<size_t>(i)] * step.r[static_cast<size_t>(i)] + h[static_cast<size_t>(i)];
-    step.r[static_cast<size_t>(i)] = dual_[static_cast<size_t>(i)] - step.r[static_cast<size_t>(i)];
+    step.z[i] =
+        weight_[i] * step.r[i] + h[i];
+    step.r[i] = dual_[i] - step.r[i];
   }
   return step;
 }
@@ -186,17 +186,17 @@ double InteriorPoint::longest_step(const Vector& at, const Vector& along) {
 /// become in target_, less what it is.
 InteriorPoint::Direction InteriorPoint::newton_direction() {
   for (int i = 0; i < n_; ++i)
-    target_[static_cast<size_t>(i)] = -z_[static_cast<size_t>(i)] * r_[static_cast<size_t>(i)];
+    target_[i] = -z_[i] * r_[i];
   const Direction predictor = solve_for(target_);
   const double ap = std::min(1.0, longest_step(z_, predictor.z)), ad = std::min(1.0, longest_step(r_, predictor.r));
   double after = 0;
   for (int i = 0; i < n_; ++i)
-    after += (z_[static_cast<size_t>(i)] + ap * predictor.z[static_cast<size_t>(i)]) *
-             (r_[static_cast<size_t>(i)] + ad * predictor.r[static_cast<size_t>(i)]);
+    after += (z_[i] + ap * predictor.z[i]) *
+             (r_[i] + ad * predictor.r[i]);
   const double mu = average_product(), sigma = std::pow(after / n_ / mu, 3);
   for (int i = 0; i < n_; ++i)
-    target_[static_cast<size_t>(i)] +=
-        sigma * mu - predictor.z[static_cast<size_t>(i)] * predictor.r[static_cast<size_t>(i)];
+    target_[i] +=
+        sigma * mu - predictor.z[i] * predictor.r[i];
   return solve_for(target_);
 }
 
@@ -210,17 +210,17 @@ void InteriorPoint::advance() {
   double primal = step_length(z_, step.z), dual = step_length(r_, step.r);
   if (std::min(primal, dual) < kBlocked) {  // too far from the central path: go back to it first
     for (int i = 0; i < n_; ++i)
-      target_[static_cast<size_t>(i)] = kCentring * mu - z_[static_cast<size_t>(i)] * r_[static_cast<size_t>(i)];
+      target_[i] = kCentring * mu - z_[i] * r_[i];
     step = solve_for(target_);
     primal = step_length(z_, step.z);
     dual = step_length(r_, step.r);
   }
   for (int i = 0; i < n_; ++i) {
-    z_[static_cast<size_t>(i)] += primal * step.z[static_cast<size_t>(i)];
-    r_[static_cast<size_t>(i)] += dual * step.r[static_cast<size_t>(i)];
+    z_[i] += primal * step.z[i];
+    r_[i] += dual * step.r[i];
   }
-  for (int k = 0; k < m_; ++k) y_[static_cast<size_t>(k)] += dual * step.y[static_cast<size_t>(k)];
-  for (int c = 0; c < classes_; ++c) w_[static_cast<size_t>(c)] += dual * step.w[static_cast<size_t>(c)];
+  for (int k = 0; k < m_; ++k) y_[k] += dual * step.y[k];
+  for (int c = 0; c < classes_; ++c) w_[c] += dual * step.w[c];
 }
 
 BlockSolution InteriorPoint::here(double error, int iteration) const {
@@ -232,7 +232,7 @@ BlockSolution InteriorPoint::here(double error, int iteration) const {
                          iteration};
   for (double y : y_) solution.price.push_back(std::max(0.0, -y));
   for (int t = 0; t < taus_; ++t)
-    solution.objective += p_.objective[static_cast<size_t>(t)] * solution.tau[static_cast<size_t>(t)];
+    solution.objective += p_.objective[t] * solution.tau[t];
   return solution;
 }
 

@@ -118,7 +118,7 @@ TableDistribution from_law(const Law& law, int64_t n, double ratio) {
   double head_mass = 0;
   const auto head_size = std::min<int64_t>(n, static_cast<int64_t>(law.head.size()));
   for (int64_t r = 0; r < head_size; ++r) {
-    const double p = law.head[static_cast<size_t>(r)];
+    const double p = law.head[r];
     if (!(p >= 0 && p <= 1)) fail("distribution: head[{}] = {} is not a probability", r, p);
     head_mass += p;
   }
@@ -142,7 +142,7 @@ TableDistribution from_law(const Law& law, int64_t n, double ratio) {
     int64_t rows;
   };
   std::vector<Class> classes;
-  for (int64_t r = 0; r < head_size; ++r) classes.push_back({law.head[static_cast<size_t>(r)] * head_scale, 1});
+  for (int64_t r = 0; r < head_size; ++r) classes.push_back({law.head[r] * head_scale, 1});
   for (size_t c = 0; c < tail.rows.size(); ++c) classes.push_back({tail.weight[c] * tail_scale, tail.rows[c]});
   std::stable_sort(classes.begin(), classes.end(), [](const Class& a, const Class& b) { return a.p > b.p; });
 

@@ -39,19 +39,19 @@ void LinearForm::find_switches() {
       const bool pooled = transport == Transport::pooled;
       if (!allowed(option, pooled) || (pooled ? !bags : all_bags && option.level < model_.tree().depth())) continue;
       for (const Coefficient& c : coefficients(model_, option, transport, model_.shape(0)))
-        if (c.value > 0 && model_.occurs(c.feature)) moved[static_cast<size_t>(c.quantity)] += c.value;
+        if (c.value > 0 && model_.occurs(c.feature)) moved[c.quantity] += c.value;
     }
   for (const auto& quantities : model_.time().switch_quantities)
     switch_on_.push_back(
-        std::any_of(quantities.begin(), quantities.end(), [&](int q) { return moved[static_cast<size_t>(q)] > 0; }));
+        std::any_of(quantities.begin(), quantities.end(), [&](int q) { return moved[q] > 0; }));
 }
 
 void LinearForm::add_time_row(const TimeRow& row, int step, int number) {
   CouplingRow result{number, row.resource, row.kind, row.terms, row.constant, 0, step};
   for (const auto& [index, seconds] : row.switch_seconds)
-    if (switch_on_[static_cast<size_t>(index)]) result.constant += seconds;
+    if (switch_on_[index]) result.constant += seconds;
   for (const auto& [quantity, per_unit] : row.terms)
-    result.constant += per_unit * model_.base()[static_cast<size_t>(quantity)];
+    result.constant += per_unit * model_.base()[quantity];
   rows_.push_back(std::move(result));
 }
 
@@ -73,9 +73,9 @@ void LinearForm::make_rows(const std::vector<std::vector<double>>& extra_bytes) 
   int number = 0;
   for (const TimeRow& row : time.rows) {
     ++number;
-    const Lane lane = time.steps[static_cast<size_t>(row.step)].lane;
+    const Lane lane = time.steps[row.step].lane;
     if ((lane == Lane::sequential) == overlapped || lane == Lane::dense) continue;  // the dense lane is a shared row
-    int& step = step_of[static_cast<size_t>(row.step)];
+    int& step = step_of[row.step];
     if (step < 0) {
       step = static_cast<int>(part_of_.size());
       part_of_.push_back(lane == Lane::sequential ? -1 : lane == Lane::beside ? 0 : 1);
@@ -89,7 +89,7 @@ void LinearForm::make_rows(const std::vector<std::vector<double>>& extra_bytes) 
   }
   for (int d = 0; d < model_.tree().size(); ++d)
     for (size_t s = 0; s < model_.tree().domain(d).stores.size(); ++s)
-      add_memory_row({d, static_cast<int>(s)}, extra_bytes[static_cast<size_t>(d)][s]);
+      add_memory_row({d, static_cast<int>(s)}, extra_bytes[d][s]);
 }
 
 std::vector<int> LinearForm::taus_of(const CouplingRow& row) const {
@@ -109,15 +109,15 @@ const Matrix& LinearForm::matrix(int option, Transport transport, const TableSha
   if (!made) return m;
   const size_t f = features();
   m.assign(rows_.size() * f, 0);
-  std::vector<std::vector<double>> by_quantity(static_cast<size_t>(model_.quantities().size()));
-  for (const Coefficient& c : coefficients(model_, options_[static_cast<size_t>(option)], transport, shape, factor)) {
-    auto& of = by_quantity[static_cast<size_t>(c.quantity)];
+  std::vector<std::vector<double>> by_quantity(model_.quantities().size());
+  for (const Coefficient& c : coefficients(model_, options_[option], transport, shape, factor)) {
+    auto& of = by_quantity[c.quantity];
     if (of.empty()) of.assign(f, 0);
-    of[static_cast<size_t>(c.feature)] += c.value;
+    of[c.feature] += c.value;
   }
   for (size_t k = 0; k < rows_.size(); ++k)
     for (const auto& [quantity, per_unit] : rows_[k].terms) {
-      const auto& of = by_quantity[static_cast<size_t>(quantity)];
+      const auto& of = by_quantity[quantity];
       for (size_t i = 0; i < of.size(); ++i) m[k * f + i] += per_unit * of[i];
     }
   return m;
@@ -145,8 +145,8 @@ const Matrix& LinearForm::per_pair(int t, int option) {
 
 /// A pooled variant along the tangent at the mass that the limits name; its intercept becomes a constant of the rows.
 Variant LinearForm::along(int t, int option) {
-  const double mass = limits_.pooled_mass[static_cast<size_t>(t)][static_cast<size_t>(option)];
-  const PairLine line = pair_curve(model_, t, options_[static_cast<size_t>(option)]).tangent(mass);
+  const double mass = limits_.pooled_mass[t][option];
+  const PairLine line = pair_curve(model_, t, options_[option]).tangent(mass);
   const Matrix& of_pair = per_pair(t, option);
   for (size_t k = 0; k < rows_.size() && line.intercept > 0; ++k)
     for (int g = 0; g < model_.features().groups; ++g)
@@ -174,22 +174,22 @@ double LinearForm::mass_that_fits(int t, const Option& option) const {
 }
 
 MassInterval LinearForm::interval(int t, int option) const {
-  const double most = most_mass_[static_cast<size_t>(t)][static_cast<size_t>(option)];
-  const auto& held = limits_.held_to[static_cast<size_t>(t)];
+  const double most = most_mass_[t][option];
+  const auto& held = limits_.held_to[t];
   const auto at = held.find(option);
   return at == held.end() ? MassInterval{0, most} : at->second;
 }
 
 void LinearForm::make_variants() {
   pooled_constants_.assign(rows_.size(), 0);
-  most_mass_.resize(static_cast<size_t>(model_.tables()));
+  most_mass_.resize(model_.tables());
   for (int t = 0; t < model_.tables(); ++t) {
     variants_.emplace_back();
     for (size_t o = 0; o < options_.size() && limits_.whole(t); ++o)
-      most_mass_[static_cast<size_t>(t)].push_back(mass_that_fits(t, options_[o]));
-    const Pooling pooling = limits_.pooling[static_cast<size_t>(t)];
+      most_mass_[t].push_back(mass_that_fits(t, options_[o]));
+    const Pooling pooling = limits_.pooling[t];
     for (int o = 0; o < static_cast<int>(options_.size()); ++o) {
-      const Option& option = options_[static_cast<size_t>(o)];
+      const Option& option = options_[o];
       const bool plain =
           pooling == Pooling::never || pooling == Pooling::either || option.level == model_.tree().depth();
       if (plain && allowed(option, false))
@@ -204,7 +204,7 @@ void LinearForm::make_variants() {
 }
 
 const Variant& LinearForm::variant_of(int t, int option, bool pooled) const {
-  const bool local = options_[static_cast<size_t>(option)].level == model_.tree().depth();
+  const bool local = options_[option].level == model_.tree().depth();
   for (const Variant& variant : variants(t))
     if (variant.option == option && variant.pooled == (pooled && !local)) return variant;
   fail("placement: table {} has no option {}", t, option);
@@ -255,7 +255,7 @@ Prices LinearForm::feasible(Prices price) const {
   const auto groups = static_cast<size_t>(taus()) + 1;
   std::vector<double> sum(groups, 0), scale(groups, 1);
   for (size_t k = 0; k < rows_.size(); ++k)
-    if (rows_[k].is_time()) sum[static_cast<size_t>(rows_[k].step)] += price[k];
+    if (rows_[k].is_time()) sum[rows_[k].step] += price[k];
   const auto scaled = [](double total, double limit) { return total > limit ? limit / total : 1.0; };
   scale.back() = scaled(sum.back(), 1);
   const double left = 1 - std::min(1.0, sum.back());
@@ -268,7 +268,7 @@ Prices LinearForm::feasible(Prices price) const {
   for (size_t step = 0; step < part_of_.size(); ++step)
     scale[step] = scaled(sum[step], part_of_[step] < 0 ? 1 : price[rows_.size() + static_cast<size_t>(part_of_[step])]);
   for (size_t k = 0; k < rows_.size(); ++k)
-    if (rows_[k].is_time()) price[k] *= scale[static_cast<size_t>(rows_[k].step)];
+    if (rows_[k].is_time()) price[k] *= scale[rows_[k].step];
   return price;
 }
 
@@ -297,7 +297,7 @@ std::vector<std::vector<double>> LinearForm::variant_prices(int t, const Prices&
 }
 
 std::vector<double> LinearForm::pair_prices(const Variant& variant, const Prices& price) const {
-  std::vector<double> result(static_cast<size_t>(model_.features().groups), 0.0);
+  std::vector<double> result(model_.features().groups, 0.0);
   for (size_t k = 0; k < rows_.size(); ++k)
     for (size_t g = 0; g < result.size() && price[k] > 0; ++g)
       result[g] += price[k] *

@@ -54,14 +54,14 @@ class LinearForm {
   const FamilyLimits& limits() const { return limits_; }
   const std::vector<Option>& options() const { return options_; }
   const std::vector<CouplingRow>& rows() const { return rows_; }
-  const std::vector<Variant>& variants(int t) const { return variants_[static_cast<size_t>(t)]; }
+  const std::vector<Variant>& variants(int t) const { return variants_[t]; }
   size_t features() const { return static_cast<size_t>(model_.features().size()); }
   /// Variables of time. Sequential: T is their sum. Overlapped: T is the sum of the last two, the parts of the
   /// iteration, and each of the others is a step of one of them.
   int taus() const { return static_cast<int>(part_of_.size()) + parts(); }
   int parts() const { return model_.workload().overlapped ? 2 : 0; }
   int part_tau(int part) const { return static_cast<int>(part_of_.size()) + part; }
-  int part_of(int step) const { return part_of_[static_cast<size_t>(step)]; }  ///< -1: sequential, or no step
+  int part_of(int step) const { return part_of_[step]; }  ///< -1: sequential, or no step
   /// The variables whose sum a row must not exceed.
   std::vector<int> taus_of(const CouplingRow& row) const;
   double fixed_seconds() const { return fixed_seconds_; }  ///< compute, in the sequential sum

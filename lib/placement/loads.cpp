@@ -126,7 +126,7 @@ void LoadBuilder::direct(const Asked& asked) {
   const auto flow = [&](Flow kind, int stage, int e, Direction direction, const std::vector<Form>& forms, int rank,
                         double amount) {
     const double bytes = kind == kDirect.ids ? shape_.id_bytes : shape_.wire_bytes;
-    for (const auto& [feature, value] : forms[static_cast<size_t>(rank)])
+    for (const auto& [feature, value] : forms[rank])
       add(q.flow(kind, stage, e, direction), feature, amount * value * bytes);
   };
   const auto both = [&](int stage, int e, Direction rows_in, int rank, double amount) {
@@ -154,23 +154,23 @@ void LoadBuilder::direct(const Asked& asked) {
 }
 
 void LoadBuilder::direct_exchange() {
-  const std::vector<Form> nothing(static_cast<size_t>(tree_.size()));
+  const std::vector<Form> nothing(tree_.size());
   Asked asked{nothing, nothing, nothing, nothing};
   for (int r : tree_.at_level(tree_.depth())) {
-    asked.rows[static_cast<size_t>(r)] = asked.ids[static_cast<size_t>(r)] = {{Features::v(r), 1.0}};
-    asked.dirty[static_cast<size_t>(r)] = {{dirty(r), 1.0}};
-    asked.clean[static_cast<size_t>(r)] = {{clean(r), 1.0}};
+    asked.rows[r] = asked.ids[r] = {{Features::v(r), 1.0}};
+    asked.dirty[r] = {{dirty(r), 1.0}};
+    asked.clean[r] = {{clean(r), 1.0}};
   }
   direct(asked);
 }
 
 void LoadBuilder::pooled_exchange(double factor) {
-  const std::vector<Form> nothing(static_cast<size_t>(tree_.size()));
+  const std::vector<Form> nothing(tree_.size());
   Asked asked{nothing, nothing, nothing, nothing};
   for (int r : tree_.at_level(tree_.depth())) {
     const int p = model_.features().p(tree_.domain(r).access_group);
-    asked.rows[static_cast<size_t>(r)] = {{p, factor * model_.batch_of(r)}};
-    asked.ids[static_cast<size_t>(r)] = {{p, shape_.lookups * model_.batch_of(r)}};
+    asked.rows[r] = {{p, factor * model_.batch_of(r)}};
+    asked.ids[r] = {{p, shape_.lookups * model_.batch_of(r)}};
   }
   asked.dirty = asked.rows;  // a pooled vector waits for all its rows
   direct(asked);

@@ -51,17 +51,17 @@ Quantities::Quantities(const Tree& tree) {
     for (int stage = 1; stage <= tree.depth(); ++stage)
       for (int e = 0; e < tree.size(); ++e)
         if (tree.level(e) >= stage) {
-          kind[static_cast<size_t>(stage)][static_cast<size_t>(e)] = size_;
+          kind[stage][e] = size_;
           size_ += 2;
         }
   work_.assign(n, -1);
   sites_.assign(n, -1);
   for (int e = 0; e < tree.size(); ++e) {
     if (tree.is_rank(e)) {
-      work_[static_cast<size_t>(e)] = size_;
+      work_[e] = size_;
       size_ += kWork;
     }
-    sites_[static_cast<size_t>(e)] = size_;
+    sites_[e] = size_;
     size_ += 3 * static_cast<int>(tree.domain(e).stores.size());
   }
 }
@@ -88,11 +88,11 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
     for (size_t c = 0; c < classes; ++c) {
       double* of = features.data() + c * f;
       of[Features::one()] = 1;
-      std::vector<double> log_miss(static_cast<size_t>(features_.groups));
+      std::vector<double> log_miss(features_.groups);
       for (int g = 0; g < features_.groups; ++g) {
-        const double p = table.access.p[static_cast<size_t>(g)][c];
+        const double p = table.access.p[g][c];
         of[features_.p(g)] = p;
-        log_miss[static_cast<size_t>(g)] = std::log1p(-std::min(p, 1.0));
+        log_miss[g] = std::log1p(-std::min(p, 1.0));
       }
       double log_untouched = 0;  // by anyone
       for (int a = 0; a < tree_.size(); ++a) {
@@ -100,7 +100,7 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
         for (int r : ranks)
           if (tree_.inside(r, a) && batch_of(r) > 0)
             exponent += static_cast<double>(tree_.instances_in(r, a)) * table.lookups * batch_of(r) *
-                        log_miss[static_cast<size_t>(tree_.domain(r).access_group)];
+                        log_miss[tree_.domain(r).access_group];
         of[Features::v(a)] = -std::expm1(exponent);
         if (a == 0) log_untouched = exponent;
       }
@@ -118,14 +118,14 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
     features_of_.push_back(std::move(features));
   }
 
-  base_.assign(static_cast<size_t>(quantities_.size()), 0);
+  base_.assign(quantities_.size(), 0);
   if (workload.dense_bytes > 0) {  // as one replicated row of that size, which no table has
     Option replicated{tree_.depth(), Reduction::dense, {}};
     for (int r : ranks) replicated.sites.push_back({r, 0});
     const TableShape shape{0, 0, workload.dense_bytes, 0, 0};
     for (const Coefficient& c : coefficients(*this, replicated, Transport::staged, shape))
-      if (c.feature == Features::one()) base_[static_cast<size_t>(c.quantity)] += c.value;
-    const auto at = [&](int quantity) -> double& { return base_[static_cast<size_t>(quantity)]; };
+      if (c.feature == Features::one()) base_[c.quantity] += c.value;
+    const auto at = [&](int quantity) -> double& { return base_[quantity]; };
     for (int stage = 1; stage <= tree_.depth(); ++stage)  // those of rows wait for other steps
       for (int e = 0; e < tree_.size(); ++e)
         for (Direction way : {Direction::in, Direction::out}) {
@@ -138,7 +138,7 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
     for (int r : ranks) at(quantities_.dense_update(r)) = workload.dense_bytes;
   }
 
-  reserved_.assign(static_cast<size_t>(tree_.size()), 0);
+  reserved_.assign(tree_.size(), 0);
   for (int r : ranks) {
     double bytes = workload.buffer_bytes_per_sample * batch_of(r);
     for (int t = 0; t < tables() && workload.sized_buffers; ++t) {
@@ -150,7 +150,7 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
         }
       bytes += 2 * with_margin(rows) * static_cast<double>(table(t).row_bytes);  // rows and gradients
     }
-    reserved_[static_cast<size_t>(r)] = bytes;
+    reserved_[r] = bytes;
   }
   time_ = make_time_model(*this);
 }
@@ -169,7 +169,7 @@ int64_t CostModel::largest_granule() const {
 }
 
 double CostModel::reserved(Site s) const {
-  return tree_.is_device(s) ? reserved_[static_cast<size_t>(s.domain)] : 0;
+  return tree_.is_device(s) ? reserved_[s.domain] : 0;
 }
 
 double CostModel::capacity(Site s) const {

@@ -65,17 +65,17 @@ class Quantities {
   int late_update(int rank) const { return work(rank, 6); }
   int dense_update(int rank) const { return work(rank, 7); }  ///< dense parameters
   int listed(int rank) const { return work(rank, 8); }  ///< ids, not bytes: listed for other ranks, or come from them
-  int memory(Site s) const { return sites_[static_cast<size_t>(s.domain)] + 3 * s.store; }  ///< bytes kept
+  int memory(Site s) const { return sites_[s.domain] + 3 * s.store; }  ///< bytes kept
   int store_read(Site s) const {
-    return sites_[static_cast<size_t>(s.domain)] + 3 * s.store + 1;
+    return sites_[s.domain] + 3 * s.store + 1;
   }  ///< bytes read before the forward pass
   int store_write(Site s) const {
-    return sites_[static_cast<size_t>(s.domain)] + 3 * s.store + 2;
+    return sites_[s.domain] + 3 * s.store + 2;
   }  ///< bytes moved by the update
 
  private:
   static constexpr int kWork = 9;
-  int work(int rank, int kind) const { return work_[static_cast<size_t>(rank)] + kind; }
+  int work(int rank, int kind) const { return work_[rank] + kind; }
 
   int size_ = 0;
   std::vector<std::vector<std::vector<int>>> flow_;
@@ -173,17 +173,17 @@ class CostModel {
   const Features& features() const { return features_; }
   const TimeModel& time() const { return time_; }
   int tables() const { return static_cast<int>(workload_->tables.size()); }
-  const Table& table(int t) const { return workload_->tables[static_cast<size_t>(t)]; }
+  const Table& table(int t) const { return workload_->tables[t]; }
   TableShape shape(int t) const;
   /// Of all stores; rows per block (Features::blocks) are those of stores with this granule.
   int64_t largest_granule() const;
 
   /// Features of class c of table t, for one row: features().size() numbers.
   const double* features_of(int t, size_t c) const {
-    return features_of_[static_cast<size_t>(t)].data() + c * static_cast<size_t>(features_.size());
+    return features_of_[t].data() + c * static_cast<size_t>(features_.size());
   }
   /// Whether some class has it above 0.
-  bool occurs(int feature) const { return occurs_[static_cast<size_t>(feature)]; }
+  bool occurs(int feature) const { return occurs_[feature]; }
   /// Quantities of an empty placement: the all-reduce of the dense parameters.
   const std::vector<double>& base() const { return base_; }
   /// Capacity of a store for rows, after buffers, bytes per instance; < 0 when the buffers alone do not fit.

@@ -27,13 +27,13 @@ void NormalEquations::add_products() {
 }
 
 void NormalEquations::add_class(int c, const std::vector<double>& weight) {
-  const int first = p_.class_start[static_cast<size_t>(c)], last = p_.class_start[static_cast<size_t>(c) + 1];
+  const int first = p_.class_start[c], last = p_.class_start[static_cast<size_t>(c) + 1];
   double* centre = centre_.data() + static_cast<size_t>(c) * static_cast<size_t>(m_);
   double total = 0;
-  for (int j = first; j < last; ++j) total += weight[static_cast<size_t>(j)];
-  class_weight_[static_cast<size_t>(c)] = total;
+  for (int j = first; j < last; ++j) total += weight[j];
+  class_weight_[c] = total;
   for (int j = first; j < last; ++j) {
-    const double share = weight[static_cast<size_t>(j)] / total;
+    const double share = weight[j] / total;
     const double* column = p_.column(j);
     for (int k = 0; k < m_; ++k) centre[k] += share * column[k];
   }
@@ -41,7 +41,7 @@ void NormalEquations::add_class(int c, const std::vector<double>& weight) {
     for (size_t i = 0; i < kTogether; ++i) {
       double* of = difference_.data() + i * static_cast<size_t>(m_);
       const int at = j + static_cast<int>(i);
-      scales_[i] = at < last ? weight[static_cast<size_t>(at)] : 0;
+      scales_[i] = at < last ? weight[at] : 0;
       const double* column = p_.column(std::min(at, last - 1));
       for (int k = 0; k < m_; ++k) of[k] = column[k] - centre[k];
     }
@@ -59,9 +59,9 @@ void NormalEquations::factorise(const std::vector<double>& weight) {
   for (const auto& a : p_.links)
     for (const auto& b : p_.links)
       if (a.tau == b.tau && b.row <= a.row)
-        normal_[static_cast<size_t>(a.row * m_ + b.row)] +=
-            a.value * b.value * weight[static_cast<size_t>(first_tau + a.tau)];
-  for (int k = 0; k < m_; ++k) normal_[static_cast<size_t>(k * m_ + k)] += weight[static_cast<size_t>(first_slack + k)];
+        normal_[a.row * m_ + b.row] +=
+            a.value * b.value * weight[first_tau + a.tau];
+  for (int k = 0; k < m_; ++k) normal_[k * m_ + k] += weight[first_slack + k];
   placement::factorise(normal_, m_);
 }
 
@@ -69,7 +69,7 @@ void NormalEquations::solve(std::vector<double>& rows, std::vector<double>& clas
   const auto centre_of = [&](size_t c) { return centre_.data() + c * static_cast<size_t>(m_); };
   for (size_t c = 0; c < classes.size(); ++c) {
     const double* centre = centre_of(c);
-    for (int k = 0; k < m_; ++k) rows[static_cast<size_t>(k)] -= centre[k] * classes[c];
+    for (int k = 0; k < m_; ++k) rows[k] -= centre[k] * classes[c];
   }
   solve_factorised(normal_, m_, rows);
   for (size_t c = 0; c < classes.size(); ++c)

@@ -15,7 +15,7 @@ std::vector<Interval> intervals_of(const TablePlacement& placed, const std::vect
   for (const Share& share : placed.shares) {
     const auto rows = static_cast<int64_t>(share.rows);
     SPARROW_CHECK(static_cast<double>(rows) == share.rows && rows >= 0, "a plan of {} rows", share.rows);
-    const int option = renumbered[static_cast<size_t>(share.option)];
+    const int option = renumbered[share.option];
     if (rows == 0) continue;
     if (!intervals.empty() && intervals.back().option == option)
       intervals.back().last += rows;
@@ -34,26 +34,26 @@ void choose_offsets(const CostModel& model, const Placement& placement, Plan& pl
   std::map<int64_t, double> weight_of;
   for (size_t t = 0; t < placement.tables.size(); ++t)
     for (const Share& share : placement.tables[t].shares) {
-      const Option& option = placement.options[static_cast<size_t>(share.option)];
+      const Option& option = placement.options[share.option];
       const int64_t slots = model.tree().instances_in(option.sites[0].domain, model.tree().at_level(option.level)[0]);
       if (slots > 1)
         weight_of[slots] +=
-            share.rows * model.features_of(static_cast<int>(t), static_cast<size_t>(share.cls))[Features::v(0)];
+            share.rows * model.features_of(static_cast<int>(t), share.cls)[Features::v(0)];
     }
   double most = 0;
   for (const auto& [slots, weight] : weight_of)
     if (weight > most) most = weight, k = slots;
   if (k < 2) return;
-  std::vector<double> load(static_cast<size_t>(k), 0);
+  std::vector<double> load(k, 0);
   const int64_t considered = std::min<int64_t>(2 * k, 4096), candidates = std::min<int64_t>(k, 64);
   for (size_t t = 0; t < placement.tables.size(); ++t) {
     std::vector<std::pair<int64_t, double>> hot;  // (position, load)
     int64_t position = 0;
     for (const Share& share : placement.tables[t].shares) {
-      const Option& option = placement.options[static_cast<size_t>(share.option)];
+      const Option& option = placement.options[share.option];
       const int64_t slots = model.tree().instances_in(option.sites[0].domain, model.tree().at_level(option.level)[0]);
       const auto rows = static_cast<int64_t>(share.rows);
-      const double* features = model.features_of(static_cast<int>(t), static_cast<size_t>(share.cls));
+      const double* features = model.features_of(static_cast<int>(t), share.cls);
       double asked = 0;
       for (int r : model.tree().at_level(model.tree().depth()))
         asked += static_cast<double>(model.tree().instances(r)) * features[Features::v(r)];
@@ -69,10 +69,10 @@ void choose_offsets(const CostModel& model, const Placement& placement, Plan& pl
       double peak = 0;
       std::vector<double> trial = load;
       for (const auto& [at, amount] : hot)
-        peak = std::max(peak, trial[static_cast<size_t>((at + offset) % k)] += amount);
+        peak = std::max(peak, trial[(at + offset) % k] += amount);
       if (peak < best_peak) best_peak = peak, best = offset;
     }
-    for (const auto& [at, amount] : hot) load[static_cast<size_t>((at + best) % k)] += amount;
+    for (const auto& [at, amount] : hot) load[(at + best) % k] += amount;
     plan.tables[t].offset = best;
   }
 }
@@ -83,7 +83,7 @@ void balance_memory(const CostModel& model, Plan& plan) {
   const Tree& tree = model.tree();
   std::vector<std::vector<double>> load;  // by option and slot
   for (const Option& option : plan.options)
-    load.emplace_back(static_cast<size_t>(tree.instances_in(option.sites[0].domain, tree.at_level(option.level)[0])),
+    load.emplace_back(tree.instances_in(option.sites[0].domain, tree.at_level(option.level)[0]),
                       0.0);
   size_t most = 1;
   for (const auto& slots : load) most = std::max(most, slots.size());
@@ -93,10 +93,10 @@ void balance_memory(const CostModel& model, Plan& plan) {
     // Adds the leftovers of every interval; returns the sum over options of the fullest slot.
     const auto deal = [&](int64_t offset, std::vector<std::vector<double>>& slots) {
       for (const Interval& interval : plan.tables[t].intervals) {
-        auto& of = slots[static_cast<size_t>(interval.option)];
+        auto& of = slots[interval.option];
         const auto k = static_cast<int64_t>(of.size());
         for (int64_t i = 0; i < (interval.last - interval.first) % k; ++i)
-          of[static_cast<size_t>((interval.first + i + offset) % k)] += row;
+          of[(interval.first + i + offset) % k] += row;
       }
       double peak = 0;
       for (const auto& of : slots) peak += *std::max_element(of.begin(), of.end());
@@ -118,8 +118,8 @@ void balance_memory(const CostModel& model, Plan& plan) {
 bool fits(const CostModel& model, const Plan& plan) {
   const auto fullest = fullest_instances(plan, model.tree(), model.workload());
   for (int d = 0; d < model.tree().size(); ++d)
-    for (size_t s = 0; s < fullest[static_cast<size_t>(d)].size(); ++s) {
-      const auto bytes = static_cast<double>(fullest[static_cast<size_t>(d)][s]);
+    for (size_t s = 0; s < fullest[d].size(); ++s) {
+      const auto bytes = static_cast<double>(fullest[d][s]);
       if (bytes > 0 && bytes > model.capacity({d, static_cast<int>(s)})) return false;
     }
   return true;
@@ -134,14 +134,14 @@ Plan to_plan(const CostModel& model, const Placement& placement, const std::stri
   std::vector<int> renumbered(placement.options.size(), -1);
   for (const TablePlacement& table : placement.tables)
     for (const Share& share : table.shares)
-      if (share.rows > 0) renumbered[static_cast<size_t>(share.option)] = 0;
+      if (share.rows > 0) renumbered[share.option] = 0;
   for (size_t o = 0; o < renumbered.size(); ++o)
     if (renumbered[o] == 0) {
       renumbered[o] = static_cast<int>(plan.options.size());
       plan.options.push_back(placement.options[o]);
     }
   for (int t = 0; t < model.tables(); ++t) {
-    const TablePlacement& placed = placement.tables[static_cast<size_t>(t)];
+    const TablePlacement& placed = placement.tables[t];
     TablePlan table;
     table.name = model.table(t).name;
     table.rows = model.table(t).access.total_rows();

@@ -44,17 +44,17 @@ void TimeModelBuilder::overlapped() {
 double TimeModelBuilder::dense_lane_seconds() const {
   std::vector<double> longest(time_.steps.size(), 0);
   for (const TimeRow& row : time_.rows) {
-    if (time_.steps[static_cast<size_t>(row.step)].lane != Lane::dense) continue;
+    if (time_.steps[row.step].lane != Lane::dense) continue;
     double seconds = 0;
     for (const auto& [quantity, per_unit] : row.terms)
-      seconds += per_unit * model_.base()[static_cast<size_t>(quantity)];
+      seconds += per_unit * model_.base()[quantity];
     for (const auto& [index, latency] : row.switch_seconds)
-      for (int quantity : time_.switch_quantities[static_cast<size_t>(index)])
-        if (model_.base()[static_cast<size_t>(quantity)] > 0) {
+      for (int quantity : time_.switch_quantities[index])
+        if (model_.base()[quantity] > 0) {
           seconds += latency;
           break;
         }
-    longest[static_cast<size_t>(row.step)] = std::max(longest[static_cast<size_t>(row.step)], seconds);
+    longest[row.step] = std::max(longest[row.step], seconds);
   }
   double sum = 0;
   for (double seconds : longest) sum += seconds;

@@ -60,7 +60,7 @@ void check_intervals(const TablePlan& table, size_t options) {
 /// Bytes on every instance of every store, in tree order: usage[domain][store][instance].
 class Usage {
  public:
-  explicit Usage(const Tree& tree) : tree_(tree), bytes_(static_cast<size_t>(tree.size())) {}
+  explicit Usage(const Tree& tree) : tree_(tree), bytes_(tree.size()) {}
 
   /// rows_on(slot) rows of `size` bytes in every instance of each domain type of the option's level.
   template <class RowsOn>
@@ -68,13 +68,13 @@ class Usage {
     const auto& types = tree_.at_level(option.level);
     for (size_t i = 0; i < types.size(); ++i) {
       const Site site = option.sites[i];
-      auto& stores = bytes_[static_cast<size_t>(site.domain)];
+      auto& stores = bytes_[site.domain];
       stores.resize(tree_.domain(site.domain).stores.size());
-      auto& instances = stores[static_cast<size_t>(site.store)];
-      instances.resize(static_cast<size_t>(tree_.instances(site.domain)), 0);
+      auto& instances = stores[site.store];
+      instances.resize(tree_.instances(site.domain), 0);
       const int64_t k = tree_.instances_in(site.domain, types[i]);
-      std::vector<int64_t> bytes(static_cast<size_t>(k));
-      for (int64_t slot = 0; slot < k; ++slot) bytes[static_cast<size_t>(slot)] = rows_on(slot, k) * size;
+      std::vector<int64_t> bytes(k);
+      for (int64_t slot = 0; slot < k; ++slot) bytes[slot] = rows_on(slot, k) * size;
       for (size_t instance = 0; instance < instances.size(); ++instance)
         instances[instance] += bytes[instance % static_cast<size_t>(k)];
     }
@@ -108,7 +108,7 @@ Usage usage_of(const Plan& plan, const Tree& tree, const Workload& workload) {
   for (size_t t = 0; t < plan.tables.size(); ++t) {
     const TablePlan& table = plan.tables[t];
     const auto add = [&](int option, int64_t first, int64_t last, int64_t sign) {
-      add_rows(table, workload.tables[t], plan.options[static_cast<size_t>(option)], first, last, sign, usage);
+      add_rows(table, workload.tables[t], plan.options[option], first, last, sign, usage);
     };
     for (const Interval& interval : table.intervals) add(interval.option, interval.first, interval.last, 1);
     auto interval = table.intervals.begin();
@@ -143,7 +143,7 @@ std::vector<std::vector<int64_t>> fullest_instances(const Plan& plan, const Tree
   std::vector<std::vector<int64_t>> result;
   for (int d = 0; d < tree.size(); ++d) {
     result.emplace_back(tree.domain(d).stores.size(), 0);
-    const auto& stores = usage.bytes()[static_cast<size_t>(d)];
+    const auto& stores = usage.bytes()[d];
     for (size_t s = 0; s < stores.size(); ++s)
       for (int64_t bytes : stores[s]) result.back()[s] = std::max(result.back()[s], bytes);
   }
@@ -171,12 +171,12 @@ void check(const Plan& plan, const Topology& topology, const Workload& workload,
   const auto fullest = fullest_instances(plan, tree, workload);
   const auto& ranks = tree.at_level(tree.depth());
   for (int d = 0; d < tree.size(); ++d)
-    for (size_t s = 0; s < fullest[static_cast<size_t>(d)].size(); ++s) {
+    for (size_t s = 0; s < fullest[d].size(); ++s) {
       const Site site{d, static_cast<int>(s)};
       double kept = 0;
       if (tree.is_device(site) && !reserved.empty())
-        kept = reserved[static_cast<size_t>(std::find(ranks.begin(), ranks.end(), d) - ranks.begin())];
-      const double bytes = static_cast<double>(fullest[static_cast<size_t>(d)][s]);
+        kept = reserved[std::find(ranks.begin(), ranks.end(), d) - ranks.begin()];
+      const double bytes = static_cast<double>(fullest[d][s]);
       const double capacity = static_cast<double>(tree.store(site).capacity_bytes);
       if (bytes > 0 && bytes + kept > capacity)
         fail("plan: {} needs {:.0f} bytes for rows and {:.0f} for buffers, it has {:.0f}", tree.site_name(site), bytes,

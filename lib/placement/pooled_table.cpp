@@ -68,7 +68,7 @@ PooledTable::PooledTable(const LinearForm& form, int t, const Prices& price)
   const std::vector<std::vector<double>> prices = form.variant_prices(t, price);
   for (size_t v = 0; v < prices.size(); ++v) {
     const Variant& variant = form.variants(t)[v];
-    const Option& option = form.options()[static_cast<size_t>(variant.option)];
+    const Option& option = form.options()[variant.option];
     const bool local = option.level == model.tree().depth();
     if (!variant.pooled && !local) continue;
     Offer offer{variant.option, variant.pooled, std::vector<double>(classes_), {}, 0, {}, {}};
@@ -104,7 +104,7 @@ bool PooledTable::dominated(const Offer& offer, const Offer& by) const {
 }
 
 void PooledTable::drop_dominated() {
-  const auto& held = form_.limits().held_to[static_cast<size_t>(t_)];
+  const auto& held = form_.limits().held_to[t_];
   const auto free = [&](const Offer& o) { return !held.contains(o.option); };
   std::vector<bool> dropped(offers_.size(), false);
   for (size_t i = 0; i < offers_.size(); ++i) {
@@ -208,10 +208,10 @@ TableColumn PooledTable::column() const {
   const auto& access = model.table(t_).access;
   const auto f = static_cast<size_t>(model.features().size());
   std::vector<TableColumn::Part> by_option(form_.options().size());
-  for (size_t i = 0; i < offers_.size(); ++i) by_option[static_cast<size_t>(offers_[i].option)].pairs = best_pairs_[i];
+  for (size_t i = 0; i < offers_.size(); ++i) by_option[offers_[i].option].pairs = best_pairs_[i];
   for (size_t c = 0; c < classes_; ++c) {
-    const int option = best_[c] < 0 ? local_option_[c] : offers_[static_cast<size_t>(best_[c])].option;
-    TableColumn::Part& part = by_option[static_cast<size_t>(option)];
+    const int option = best_[c] < 0 ? local_option_[c] : offers_[best_[c]].option;
+    TableColumn::Part& part = by_option[option];
     if (part.features.empty()) part.features.assign(f, 0);
     const double n = static_cast<double>(access.rows[c]);
     for (size_t i = 0; i < f; ++i) part.features[i] += n * model.features_of(t_, c)[i];

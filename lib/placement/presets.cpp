@@ -92,7 +92,7 @@ std::vector<int64_t> parse_table_rows(std::string_view text) {
         times == std::string_view::npos ? 1 : parse_count(item.substr(0, times), text, kMostTables);
     const int64_t count = parse_count(times == std::string_view::npos ? item : item.substr(times + 1), text, kMostRows);
     if (std::ssize(rows) + repeated > kMostTables) fail("tables \"{}\": more than {}", text, kMostTables);
-    rows.insert(rows.end(), static_cast<size_t>(repeated), count);
+    rows.insert(rows.end(), repeated, count);
     begin = end + 1;
   }
   return rows;

@@ -23,7 +23,7 @@ bool FamilyProgram::wake_rows(const Prices& price, const std::vector<double>& x,
     const CouplingRow& row = form_.rows()[k];
     double full = row.is_time() ? 0 : row.capacity;
     if (row.is_time())
-      for (int of : form_.taus_of(row)) full += tau[static_cast<size_t>(of)] * unit_;
+      for (int of : form_.taus_of(row)) full += tau[of] * unit_;
     const double used = load[k] + (row.is_time() ? row_constant(k) : 0);
     violated = violated || (!was[k] && used > full + 1e-9 * (row.is_time() ? unit_ : row.capacity));
     if (used > 0.6 * full || price[k] > 1e-9 * (row.is_time() ? 1 : unit_ / row.capacity)) active_.push_back(k);
@@ -124,7 +124,7 @@ void FamilyProgram::keep_cheapest(Group& g, const double* x, const Prices& price
     next.placements.push_back(std::move(g.placements[i]));
     next.loads.push_back(std::move(g.loads[i]));
   }
-  const TableChoices& offered = offered_[static_cast<size_t>(g.table)];
+  const TableChoices& offered = offered_[g.table];
   for (const TableChoice* choice : {&offered.plain, &offered.pooled})
     if (!choice->column.parts.empty()) add_placement(next, choice->column);
   g = std::move(next);

@@ -16,9 +16,9 @@ Timed seconds_of(const TimeRow& row, const std::vector<double>& quantities, cons
   Timed result;
   result.seconds = row.constant;
   for (const auto& [quantity, per_unit] : row.terms)
-    result.seconds += per_unit * quantities[static_cast<size_t>(quantity)];
+    result.seconds += per_unit * quantities[quantity];
   for (const auto& [index, seconds] : row.switch_seconds)
-    if (on[static_cast<size_t>(index)]) result.latency += seconds;
+    if (on[index]) result.latency += seconds;
   result.seconds += result.latency;
   return result;
 }
@@ -29,14 +29,14 @@ void report_bytes(const CostModel& model, const std::vector<double>& quantities,
   const Quantities& q = model.quantities();
   const Switches switches{tree.depth()};
   const double ranks = static_cast<double>(tree.ranks());
-  cost.sent_by_stage.assign(static_cast<size_t>(tree.depth()), {});
+  cost.sent_by_stage.assign(tree.depth(), {});
   for (int r : tree.at_level(tree.depth())) {
     const double weight = static_cast<double>(tree.instances(r)) / ranks;
     SentBytes sent;
     double messages = 0;
     for (int stage = 1; stage <= tree.depth(); ++stage) {
       const auto out = [&](Flow kind) {
-        return quantities[static_cast<size_t>(q.flow(kind, stage, r, Direction::out))];
+        return quantities[q.flow(kind, stage, r, Direction::out)];
       };
       const SentBytes of_stage{out(Flow::ids) + out(Flow::direct_ids), out(Flow::rows) + out(Flow::direct_rows),
                                out(Flow::gradients) + out(Flow::direct_gradients), out(Flow::up) + out(Flow::down)};
@@ -45,7 +45,7 @@ void report_bytes(const CostModel& model, const std::vector<double>& quantities,
       const int a = tree.ancestor(r, stage);
       const double peers = static_cast<double>(tree.peers(a));
       const double others = static_cast<double>(tree.ranks_in(tree.domain(a).parent) - tree.ranks_in(a));
-      const auto is_on = [&](int index) { return on[static_cast<size_t>(index)] ? 1.0 : 0.0; };
+      const auto is_on = [&](int index) { return on[index] ? 1.0 : 0.0; };
       messages += 3 * peers * is_on(switches.staged(stage)) + 3 * others * is_on(switches.direct(stage)) +
                   2 * peers * is_on(switches.reduce(stage));
     }
@@ -67,15 +67,15 @@ void report_stores(const CostModel& model, const std::vector<double>& quantities
   for (int d = 0; d < tree.size(); ++d)
     for (int s = 0; s < static_cast<int>(tree.domain(d).stores.size()); ++s) {
       const Site site{d, s};
-      StoreCost store{site, tree.site_name(site), quantities[static_cast<size_t>(model.quantities().memory(site))],
+      StoreCost store{site, tree.site_name(site), quantities[model.quantities().memory(site)],
                       model.reserved(site), static_cast<double>(tree.store(site).capacity_bytes)};
       const double needed = store.used_bytes + store.reserved_bytes;
       if (needed > store.capacity_bytes * (1 + 1e-9) + 1e-6 && cost.infeasible.empty())
         cost.infeasible = fmt::format("{} needs {:.0f} bytes ({:.0f} for rows, {:.0f} for buffers) and has {:.0f}",
                                       store.name, needed, store.used_bytes, store.reserved_bytes, store.capacity_bytes);
       if (!tree.is_device(site)) {
-        store.read_bytes = quantities[static_cast<size_t>(model.quantities().store_read(site))];
-        store.written_bytes = quantities[static_cast<size_t>(model.quantities().store_write(site))];
+        store.read_bytes = quantities[model.quantities().store_read(site)];
+        store.written_bytes = quantities[model.quantities().store_write(site)];
       }
       cost.stores.push_back(std::move(store));
     }
@@ -87,7 +87,7 @@ std::vector<StageCost> cost_of_steps(const TimeModel& time, const std::vector<do
   for (const Step& step : time.steps) steps.push_back({step.phase, step.name, 0, 0, {}, 0});
   for (const TimeRow& row : time.rows) {
     const Timed timed = seconds_of(row, quantities, on);
-    StageCost& step = steps[static_cast<size_t>(row.step)];
+    StageCost& step = steps[row.step];
     if (timed.seconds <= step.seconds) continue;
     step.seconds = timed.seconds;
     step.latency_seconds = timed.latency;
@@ -147,7 +147,7 @@ Cost cost_of(const CostModel& model, const std::vector<double>& quantities) {
   std::vector<bool> on(time.switch_quantities.size(), false);
   for (size_t i = 0; i < on.size(); ++i)
     for (int quantity : time.switch_quantities[i])
-      if (quantities[static_cast<size_t>(quantity)] > 0) on[i] = true;
+      if (quantities[quantity] > 0) on[i] = true;
 
   Cost cost;
   const std::vector<StageCost> steps = cost_of_steps(time, quantities, on);

@@ -40,14 +40,14 @@ void FamilyProgram::place_group(const Group& g, const double* x, const std::vect
 Placement FamilyProgram::round(const Prices& price, const std::vector<double>& x) const {
   Placement placement;
   placement.options = form_.options();
-  placement.tables.resize(static_cast<size_t>(model_.tables()));
+  placement.tables.resize(model_.tables());
   size_t column = 0;
   int table = -1;
   std::vector<std::vector<double>> prices;
   for (const Group& g : groups_) {
     if (g.table != table) prices = form_.variant_prices(table = g.table, price);
-    TablePlacement& placed = placement.tables[static_cast<size_t>(g.table)];
-    const bool pooled = form_.limits().pooling[static_cast<size_t>(g.table)] == Pooling::along;
+    TablePlacement& placed = placement.tables[g.table];
+    const bool pooled = form_.limits().pooling[g.table] == Pooling::along;
     placed.transport = pooled ? Transport::pooled : form_.limits().transport;
     place_group(g, x.data() + column, prices, placed);
     column += g.variants.size();
@@ -57,7 +57,7 @@ Placement FamilyProgram::round(const Prices& price, const std::vector<double>& x
 
 /// The mass that every option holds of tables pooled along a tangent.
 void FamilyProgram::report_masses(const std::vector<double>& x, FamilyResult& result) const {
-  result.pooled_mass.assign(static_cast<size_t>(model_.tables()), std::vector<double>(form_.options().size(), 0));
+  result.pooled_mass.assign(model_.tables(), std::vector<double>(form_.options().size(), 0));
   size_t j = 0;
   for (const Group& g : groups_) {
     if (g.whole()) {
@@ -72,7 +72,7 @@ void FamilyProgram::report_masses(const std::vector<double>& x, FamilyResult& re
       for (size_t c = g.first; c < g.last; ++c)
         for (const auto& p : model_.table(g.table).access.p)
           mass += static_cast<double>(model_.table(g.table).access.rows[c]) * p[c] / model_.features().groups;
-      result.pooled_mass[static_cast<size_t>(g.table)][static_cast<size_t>(variant.option)] += share * mass;
+      result.pooled_mass[g.table][variant.option] += share * mass;
     }
   }
 }
@@ -91,13 +91,13 @@ TableMix FamilyProgram::mix_of(const Group& g, const double* x, const Prices& pr
     mix.price += x[i] * placement::price_of(form_, g.table, g.placements[i], price);
     const auto& parts = g.placements[i].parts;
     const bool all_local = std::all_of(parts.begin(), parts.end(), [&](const TableColumn::Part& part) {
-      return form_.options()[static_cast<size_t>(part.option)].level == model_.tree().depth();
+      return form_.options()[part.option].level == model_.tree().depth();
     });
     (all_local ? local : g.placements[i].pooled ? pooled : plain) += x[i];
     for (const TableColumn::Part& part : parts) {
       if (!g.placements[i].pooled) continue;
-      mix.mass[static_cast<size_t>(part.option)] += x[i] * part.mass;
-      pairs[static_cast<size_t>(part.option)] += x[i] * part.pairs;
+      mix.mass[part.option] += x[i] * part.mass;
+      pairs[part.option] += x[i] * part.pairs;
     }
   }
   mix.pooled_share = pooled + plain > 0 ? pooled / (pooled + plain) : 0;
@@ -118,27 +118,27 @@ TableMix FamilyProgram::mix_of(const Group& g, const double* x, const Prices& pr
 
 void FamilyProgram::report(const Prices& price, const std::vector<double>& x, FamilyResult& result) const {
   report_masses(x, result);
-  result.mixes.resize(static_cast<size_t>(model_.tables()));
-  result.columns.resize(static_cast<size_t>(model_.tables()));
+  result.mixes.resize(model_.tables());
+  result.columns.resize(model_.tables());
   size_t j = 0;
   for (const Group& g : groups_) {
     if (g.whole()) {
-      result.mixes[static_cast<size_t>(g.table)] = mix_of(g, x.data() + j, price);
-      result.columns[static_cast<size_t>(g.table)] = g.placements;
+      result.mixes[g.table] = mix_of(g, x.data() + j, price);
+      result.columns[g.table] = g.placements;
     }
     j += g.columns();
   }
 
   const std::vector<double> load = loads(x);
   std::map<std::pair<std::string, std::string>, double> by_resource;
-  result.quantity_price.assign(static_cast<size_t>(model_.quantities().size()), 0);
+  result.quantity_price.assign(model_.quantities().size(), 0);
   for (size_t k = 0; k < form_.rows().size(); ++k) {
     const CouplingRow& row = form_.rows()[k];
     if (price[k] > 0) result.book[row.number] = price[k];
     double spent = load[k];
     for (const auto& [quantity, per_unit] : row.terms) {
-      result.quantity_price[static_cast<size_t>(quantity)] += price[k] * per_unit;
-      spent += per_unit * model_.base()[static_cast<size_t>(quantity)];
+      result.quantity_price[quantity] += price[k] * per_unit;
+      spent += per_unit * model_.base()[quantity];
     }
     by_resource[{row.resource, row.kind}] += row.is_time() ? price[k] * spent : price[k];
   }

@@ -45,11 +45,11 @@ bool Search::make_room(const Placement& placement, int attempt, std::vector<std:
   for (int t = 0; t < model_.tables(); ++t) largest_row = std::max(largest_row, model_.shape(t).stored_bytes);
   bool fits = true;
   for (int d = 0; d < model_.tree().size(); ++d)
-    for (size_t s = 0; s < fullest[static_cast<size_t>(d)].size(); ++s) {
-      const auto used = static_cast<double>(fullest[static_cast<size_t>(d)][s]);
+    for (size_t s = 0; s < fullest[d].size(); ++s) {
+      const auto used = static_cast<double>(fullest[d][s]);
       const double over = used - model_.capacity({d, static_cast<int>(s)});
       if (used == 0 || over <= 0) continue;
-      extra[static_cast<size_t>(d)][s] += (over + largest_row) * (1 + attempt);
+      extra[d][s] += (over + largest_row) * (1 + attempt);
       fits = false;
     }
   return fits;
@@ -172,9 +172,9 @@ void Search::branch(const Node& node, const FamilyResult& result) {
     if (undecided) {
       limits.pooling[table] = i == 0 ? Pooling::never : Pooling::always;
     } else {
-      MassInterval within = mix.within[static_cast<size_t>(option)];
+      MassInterval within = mix.within[option];
       const double margin = kMargin * (within.high - within.low);
-      const double at = std::clamp(mix.mass[static_cast<size_t>(option)], within.low + margin, within.high - margin);
+      const double at = std::clamp(mix.mass[option], within.low + margin, within.high - margin);
       (i == 0 ? within.high : within.low) = at;
       limits.held_to[table][option] = within;
     }

@@ -12,7 +12,7 @@ std::vector<TableColumn> pure_columns(const LinearForm& form, int t) {
   for (size_t c = 0; c < rows.size(); ++c)
     for (size_t i = 0; i < f; ++i) sums[i] += static_cast<double>(rows[c]) * model.features_of(t, c)[i];
   std::vector<TableColumn> result;
-  const bool always = form.limits().pooling[static_cast<size_t>(t)] == Pooling::always;
+  const bool always = form.limits().pooling[t] == Pooling::always;
   for (const Variant& variant : form.variants(t)) {
     const double mass = variant.pooled ? table_mass(model, t) : 0;
     result.push_back({variant.pooled || always, {{variant.option, mass, 0, sums}}});
@@ -25,11 +25,11 @@ void charge_pairs(const LinearForm& form, int t, TableColumn& column) {
   if (!column.pooled) return;
   const CostModel& model = form.model();
   const auto f = static_cast<size_t>(model.features().size());
-  for (const auto& [option, within] : form.limits().held_to[static_cast<size_t>(t)])
+  for (const auto& [option, within] : form.limits().held_to[t])
     if (std::none_of(column.parts.begin(), column.parts.end(), [&](const auto& p) { return p.option == option; }))
       column.parts.push_back({option, 0, 0, std::vector<double>(f, 0.0)});
   for (TableColumn::Part& part : column.parts) {
-    const Option& option = form.options()[static_cast<size_t>(part.option)];
+    const Option& option = form.options()[part.option];
     if (option.level == model.tree().depth()) continue;
     part.pairs = pair_curve(model, t, option).at_or_beyond(part.mass, form.interval(t, part.option));
   }
@@ -49,7 +49,7 @@ double load_of(const LinearForm& form, int t, const TableColumn& column, size_t 
       load += part.pairs * per_pair[number.p(0)];
     } else if (part.mass > 0) {
       for (int g = 0; g < number.groups; ++g)
-        load += part.pairs / part.mass * per_pair[number.p(g)] * part.features[static_cast<size_t>(number.p(g))];
+        load += part.pairs / part.mass * per_pair[number.p(g)] * part.features[number.p(g)];
     }
   }
   return load;

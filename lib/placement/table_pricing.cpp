@@ -24,7 +24,7 @@ TableChoice cheapest_plain(const LinearForm& form, int t, const Prices& price) {
     if (option < 0) return result;
     const double n = static_cast<double>(rows[c]);
     sum += n * cheapest;
-    std::vector<double>& sums = by_option[static_cast<size_t>(option)].features;
+    std::vector<double>& sums = by_option[option].features;
     if (sums.empty()) sums.assign(f, 0);
     for (size_t i = 0; i < f; ++i) sums[i] += n * features[i];
   }
@@ -45,9 +45,9 @@ double lagrangian(const LinearForm& form, const Prices& price, double tolerance,
       continue;
     }
     TableChoices of{{}, cheapest_pooled(form, t, price, tolerance)};
-    if (form.limits().pooling[static_cast<size_t>(t)] == Pooling::either) of.plain = cheapest_plain(form, t, price);
+    if (form.limits().pooling[t] == Pooling::either) of.plain = cheapest_plain(form, t, price);
     bound += std::min(of.plain.least, of.pooled.least);
-    if (choices != nullptr) (*choices)[static_cast<size_t>(t)] = std::move(of);
+    if (choices != nullptr) (*choices)[t] = std::move(of);
   }
   return bound;
 }

@@ -193,12 +193,12 @@ void TimeModelBuilder::totals() {
 
 void TimeModelBuilder::set_switches() {
   const std::vector<Site> sites = slow_sites();
-  time_.switch_quantities.resize(static_cast<size_t>(switches_.store(static_cast<int>(sites.size()))));
+  time_.switch_quantities.resize(switches_.store(static_cast<int>(sites.size())));
   for (int stage = 1; stage <= tree_.depth(); ++stage)
     for (int a : tree_.at_level(stage))
       for (Direction direction : {Direction::in, Direction::out}) {
         const auto add = [&](int index, Flow kind) {
-          time_.switch_quantities[static_cast<size_t>(index)].push_back(q_.flow(kind, stage, a, direction));
+          time_.switch_quantities[index].push_back(q_.flow(kind, stage, a, direction));
         };
         add(switches_.staged(stage), Flow::rows);
         add(switches_.staged(stage), Flow::ids);
@@ -214,7 +214,7 @@ void TimeModelBuilder::set_switches() {
         add(switches_.dense(stage), Flow::dense_down);
       }
   for (size_t i = 0; i < sites.size(); ++i)
-    time_.switch_quantities[static_cast<size_t>(switches_.store(static_cast<int>(i)))].push_back(q_.memory(sites[i]));
+    time_.switch_quantities[switches_.store(static_cast<int>(i))].push_back(q_.memory(sites[i]));
 }
 
 void TimeModelBuilder::sequential() {

@@ -10,7 +10,7 @@ namespace sparrow::placement {
 namespace {
 
 std::string path_of(const Topology& topology, int d) {
-  const Domain& domain = topology.domains[static_cast<size_t>(d)];
+  const Domain& domain = topology.domains[d];
   return domain.parent < 0 ? domain.name : path_of(topology, domain.parent) + "/" + domain.name;
 }
 
@@ -22,7 +22,7 @@ void check_number(const Topology& topology, int d, const std::string& key, doubl
 }
 
 void validate_port(const Topology& topology, int d, size_t index) {
-  const Port& port = topology.domains[static_cast<size_t>(d)].ports[index];
+  const Port& port = topology.domains[d].ports[index];
   const std::string key = fmt::format("ports[{}] ({})", index, port.name);
   constexpr double kLeastBandwidth = 1e-6;  // bytes/s; anything below is a mistake, and would overflow times
   check_number(topology, d, key + ".in_bytes_per_s", port.in_bytes_per_s, kLeastBandwidth, true);
@@ -35,7 +35,7 @@ void validate_port(const Topology& topology, int d, size_t index) {
 }
 
 void validate_store(const Topology& topology, int d, size_t index) {
-  const Store& store = topology.domains[static_cast<size_t>(d)].stores[index];
+  const Store& store = topology.domains[d].stores[index];
   const std::string key = fmt::format("stores[{}] ({})", index, store.name);
   check_number(topology, d, key + ".capacity_bytes", static_cast<double>(store.capacity_bytes), 0, false);
   check_number(topology, d, key + ".bytes_per_s", store.bytes_per_s, 1e-6, true);
@@ -44,7 +44,7 @@ void validate_store(const Topology& topology, int d, size_t index) {
 }
 
 void validate_domain(const Topology& topology, int d) {
-  const Domain& domain = topology.domains[static_cast<size_t>(d)];
+  const Domain& domain = topology.domains[d];
   const auto path = [&] { return path_of(topology, d); };
   if (domain.name.empty()) fail("topology {}: domains[{}].name: empty", topology.name, d);
   if (d == 0 ? domain.count != 1 : domain.count < 1)
@@ -75,10 +75,10 @@ void validate_ranks(const Topology& topology, const std::vector<double>& instanc
   std::vector<bool> seen(topology.rank_of_leaf.size(), false);
   for (const int rank : topology.rank_of_leaf) {
     if (static_cast<double>(seen.size()) != ranks || rank < 0 || rank >= std::ssize(seen) ||
-        seen[static_cast<size_t>(rank)])
+        seen[rank])
       fail("topology {}: ranks: {} numbers, which are no permutation of 0 .. {:.0f}", topology.name, seen.size(),
            ranks - 1);
-    seen[static_cast<size_t>(rank)] = true;
+    seen[rank] = true;
   }
 }
 
@@ -95,8 +95,8 @@ void validate(const Topology& topology) {
            d == 0 ? "but the first is the root, of parent -1"
                   : "is not an earlier domain (a cycle, a second root, or an unknown name)");
     if (d > 0) {
-      level[d] = level[static_cast<size_t>(parent)] + 1;
-      ++children[static_cast<size_t>(parent)];
+      level[d] = level[parent] + 1;
+      ++children[parent];
     }
     validate_domain(topology, static_cast<int>(d));
   }
@@ -107,7 +107,7 @@ void validate(const Topology& topology) {
   std::vector<double> instances(domains.size(), 1);
   for (size_t d = 0; d < domains.size(); ++d) {
     const int id = static_cast<int>(d);
-    if (d > 0) instances[d] = instances[static_cast<size_t>(domains[d].parent)] * static_cast<double>(domains[d].count);
+    if (d > 0) instances[d] = instances[domains[d].parent] * static_cast<double>(domains[d].count);
     if (instances[d] > kMostInstances)
       fail("topology {}: {}.count: {:.0f} of them in all, at most {:.0f} can be planned for", topology.name,
            path_of(topology, id), instances[d], kMostInstances);
@@ -144,7 +144,7 @@ Tree::Tree(const Topology& topology) : topology_(&topology) {
     depth_ = std::max(depth_, level_[d]);
   }
   at_level_.resize(static_cast<size_t>(depth_) + 1);
-  for (size_t d = 0; d < n; ++d) at_level_[static_cast<size_t>(level_[d])].push_back(static_cast<int>(d));
+  for (size_t d = 0; d < n; ++d) at_level_[level_[d]].push_back(static_cast<int>(d));
 
   ranks_in_.assign(n, 0);
   batch_share_.assign(n, 0);
@@ -175,7 +175,7 @@ Tree::Tree(const Topology& topology) : topology_(&topology) {
     const auto weight_of = [&](int child) {
       const Domain& c = domain(child);
       if (c.proxy_weight >= 0) return c.proxy_weight;
-      return by_ranks ? static_cast<double>(ranks_in(child)) : holders[static_cast<size_t>(child)];
+      return by_ranks ? static_cast<double>(ranks_in(child)) : holders[child];
     };
     for (int child : children_[d]) {
       instances_of_children += domain(child).count;
@@ -185,8 +185,8 @@ Tree::Tree(const Topology& topology) : topology_(&topology) {
       fail("topology {}: {}: no child can be a proxy (every proxy_weight is 0)", topology.name,
            path(static_cast<int>(d)));
     for (int child : children_[d]) {
-      sigma_[static_cast<size_t>(child)] = weight_of(child) / weight;
-      peers_[static_cast<size_t>(child)] = instances_of_children - 1;
+      sigma_[child] = weight_of(child) / weight;
+      peers_[child] = instances_of_children - 1;
     }
   }
 

@@ -98,38 +98,38 @@ class Tree {
   explicit Tree(const Topology& topology);
 
   const Topology& topology() const { return *topology_; }
-  const Domain& domain(int d) const { return topology_->domains[static_cast<size_t>(d)]; }
+  const Domain& domain(int d) const { return topology_->domains[d]; }
   int size() const { return static_cast<int>(topology_->domains.size()); }
   int depth() const { return depth_; }  ///< L
-  int level(int d) const { return level_[static_cast<size_t>(d)]; }
+  int level(int d) const { return level_[d]; }
   bool is_rank(int d) const { return level(d) == depth_; }
-  const std::vector<int>& children(int d) const { return children_[static_cast<size_t>(d)]; }
+  const std::vector<int>& children(int d) const { return children_[d]; }
   const std::vector<int>& at_level(int l) const {
-    return at_level_[static_cast<size_t>(l)];
+    return at_level_[l];
   }                                  ///< domain types, in order
   int ancestor(int d, int l) const;  ///< the type at level l <= level(d) above d (or d itself)
   bool inside(int d, int outer) const { return level(d) >= level(outer) && ancestor(d, level(outer)) == outer; }
-  int64_t instances(int d) const { return instances_[static_cast<size_t>(d)]; }  ///< in the whole system
+  int64_t instances(int d) const { return instances_[d]; }  ///< in the whole system
   int64_t instances_in(int d, int outer) const {
     return instances(d) / instances(outer);
   }  ///< in one instance of outer, which has it inside
-  int64_t ranks_in(int d) const { return ranks_in_[static_cast<size_t>(d)]; }  ///< ranks below one instance
+  int64_t ranks_in(int d) const { return ranks_in_[d]; }  ///< ranks below one instance
   int64_t ranks() const { return ranks_in(0); }
   double batch_share(int d) const {
-    return batch_share_[static_cast<size_t>(d)];
+    return batch_share_[d];
   }                                                                     ///< of the global batch, one instance of d
-  double sigma(int d) const { return sigma_[static_cast<size_t>(d)]; }  ///< one instance as a proxy of its parent
+  double sigma(int d) const { return sigma_[d]; }  ///< one instance as a proxy of its parent
   double rho(int d, int outer) const;  ///< product of sigma from just below outer down to d
   int64_t peers(int d) const {
-    return peers_[static_cast<size_t>(d)];
+    return peers_[d];
   }                               ///< other instances with the same parent instance
   std::string path(int d) const;  ///< "cluster/node/gpu"
   int access_groups() const { return access_groups_; }
   /// Sites inside one instance of d at which a copy for all of d may live (device memories of ranks that hold, and
   /// slower stores; for a rank its own stores), in order of (domain, store).
-  const std::vector<Site>& sites_in(int d) const { return sites_in_[static_cast<size_t>(d)]; }
+  const std::vector<Site>& sites_in(int d) const { return sites_in_[d]; }
   bool is_device(Site s) const { return is_rank(s.domain) && s.store == 0; }
-  const Store& store(Site s) const { return domain(s.domain).stores[static_cast<size_t>(s.store)]; }
+  const Store& store(Site s) const { return domain(s.domain).stores[s.store]; }
   std::string site_name(Site s) const;  ///< "cluster/node/gpu:device"
 
  private:

@@ -27,11 +27,11 @@ double use_of(const CostModel& model, int t, size_t c) {
 std::vector<int64_t> slices_of(const CostModel& model, const std::vector<double>& cold_rows, int finer) {
   double bytes = 0, ranks = 0;
   for (Site site : device_sites(model)) ranks += static_cast<double>(model.tree().instances(site.domain));
-  for (int t = 0; t < model.tables(); ++t) bytes += cold_rows[static_cast<size_t>(t)] * model.shape(t).stored_bytes;
+  for (int t = 0; t < model.tables(); ++t) bytes += cold_rows[t] * model.shape(t).stored_bytes;
   std::vector<int64_t> slices;
   for (int t = 0; t < model.tables(); ++t) {
     const double worth =
-        bytes > 0 ? ranks * cold_rows[static_cast<size_t>(t)] * model.shape(t).stored_bytes / bytes : 1;
+        bytes > 0 ? ranks * cold_rows[t] * model.shape(t).stored_bytes / bytes : 1;
     const double most = std::min(ranks, std::max(1.0, std::floor(model.shape(t).row_bytes / 4)));
     slices.push_back(static_cast<int64_t>(std::clamp(std::ceil(worth - 1e-9) * finer, 1.0, most)));
   }
@@ -40,11 +40,11 @@ std::vector<int64_t> slices_of(const CostModel& model, const std::vector<double>
 
 /// Rows of each table at or below the threshold.
 std::vector<double> cold_rows_of(const CostModel& model, const Split& split) {
-  std::vector<double> rows(static_cast<size_t>(model.tables()), 0);
+  std::vector<double> rows(model.tables(), 0);
   for (int t = 0; t < model.tables(); ++t)
     for (size_t c = 0; c < model.table(t).access.classes(); ++c)
       if (use_of(model, t, c) <= split.threshold)
-        rows[static_cast<size_t>(t)] += static_cast<double>(model.table(t).access.rows[c]);
+        rows[t] += static_cast<double>(model.table(t).access.rows[c]);
   return rows;
 }
 
@@ -64,7 +64,7 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
   double cold_bytes = 0, updated = 0, ids = 0, lookups = 0, vectors = 0, gathered = 0;  // ids, ...: per sample
   for (int t = 0; t < model.tables(); ++t) {
     const TableShape shape = model.shape(t);
-    std::vector<double> hot(static_cast<size_t>(model.features().size()), 0);
+    std::vector<double> hot(model.features().size(), 0);
     double cold_mass = 0;
     for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
       const double rows = static_cast<double>(model.table(t).access.rows[c]);
@@ -77,12 +77,12 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
       updated += rows * features[Features::v(0)] * shape.stored_bytes;
     }
     // Every slice has ids and optimiser state of its own.
-    const auto copies = static_cast<double>(slices[static_cast<size_t>(t)]);
-    cold_bytes += cold_rows[static_cast<size_t>(t)] *
+    const auto copies = static_cast<double>(slices[t]);
+    cold_bytes += cold_rows[t] *
                   (shape.stored_bytes + (copies - 1) * static_cast<double>(model.table(t).state_bytes));
     if (hot[Features::one()] > 0)
       for (const Coefficient& c : coefficients(model, replicated, Transport::direct, shape))
-        quantities[static_cast<size_t>(c.quantity)] += c.value * hot[static_cast<size_t>(c.feature)];
+        quantities[c.quantity] += c.value * hot[c.feature];
     lookups += copies * shape.lookups * cold_mass;
     ids += copies * shape.lookups * cold_mass * shape.id_bytes;
     gathered += shape.lookups * cold_mass * shape.row_bytes;
@@ -95,18 +95,18 @@ StrategyResult undeduplicated(const CostModel& model, Strategy strategy, const S
   std::vector<double> share(n, 0), id_bytes(n, 0), vector_bytes(n, 0);
   const auto poured = pour(model, sites, cold_bytes);
   if (poured.empty()) return infeasible(strategy, too_small(model, sites, cold_bytes));
-  for (size_t i = 0; i < sites.size(); ++i) share[static_cast<size_t>(sites[i].domain)] = poured[i];
+  for (size_t i = 0; i < sites.size(); ++i) share[sites[i].domain] = poured[i];
   for (int r : tree.at_level(tree.depth())) {
     const auto i = static_cast<size_t>(r);
     id_bytes[i] = model.batch_of(r) * ids;
     vector_bytes[i] = strategy == Strategy::row_wise ? 0 : model.batch_of(r) * vectors;
-    quantities[static_cast<size_t>(q.memory({r, 0}))] += share[i] * cold_bytes;
-    quantities[static_cast<size_t>(q.listed(r))] += (model.batch_of(r) + share[i] * model.batch_of(0)) * lookups;
+    quantities[q.memory({r, 0})] += share[i] * cold_bytes;
+    quantities[q.listed(r)] += (model.batch_of(r) + share[i] * model.batch_of(0)) * lookups;
     // Pooled vectors wait for all their rows: nothing moves ahead but ids.
     for (int quantity : {q.gather(r), q.dirty_gather(r)})
-      quantities[static_cast<size_t>(quantity)] += share[i] * model.batch_of(0) * gathered;
+      quantities[quantity] += share[i] * model.batch_of(0) * gathered;
     for (int quantity : {q.update(r), q.dirty_update(r)})
-      quantities[static_cast<size_t>(quantity)] += share[i] * updated;
+      quantities[quantity] += share[i] * updated;
   }
   add_direct(model, share, id_bytes, vector_bytes, quantities);
   if (strategy == Strategy::row_wise) add_partial_sums(model, vectors, quantities);
@@ -174,11 +174,11 @@ std::optional<Plan> whole_table_plan(const CostModel& model, Strategy strategy, 
   for (int t = 0; t < model.tables(); ++t) {
     const TableShape shape = model.shape(t);
     hot_bytes +=
-        (static_cast<double>(model.table(t).access.total_rows()) - cold[static_cast<size_t>(t)]) * shape.stored_bytes;
-    order.emplace_back(cold[static_cast<size_t>(t)] * shape.stored_bytes, t);
+        (static_cast<double>(model.table(t).access.total_rows()) - cold[t]) * shape.stored_bytes;
+    order.emplace_back(cold[t] * shape.stored_bytes, t);
   }
   for (Site site : sites)
-    room.emplace_back(static_cast<size_t>(model.tree().instances(site.domain)), model.capacity(site) - hot_bytes);
+    room.emplace_back(model.tree().instances(site.domain), model.capacity(site) - hot_bytes);
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
   std::vector<Dealt> dealt(order.size());
   for (const auto& [bytes, t] : order) {
@@ -194,7 +194,7 @@ std::optional<Plan> whole_table_plan(const CostModel& model, Strategy strategy, 
     for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
       const bool hot = use_of(model, t, c) > split.threshold;
       placed.shares.push_back({static_cast<int32_t>(c),
-                               static_cast<int32_t>(hot ? sites.size() : dealt[static_cast<size_t>(t)].site),
+                               static_cast<int32_t>(hot ? sites.size() : dealt[t].site),
                                static_cast<double>(model.table(t).access.rows[c])});
     }
     placement.tables.push_back(std::move(placed));
@@ -215,7 +215,7 @@ std::optional<Plan> row_plan(const CostModel& model, Strategy strategy, const Sp
   const auto sites = device_sites(model);
   const std::vector<double> cold = cold_rows_of(model, split);
   double bytes = 0;
-  for (int t = 0; t < model.tables(); ++t) bytes += cold[static_cast<size_t>(t)] * model.shape(t).stored_bytes;
+  for (int t = 0; t < model.tables(); ++t) bytes += cold[t] * model.shape(t).stored_bytes;
   for (int attempt = 0; attempt < kMargins; ++attempt) {
     const auto share = pour(model, sites, bytes, margin_of(model, attempt));
     if (share.empty()) return std::nullopt;

@@ -70,12 +70,12 @@ void move(const std::vector<Free>& directions, const std::vector<double>& z, std
   change.resize(kept);
   double forwards = 1e300, backwards = 1e300;
   for (const auto& [j, rate] : change) {
-    if (rate < 0) forwards = std::min(forwards, x[static_cast<size_t>(j)] / -rate);
-    if (rate > 0) backwards = std::min(backwards, x[static_cast<size_t>(j)] / rate);
+    if (rate < 0) forwards = std::min(forwards, x[j] / -rate);
+    if (rate > 0) backwards = std::min(backwards, x[j] / rate);
   }
   const double step = forwards <= backwards ? forwards : -backwards;
   for (const auto& [j, rate] : change) {
-    double& value = x[static_cast<size_t>(j)];
+    double& value = x[j];
     value += step * rate;
     if (value < 1e-12) value = 0;
   }
@@ -85,15 +85,15 @@ void move(const std::vector<Free>& directions, const std::vector<double>& z, std
 
 void drop_slivers(const BlockProgram& program, std::vector<double>& x, double drop) {
   for (int c = 0; c < program.classes(); ++c) {
-    const int first = program.class_start[static_cast<size_t>(c)],
+    const int first = program.class_start[c],
               last = program.class_start[static_cast<size_t>(c) + 1];
     double sum = 0;
     for (int j = first; j < last; ++j) {
-      double& value = x[static_cast<size_t>(j)];
+      double& value = x[j];
       if (value < drop) value = 0;
       sum += value;
     }
-    for (int j = first; j < last; ++j) x[static_cast<size_t>(j)] /= sum;
+    for (int j = first; j < last; ++j) x[j] /= sum;
   }
 }
 
@@ -103,15 +103,15 @@ void to_vertex(const BlockProgram& program, std::vector<double>& x, double drop)
   std::vector<Free> directions;
   int c = 0;  // the next class to take in
   const auto refill = [&] {
-    std::erase_if(directions, [&](const Free& d) { return x[static_cast<size_t>(d.to)] == 0; });
+    std::erase_if(directions, [&](const Free& d) { return x[d.to] == 0; });
     while (c < classes && directions.size() <= static_cast<size_t>(program.rows)) {
-      const int first = program.class_start[static_cast<size_t>(c)],
+      const int first = program.class_start[c],
                 last = program.class_start[static_cast<size_t>(c) + 1];
       int key = -1;  // the column that the others of the class exchange with
       for (int j = first; j < last && key < 0; ++j)
-        if (x[static_cast<size_t>(j)] > 0) key = j;
+        if (x[j] > 0) key = j;
       for (int j = key + 1; j < last; ++j)
-        if (x[static_cast<size_t>(j)] > 0) directions.push_back({j, key});
+        if (x[j] > 0) directions.push_back({j, key});
       ++c;
     }
   };
@@ -124,15 +124,15 @@ void to_vertex(const BlockProgram& program, std::vector<double>& x, double drop)
     // A key that reached zero hands its role to another column of its class.
     for (size_t i = 0; i < directions.size(); ++i) {
       const int key = directions[i].from;
-      if (x[static_cast<size_t>(key)] > 0) continue;
+      if (x[key] > 0) continue;
       int heir = -1;
       for (const Free& d : directions)
-        if (d.from == key && x[static_cast<size_t>(d.to)] > 0) heir = heir < 0 ? d.to : heir;
+        if (d.from == key && x[d.to] > 0) heir = heir < 0 ? d.to : heir;
       std::vector<Free> kept;
       for (const Free& d : directions) {
         if (d.from != key)
           kept.push_back(d);
-        else if (d.to != heir && x[static_cast<size_t>(d.to)] > 0)
+        else if (d.to != heir && x[d.to] > 0)
           kept.push_back({d.to, heir});
       }
       directions = std::move(kept);

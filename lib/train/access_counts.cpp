@@ -107,7 +107,7 @@ void save_groups(const std::string& folder, const RankGroups& groups, const Rank
 
 void make_group_counts(Comm& comm, const DataOptions& options, const Dataset& train, SampleRange range,
                        const TableShapes& shapes, const RankParts& parts, const std::string& folder) {
-  const SeenCounts own = count_part(options, train, range, shapes, parts.of_rank.at(static_cast<size_t>(comm.rank())));
+  const SeenCounts own = count_part(options, train, range, shapes, parts.of_rank.at(comm.rank()));
   std::vector<SeenCounts> by_rank = gather_counts(comm, own, shapes);
   if (comm.rank() != 0) return;
   const RankGroups groups =

@@ -34,7 +34,7 @@ void append_head_ranges(std::span<const AccessCounter> groups, int table, std::s
     CountedRange range{first, end, Counts(groups.size(), 0), {}};
     for (int64_t i = first; i < end; ++i) {
       Counts counts;
-      for (const AccessCounter& group : groups) counts.push_back(group.head(table)[static_cast<size_t>(i)]);
+      for (const AccessCounter& group : groups) counts.push_back(group.head(table)[i]);
       for (size_t g = 0; g < counts.size(); ++g) range.lookups[g] += counts[g];
       range.known.emplace_back(i, std::move(counts));
     }
@@ -175,7 +175,7 @@ void make_classes(AccessProfile& profile, size_t groups) {
   for (auto& [key, cells] : classes) {
     int64_t of_class = 0;
     for (const int c : cells)
-      of_class += profile.cells[static_cast<size_t>(c)].end - profile.cells[static_cast<size_t>(c)].first;
+      of_class += profile.cells[c].end - profile.cells[c].first;
     profile.distribution.rows.push_back(of_class);
     for (size_t g = 0; g < groups; ++g) profile.distribution.p[g].push_back(key.p[g]);
     profile.cells_of_class.push_back(std::move(cells));

@@ -94,7 +94,7 @@ class RowWork {
 Tables RowWork::make_tables() const {
   const int64_t bytes = std::min(int64_t{64} << 20, backend_.free_memory() / 8);
   const int64_t rows = std::max<int64_t>(64, bytes / (4 * dim_ * options_.tables));
-  return Tables(std::vector<int64_t>(static_cast<size_t>(options_.tables), rows), dim_);
+  return Tables(std::vector<int64_t>(options_.tables, rows), dim_);
 }
 
 RowWork::RowWork(const RankContext& context, const CalibrationOptions& options)
@@ -177,7 +177,7 @@ void RowWork::measure(MachineRates& rates) {
 MachineRates calibrate(const RankContext& context, const std::vector<int>& node_of, const CalibrationOptions& options) {
   Comm& comm = context.comm;
   MachineRates rates;
-  const auto own_node = node_of[static_cast<size_t>(comm.rank())];
+  const auto own_node = node_of[comm.rank()];
   std::vector<char> same(node_of.size()), other(node_of.size());
   for (size_t r = 0; r < node_of.size(); ++r) {
     same[r] = node_of[r] == own_node && static_cast<int>(r) != comm.rank();

@@ -94,7 +94,7 @@ void save_dense(Trainer& trainer, const std::string& path) {
     for (const DenseParameter& parameter : model.parameters())
       tensors.push_back({"state." + parameter.name, parameter.shape});
   SafetensorsWriter file(path, tensors);
-  std::vector<float> host(static_cast<size_t>(model.parameter_count()));
+  std::vector<float> host(model.parameter_count());
   const auto append = [&](const float* values) {
     trainer.backend().copy(trainer.stream(), host.data(), values, model.parameter_count() * 4);
     trainer.backend().synchronize(trainer.stream());

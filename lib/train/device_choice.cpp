@@ -22,7 +22,7 @@ std::string assign(const std::vector<FoundDevices>& ranks, std::vector<int>& dev
     if (rank.devices.empty()) return fmt::format("rank {}: {}", r, rank.why_none);
     const int next = taken[{rank.node, rank.devices}]++;
     const auto count = static_cast<int>(rank.devices.size());
-    if (next >= count || !used.insert({rank.node, rank.devices[static_cast<size_t>(next)]}).second)
+    if (next >= count || !used.insert({rank.node, rank.devices[next]}).second)
       return fmt::format("node {} has {} ranks, and {} GPU{} that rank {} sees: start at most one rank for each GPU",
                          rank.node, ranks_of_node[rank.node], count, count == 1 ? "" : "s", r);
     device.push_back(next);

@@ -89,7 +89,7 @@ Metrics evaluate_predictions(Comm& comm, std::span<const float> logits, std::spa
   for (const Score& score : mine) negatives += score.label <= 0.5f;
   const std::vector<int64_t> negatives_of = all_gather(comm, negatives);
   int64_t below = 0;  // negatives with a smaller score: those of the ranks before, then of this rank's smaller values
-  for (int r = 0; r < comm.rank(); ++r) below += negatives_of[static_cast<size_t>(r)];
+  for (int r = 0; r < comm.rank(); ++r) below += negatives_of[r];
   double half_pairs = 0;  // twice the pairs won, in whole numbers (exact up to 2^53)
   int64_t positives = 0;
   for (size_t i = 0; i < mine.size();) {

@@ -11,9 +11,9 @@ placement::TableDistribution made_up_law(int64_t rows) {
 
 MadeUpBatch::MadeUpBatch(const placement::TableDistribution& law, int tables, int64_t samples, int64_t global_samples,
                          uint64_t seed)
-    : positions_(static_cast<size_t>(samples * tables)),
-      dense_(static_cast<size_t>(samples * kCriteoDense)),
-      labels_(static_cast<size_t>(samples)) {
+    : positions_(samples * tables),
+      dense_(samples * kCriteoDense),
+      labels_(samples) {
   std::vector<double> mass_before;  // of a class
   std::vector<int64_t> first_row;
   double mass = 0;

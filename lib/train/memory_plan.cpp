@@ -30,7 +30,7 @@ MemoryPlan plan_memory(Backend& backend, const Directory& directory, const Train
   if (backend.device_is_host()) return plan;
   plan.budget = backend.free_memory();
   const Tables& tables = directory.tables();
-  const int64_t samples = options.limits.samples.at(static_cast<size_t>(directory.rank()));
+  const int64_t samples = options.limits.samples.at(directory.rank());
   const int64_t row_state = state_dim(options.optimizer.sparse.kind, tables.dim());
   plan.bounds = bound_exchange(directory, options.limits, size_of(options.wire), options.overlapped);
 

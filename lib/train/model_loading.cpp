@@ -46,7 +46,7 @@ class RowFiles {
       : folder_(folder), index_(index), with_state_(with_state && index.state_dim > 0), files_(index.rows.size()) {}
 
   RowPlace place(int table, int64_t id) {
-    std::vector<RowsInFile>& files = files_[static_cast<size_t>(table)];
+    std::vector<RowsInFile>& files = files_[table];
     const auto file = static_cast<size_t>(id / index_.rows_per_file);
     const int64_t first = static_cast<int64_t>(file) * index_.rows_per_file;
     if (file < files.size() && files[file].values != nullptr) return {files[file], id - first};
@@ -58,7 +58,7 @@ class RowFiles {
 
  private:
   RowsInFile open(int table, int64_t first) {
-    const int64_t n = std::min(index_.rows_per_file, index_.rows[static_cast<size_t>(table)] - first);
+    const int64_t n = std::min(index_.rows_per_file, index_.rows[table] - first);
     const auto& file = opened_.emplace_back(std::make_unique<SafetensorsFile>(row_file(folder_, table, first)));
     file->read_ahead();
     return {file->tensor("values", {n, index_.dim}).data(),
@@ -102,7 +102,7 @@ class RowLoader {
   /// Slots first .. first + n - 1.
   void load(int64_t first, int64_t n) {
     const RowStore& store = trainer_.store().rows();
-    keys_.resize(static_cast<size_t>(n));
+    keys_.resize(n);
     trainer_.directory().keys_of_slots(first, keys_);
     while (!keys_.empty() && keys_.back() < 0) keys_.pop_back();  // free slots
     find_rows();
@@ -177,7 +177,7 @@ void load_weights(Trainer& trainer, const Store::IdOfPosition& id_of_position, c
   for (int t = 0; t < tables.count(); ++t)
     rows.push_back({file.tensor(fmt::format("emb_l.{}.weight", t), {tables.rows(t), tables.dim()}).data(), nullptr});
   RowLoader(trainer, id_of_position, [&](int table, int64_t id) {
-    return RowPlace{rows[static_cast<size_t>(table)], id};
+    return RowPlace{rows[table], id};
   }).load();
 }
 

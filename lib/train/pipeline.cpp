@@ -17,7 +17,7 @@ Pipeline::Pipeline(const RankContext& context, EmbeddingExchange& exchange, cons
       given_event_(backend_.make_event()),
       summed_event_(backend_.make_event()),
       rows_event_(backend_.make_event()),
-      traffic_before_(static_cast<size_t>(comms.count())) {
+      traffic_before_(comms.count()) {
   for (auto& route : routes_) route = std::make_unique<BatchRoute>(backend_, comms.sizes(), context.comm.size());
   for (Ledger* book : {&ledger_, &lane_ledger_, &unbooked_}) book->stages.resize(traffic_before_.size());
   lane_ledger_.profiled = &backend_;

@@ -47,9 +47,9 @@ placement::Placement placement_by_class(const placement::Plan& plan, const std::
     for (size_t c = 0; c < profiles[t].cells_of_class.size(); ++c) {
       std::vector<double> rows(plan.options.size());
       for (const int cell : profiles[t].cells_of_class[c])
-        for_parts(intervals, profiles[t].cells[static_cast<size_t>(cell)].first,
-                  profiles[t].cells[static_cast<size_t>(cell)].end, [&](int64_t first, int64_t end, int option) {
-                    rows[static_cast<size_t>(option)] += static_cast<double>(end - first);
+        for_parts(intervals, profiles[t].cells[cell].first,
+                  profiles[t].cells[cell].end, [&](int64_t first, int64_t end, int option) {
+                    rows[option] += static_cast<double>(end - first);
                   });
       for (size_t o = 0; o < rows.size(); ++o)
         if (rows[o] > 0) table.shares.push_back({static_cast<int32_t>(c), static_cast<int32_t>(o), rows[o]});
@@ -66,11 +66,11 @@ void assign_class(const std::vector<placement::Interval>& parts, const std::vect
                   std::vector<int64_t> quota, std::vector<placement::Interval>& result) {
   std::vector<placement::Interval> rest;
   for (const placement::Interval& part : parts) {
-    const int same = same_option[static_cast<size_t>(part.option)];
-    const int64_t kept = same < 0 ? 0 : std::min(quota[static_cast<size_t>(same)], part.last - part.first);
+    const int same = same_option[part.option];
+    const int64_t kept = same < 0 ? 0 : std::min(quota[same], part.last - part.first);
     if (kept > 0) {
       result.push_back({part.first, part.first + kept, same});
-      quota[static_cast<size_t>(same)] -= kept;
+      quota[same] -= kept;
     }
     if (part.first + kept < part.last) rest.push_back({part.first + kept, part.last, -1});
   }
@@ -105,11 +105,11 @@ placement::Plan by_position(const placement::Plan& ranked, const std::vector<Acc
     for (size_t c = 0; c < profile.cells_of_class.size(); ++c) {
       std::vector<int64_t> quota(ranked.options.size());
       for_parts(wanted, rank, rank + profile.distribution.rows[c],
-                [&](int64_t first, int64_t end, int option) { quota[static_cast<size_t>(option)] += end - first; });
+                [&](int64_t first, int64_t end, int option) { quota[option] += end - first; });
       rank += profile.distribution.rows[c];
       std::vector<placement::Interval> parts;
       for (const int cell : profile.cells_of_class[c])
-        for_parts(before, profile.cells[static_cast<size_t>(cell)].first, profile.cells[static_cast<size_t>(cell)].end,
+        for_parts(before, profile.cells[cell].first, profile.cells[cell].end,
                   [&](int64_t first, int64_t end, int option) {
                     parts.push_back({first, end, option});
                   });

@@ -50,7 +50,7 @@ placement::Workload make_workload(const RunOptions& options, const TableShapes& 
   for (int t = 0; t < shapes.tables(); ++t) {
     placement::Table table;
     table.name = fmt::format("C{}", t + 1);
-    table.access = std::move(access[static_cast<size_t>(t)]);
+    table.access = std::move(access[t]);
     table.lookups = shapes.bag_size(t);
     table.row_bytes = 4 * dim;
     table.state_bytes = 4 * state_dim(options.optimizer.sparse.kind, dim);
@@ -123,7 +123,7 @@ SlotRoom room_for_rows(const SystemShape& shape, const placement::Workload& work
     const double rows_of = std::max(0.0, bytes / static_cast<double>(table.row_bytes + table.state_bytes));
     return rows_of < static_cast<double>(rows) ? static_cast<int64_t>(rows_of) : rows;
   };
-  const int type = shape.rank_type[static_cast<size_t>(rank)];
+  const int type = shape.rank_type[rank];
   SlotRoom room{fit(model.capacity({type, 0})), 0};
   const placement::Tree& tree = model.tree();
   for (int level = 0; level <= tree.depth(); ++level) {  // slower stores, shared by the ranks below them
@@ -229,7 +229,7 @@ std::string describe_plan(const PlannedRun& planned, const SystemShape& shape) {
   for (const auto& [option, rows] : rows_of)
     text += fmt::format("  {:>12} rows ({:5.1f} %)  {}\n", rows,
                         100.0 * static_cast<double>(rows) / static_cast<double>(total),
-                        placement::describe(planned.plan.options[static_cast<size_t>(option)], tree));
+                        placement::describe(planned.plan.options[option], tree));
   for (const placement::StoreCost& store : planned.predicted.stores)
     text +=
         fmt::format("  {}: {:.1f} of {:.1f} MB used\n", store.name, store.used_bytes / 1e6, store.capacity_bytes / 1e6);

@@ -19,7 +19,7 @@ Prediction predict(const PlannedRun& planned, const SystemShape& system) {
     predicted.mean_bytes[static_cast<size_t>(phase)] = mean;
     predicted.max_bytes[static_cast<size_t>(phase)] = max;
   };
-  predicted.level_bytes.resize(static_cast<size_t>(system.hierarchy.depth()));
+  predicted.level_bytes.resize(system.hierarchy.depth());
   for (size_t stage = 0; stage < cost.sent_by_stage.size(); ++stage) {
     const auto level = static_cast<size_t>(system.hierarchy_level[stage]);
     if (level < predicted.level_bytes.size()) predicted.level_bytes[level] += cost.sent_by_stage[stage].total();

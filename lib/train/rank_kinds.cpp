@@ -41,12 +41,12 @@ class Splitter {
 
   /// The next instance of a type, in tree order.
   Instance visit(int type) {
-    const auto number = next_[static_cast<size_t>(type)]++;
+    const auto number = next_[type]++;
     Likeness like{type, {}, {}};
     Instance result;
     if (tree_.is_rank(type)) {
-      result.ranks = shape_.instances[static_cast<size_t>(type)][number];
-      like.kind = kinds_[static_cast<size_t>(result.ranks[0])];
+      result.ranks = shape_.instances[type][number];
+      like.kind = kinds_[result.ranks[0]];
     }
     std::vector<Instance> children;
     for (const int child : tree_.children(type))
@@ -65,10 +65,10 @@ class Splitter {
     return result;
   }
 
-  int type_of(const Instance& instance) const { return likenesses_[static_cast<size_t>(instance.likeness)].type; }
+  int type_of(const Instance& instance) const { return likenesses_[instance.likeness].type; }
 
   void emit(int likeness, int64_t count, int parent, placement::Topology& result) {
-    const Likeness& like = likenesses_[static_cast<size_t>(likeness)];
+    const Likeness& like = likenesses_[likeness];
     placement::Domain domain = tree_.domain(like.type);
     domain.parent = parent;
     domain.count = count;
@@ -103,7 +103,7 @@ class Splitter {
 std::vector<RankKind> rank_kinds(const SystemShape& shape) {
   std::vector<RankKind> kinds;
   for (const int type : shape.rank_type) {
-    const placement::Domain& domain = shape.topology.domains[static_cast<size_t>(type)];
+    const placement::Domain& domain = shape.topology.domains[type];
     kinds.push_back({domain.batch_weight, domain.access_group});
   }
   return kinds;

@@ -57,9 +57,9 @@ Rehearsal::Rehearsal(const RankContext& context, const std::vector<int>& node_of
       options_(options),
       rates_(rates),
       several_nodes_(std::any_of(node_of.begin(), node_of.end(), [&](int node) { return node != node_of[0]; })),
-      ranks_of_node_(std::count(node_of.begin(), node_of.end(), node_of[static_cast<size_t>(context.comm.rank())])),
+      ranks_of_node_(std::count(node_of.begin(), node_of.end(), node_of[context.comm.rank()])),
       law_(made_up_law(table_rows())),
-      tables_(std::vector<int64_t>(static_cast<size_t>(options.tables), law_.total_rows()),
+      tables_(std::vector<int64_t>(options.tables, law_.total_rows()),
               options.model.embedding_dim),
       workload_(make_workload()),
       shape_(shape_of(without_compute(node_of, rates), context.comm.size())),
@@ -90,7 +90,7 @@ placement::Workload Rehearsal::make_workload() const {
   table.row_bytes = 4 * dim;
   table.state_bytes = 4 * state_dim(options_.optimizer.sparse.kind, dim);
   table.wire_bytes = size_of(options_.wire) * dim;
-  workload.tables.assign(static_cast<size_t>(options_.tables), table);
+  workload.tables.assign(options_.tables, table);
   workload.global_batch = options_.local_batch * context_.comm.size();
   workload.id_bytes = tables_.key_bytes();
   workload.dense_bytes = static_cast<double>(4 * model_size(options_.model, options_.tables).parameters);
@@ -116,8 +116,8 @@ double Rehearsal::step_seconds() {
   options.optimizer.dense.lr = options.optimizer.sparse.lr = 0;
   options.precision = options_.precision;
   options.wire = options_.wire;
-  options.limits.samples.assign(static_cast<size_t>(context_.comm.size()), options_.local_batch);
-  options.limits.lookups.assign(static_cast<size_t>(options_.tables), 1);
+  options.limits.samples.assign(context_.comm.size(), options_.local_batch);
+  options.limits.lookups.assign(options_.tables, 1);
   Directory directory(tables_, shape_.hierarchy, copy_plan(*held_.plan, shape_), context_.comm.rank());
   MemoryPlan memory = plan_memory(context_.backend, directory, options);
   Trainer trainer(context_, std::move(directory), std::move(memory), options,
@@ -192,7 +192,7 @@ double Rehearsal::list_ids_per_s() {
     double on_links = 0;
     for (int s = 0; s < stages; ++s) {
       const auto bytes =
-          static_cast<double>(sent_by_iterations(of.comms().traffic(s) - before[static_cast<size_t>(s)]));
+          static_cast<double>(sent_by_iterations(of.comms().traffic(s) - before[s]));
       const bool network = several_nodes_ && s == 0;
       on_links += slowest(comm, network ? bytes * static_cast<double>(ranks_of_node_) / rates_.network_bytes_per_s
                                         : bytes / rates_.rank_bytes_per_s);

@@ -21,15 +21,15 @@ std::string pass_on(Comm& comm, int destination, int source, const std::string& 
   const auto ranks = static_cast<size_t>(comm.size());
   std::vector<int64_t> send_bytes(ranks), recv_bytes(ranks), zero(ranks);
   const auto exchange = [&](const void* send, int64_t sent, void* recv, int64_t received) {
-    if (destination >= 0) send_bytes[static_cast<size_t>(destination)] = sent;
-    if (source >= 0) recv_bytes[static_cast<size_t>(source)] = received;
+    if (destination >= 0) send_bytes[destination] = sent;
+    if (source >= 0) recv_bytes[source] = received;
     comm.wait(comm.post(nullptr, {Phase::control, static_cast<const std::byte*>(send), send_bytes, zero,
                                   static_cast<std::byte*>(recv), recv_bytes, zero}));
   };
   const auto length = static_cast<int64_t>(text.size());
   int64_t incoming = 0;
   exchange(&length, 8, &incoming, 8);
-  std::string received(static_cast<size_t>(incoming), '\0');
+  std::string received(incoming, '\0');
   exchange(text.data(), length, received.data(), incoming);
   return received;
 }
@@ -60,9 +60,9 @@ double seconds_to_move(const SystemShape& shape, const std::vector<int64_t>& cop
   const size_t ranks = shape.rank_type.size();
   double slowest = 0, latency = 0;
   for (int type = 0; type < tree.size(); ++type)
-    for (const std::vector<int>& inside : shape.instances[static_cast<size_t>(type)]) {
+    for (const std::vector<int>& inside : shape.instances[type]) {
       std::vector<char> is_inside(ranks, 0);
-      for (const int rank : inside) is_inside[static_cast<size_t>(rank)] = 1;
+      for (const int rank : inside) is_inside[rank] = 1;
       double out = 0, in = 0;
       for (size_t s = 0; s < ranks; ++s)
         for (size_t d = 0; d < ranks; ++d) {
@@ -99,7 +99,7 @@ std::vector<AccessCounter> Replanner::merged_by_group(Comm& comm) const {
   std::vector<AccessCounter> merged;
   const int groups = *std::max_element(group_of_rank_.begin(), group_of_rank_.end()) + 1;
   for (int group = 0; group < groups; ++group)
-    merged.push_back(merged_counter(comm, counter_, group_of_rank_[static_cast<size_t>(comm.rank())] == group));
+    merged.push_back(merged_counter(comm, counter_, group_of_rank_[comm.rank()] == group));
   return merged;
 }
 
@@ -150,7 +150,7 @@ Replanning Replanner::decide(std::span<const AccessCounter> all, int64_t iterati
   std::vector<AccessProfile> profiles;
   std::vector<placement::TableDistribution> access;
   for (int t = 0; t < tables_.count(); ++t) {
-    profiles.push_back(make_profile(all, t, tables_.rows(t), cuts_[static_cast<size_t>(t)]));
+    profiles.push_back(make_profile(all, t, tables_.rows(t), cuts_[t]));
     access.push_back(profiles.back().distribution);
   }
   const placement::Workload workload = make_workload(options_, shapes_, std::move(access));

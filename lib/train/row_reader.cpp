@@ -22,7 +22,7 @@ ExchangeBounds bounds_of_reading(const Directory& directory, int64_t rows, int64
   }
   for (int stage = 0; stage < hierarchy.depth(); ++stage) {
     bounds.asked.push_back(bounds.lists[static_cast<size_t>(stage) + 1].count);
-    bounds.requested.push_back(bounds.lists[static_cast<size_t>(stage)].members);
+    bounds.requested.push_back(bounds.lists[stage].members);
   }
   return bounds;
 }
@@ -61,7 +61,7 @@ const RowReader::Rows& RowReader::read(int table, const std::vector<int64_t>& po
   const int tables = trainer_.directory().tables().count();
   const auto n = static_cast<int64_t>(positions.size());
   offsets_.assign(static_cast<size_t>(tables) + 1, 0);  // one sample whose bag in `table` is all the positions
-  for (int t = table + 1; t <= tables; ++t) offsets_[static_cast<size_t>(t)] = n;
+  for (int t = table + 1; t <= tables; ++t) offsets_[t] = n;
   Batch batch;
   batch.samples = 1;
   batch.tables = tables;
@@ -78,7 +78,7 @@ const RowReader::Rows& RowReader::read(int table, const std::vector<int64_t>& po
 void RowReader::load_fetched() {
   fetched_.clear();
   const auto slots = [](RowList& list) {
-    return std::span(list.slots.data() + list.device, static_cast<size_t>(list.here - list.device));
+    return std::span(list.slots.data() + list.device, list.here - list.device);
   };
   for (RowList& list : route_.lists) fetched_.add(slots(list));
   fetched_.start(trainer_.store().fetched(), trainer_.directory().device_slots());
@@ -88,7 +88,7 @@ void RowReader::load_fetched() {
 
 void RowReader::take(RowExchange& exchange, const RowStore& fetched, int64_t n, int64_t dim, std::vector<float>& out) {
   exchange.fetch_whole(trainer_.stream(), route_, fetched);
-  out.resize(static_cast<size_t>(n * dim));
+  out.resize(n * dim);
   float* packed = packed_.reserve(n * dim);
   trainer_.backend().pack_rows(trainer_.stream(), route_.lowest().addresses.device(),
                                route_.lowest().row_of_member.device(), n, Matrix::f32(packed, n, dim));
@@ -99,7 +99,7 @@ void RowReader::take(RowExchange& exchange, const RowStore& fetched, int64_t n, 
 void RowReader::add_needs(Backend& backend, const Directory& directory, int64_t state_dim, MemoryByPart& needs) {
   const Tables& tables = directory.tables();
   const int64_t rows = most_rows_read(tables);
-  std::vector<int> peers(static_cast<size_t>(directory.hierarchy().depth()), 1);
+  std::vector<int> peers(directory.hierarchy().depth(), 1);
   const ExchangeBounds bounds = bounds_of_reading(directory, rows, tables.dim());
   MemoryByPart exchange;
   Route(backend, peers).each_row_buffer(bounds, [&](const auto& buffer, int64_t n) {

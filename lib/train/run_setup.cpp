@@ -95,7 +95,7 @@ void bound_rows(SystemShape& system, const placement::Workload& workload, int64_
   const placement::CostModel model(system.topology, workload);
   const std::set<int> types(system.rank_type.begin(), system.rank_type.end());
   for (const int type : types) {
-    int64_t& capacity = system.topology.domains[static_cast<size_t>(type)].stores.at(0).capacity_bytes;
+    int64_t& capacity = system.topology.domains[type].stores.at(0).capacity_bytes;
     capacity = std::min(capacity, room + static_cast<int64_t>(model.reserved({type, 0})));
   }
 }

@@ -82,7 +82,7 @@ SystemShape find_system(const RankContext& context, int node, const RunOptions& 
   const placement::Tree tree(topology);
   for (const int type : tree.at_level(tree.depth()))
     if (options.system.device_memory > 0)
-      topology.domains[static_cast<size_t>(type)].stores.at(0).capacity_bytes = options.system.device_memory;
+      topology.domains[type].stores.at(0).capacity_bytes = options.system.device_memory;
   // Rates were measured on all ranks; that all plan with the same numbers must not depend on it.
   const std::string text = broadcast_string(comm, write_topology(topology), 0);
   return shape_of(parse_topology(text, "topology of this run"), comm.size());
@@ -92,7 +92,7 @@ std::vector<double> batch_shares(const RunOptions& options, const SystemShape& s
   if (!options.train.share_list.empty()) return options.train.share_list;
   std::vector<double> shares;
   for (const int type : shape.rank_type)
-    shares.push_back(shape.topology.domains[static_cast<size_t>(type)].batch_weight);
+    shares.push_back(shape.topology.domains[type].batch_weight);
   const bool equal = std::all_of(shares.begin(), shares.end(), [&](double s) { return s == shares[0]; });
   return equal ? std::vector<double>{} : shares;
 }

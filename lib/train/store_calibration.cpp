@@ -71,8 +71,8 @@ RandomBatches::RandomBatches(const RankContext& context, const StoreCalibrationO
   std::mt19937_64 random(static_cast<uint64_t>(context.comm.rank()) + 1);
   const auto n = static_cast<size_t>(std::clamp<int64_t>(options.batch_rows, 16, blocks / 4));
   for (int64_t list = 0; list < kLists; ++list) {
-    std::vector<int64_t> slots(static_cast<size_t>(blocks));
-    for (int64_t b = 0; b < blocks; ++b) slots[static_cast<size_t>(b)] = b * packing.rows;
+    std::vector<int64_t> slots(blocks);
+    for (int64_t b = 0; b < blocks; ++b) slots[b] = b * packing.rows;
     std::shuffle(slots.begin(), slots.end(), random);
     slots.resize(n);
     std::sort(slots.begin(), slots.end());
@@ -82,7 +82,7 @@ RandomBatches::RandomBatches(const RankContext& context, const StoreCalibrationO
 
 void RandomBatches::fill(int64_t slots) {
   constexpr int64_t kChunk = 1 << 14;
-  const std::vector<float> values(static_cast<size_t>(kChunk * dim_)), state(static_cast<size_t>(kChunk * state_dim_));
+  const std::vector<float> values(kChunk * dim_), state(kChunk * state_dim_);
   for (int64_t first = 0; first < slots; first += kChunk)
     store_->write(first, std::min(kChunk, slots - first), values.data(), state.data());
   store_->drain();

@@ -18,7 +18,7 @@ class Walk {
     for (auto& level : domain_of_) level.resize(leaf_ranks.size());
     next_.assign(domain_of_.size(), 0);
     shape_.rank_type.resize(leaf_ranks.size());
-    shape_.instances.resize(static_cast<size_t>(tree.size()));
+    shape_.instances.resize(tree.size());
     visit(0);
   }
   std::vector<std::vector<int>> domain_of() && { return std::move(domain_of_); }
@@ -29,8 +29,8 @@ class Walk {
     const int number = next_[level]++;
     std::vector<int> below;
     if (tree_.is_rank(type)) {
-      const int rank = leaf_ranks_[static_cast<size_t>(leaf_++)];
-      shape_.rank_type[static_cast<size_t>(rank)] = type;
+      const int rank = leaf_ranks_[leaf_++];
+      shape_.rank_type[rank] = type;
       below.push_back(rank);
     }
     for (const int child : tree_.children(type))
@@ -38,8 +38,8 @@ class Walk {
         const std::vector<int> ranks = visit(child);
         below.insert(below.end(), ranks.begin(), ranks.end());
       }
-    for (const int rank : below) domain_of_[level][static_cast<size_t>(rank)] = number;
-    shape_.instances[static_cast<size_t>(type)].push_back(below);
+    for (const int rank : below) domain_of_[level][rank] = number;
+    shape_.instances[type].push_back(below);
     return below;
   }
 
@@ -71,7 +71,7 @@ SystemShape shape_of(const placement::Topology& topology, int ranks) {
          tree.ranks());
   std::vector<int> leaf_ranks = topology.rank_of_leaf;
   if (leaf_ranks.empty()) {
-    leaf_ranks.resize(static_cast<size_t>(ranks));
+    leaf_ranks.resize(ranks);
     std::iota(leaf_ranks.begin(), leaf_ranks.end(), 0);
   }
   SystemShape shape{topology, Hierarchy::flat(1), {}, {}, {}};
@@ -146,7 +146,7 @@ std::vector<int> serving_ranks(const std::vector<std::vector<int>>& slots) {
 /// For each domain of the option's level, the ranks that hold its rows, in slot order, and in which store.
 CopyOption copy_option(const placement::Option& option, const placement::Tree& tree, const SystemShape& shape) {
   CopyOption result;
-  result.level = shape.hierarchy_level[static_cast<size_t>(option.level)];
+  result.level = shape.hierarchy_level[option.level];
   result.reduction = option.reduction == placement::Reduction::dense ? CopyReduction::dense : CopyReduction::sparse;
   const auto domains = static_cast<size_t>(shape.hierarchy.domains(result.level));
   result.rings.resize(domains);
@@ -154,10 +154,10 @@ CopyOption copy_option(const placement::Option& option, const placement::Tree& t
   const std::vector<int>& types = tree.at_level(option.level);
   for (size_t i = 0; i < types.size(); ++i) {
     const placement::Site site = option.sites[i];
-    for (const std::vector<int>& of_type : shape.instances[static_cast<size_t>(types[i])]) {
+    for (const std::vector<int>& of_type : shape.instances[types[i]]) {
       const auto domain = static_cast<size_t>(shape.hierarchy.domain(result.level, of_type[0]));
       std::vector<std::vector<int>> slots;
-      for (const std::vector<int>& holders : shape.instances[static_cast<size_t>(site.domain)])
+      for (const std::vector<int>& holders : shape.instances[site.domain])
         if (std::find(of_type.begin(), of_type.end(), holders[0]) != of_type.end()) slots.push_back(holders);
       result.rings[domain] = serving_ranks(slots);
       if (!tree.is_device(site)) result.stores[domain] = CopyStore::fetched;

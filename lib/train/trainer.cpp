@@ -46,7 +46,7 @@ Trainer::Trainer(const RankContext& context, Directory directory, MemoryPlan mem
       pinned_input_(backend_, Memory::pinned, backend_.device_is_host() ? 0 : max_samples() * (kCriteoDense + 1)),
       loss_sum_(backend_, Memory::pinned, 1),
       loss_ready_(backend_.make_event()),
-      dense_traffic_(static_cast<size_t>(comms_.count())),
+      dense_traffic_(comms_.count()),
       logits_(backend_, Memory::pinned, max_samples()),
       pipeline_(context_, exchange_, comms_, ledger_, options.overlapped) {
   ledger_.profiled = &backend_;
@@ -54,7 +54,7 @@ Trainer::Trainer(const RankContext& context, Directory directory, MemoryPlan mem
                 "row-wise Adagrad is for embedding rows");
   store_.initialise(*stream_, options.seed, static_cast<float>(options.optimizer.sparse.initial_accumulator), id_of);
   if (dense_state_.size() > 0) {
-    const std::vector<float> filled(static_cast<size_t>(dense_state_.size()),
+    const std::vector<float> filled(dense_state_.size(),
                                     static_cast<float>(options.optimizer.dense.initial_accumulator));
     backend_.copy(*stream_, dense_state_.data(), filled.data(), dense_state_.size() * 4);
     backend_.synchronize(*stream_);
@@ -197,7 +197,7 @@ std::span<const float> Trainer::predict(const Batch& batch, double& loss_sum) {
   backend_.synchronize(*stream_);
   pipeline_.finish_fetch();
   loss_sum += loss_sum_[0];
-  return logits_.span().first(static_cast<size_t>(batch.samples));
+  return logits_.span().first(batch.samples);
 }
 
 }  // namespace sparrow

@@ -104,7 +104,7 @@ class Trainer {
   void forward_dense(const Batch& batch);
   void reduce_gradients();
   void take_plan();
-  int64_t max_samples() const { return options_.limits.samples.at(static_cast<size_t>(context_.comm.rank())); }
+  int64_t max_samples() const { return options_.limits.samples.at(context_.comm.rank()); }
 
   RankContext context_;
   Backend& backend_;

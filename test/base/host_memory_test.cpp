@@ -15,7 +15,7 @@ TEST_CASE("AlignedMemoryIsAlignedAndWritable") {
       const AlignedBytes data = allocate_aligned(bytes, alignment);
       REQUIRE(data != nullptr);
       CHECK(reinterpret_cast<uintptr_t>(data.get()) % static_cast<uintptr_t>(alignment) == 0);
-      std::memset(data.get(), 1, static_cast<size_t>(bytes));
+      std::memset(data.get(), 1, bytes);
     }
 }
 

@@ -59,7 +59,7 @@ double median_seconds(cudaStream_t stream, int repeats, const std::function<void
   std::vector<double> seconds;
   for (int i = 0; i < repeats; ++i) seconds.push_back(watch.seconds(stream, work));
   std::nth_element(seconds.begin(), seconds.begin() + repeats / 2, seconds.end());
-  return seconds[static_cast<size_t>(repeats / 2)];
+  return seconds[repeats / 2];
 }
 
 /// Bytes read and written a second by a copy of `bytes` from device memory to device memory.

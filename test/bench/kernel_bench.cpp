@@ -64,11 +64,11 @@ class Bench {
   /// kSets times n numbers below `below` in random order, so that a benchmark meets other rows in every iteration;
   /// those of a set are different when n <= below.
   Array<int64_t> numbers(int64_t n, int64_t below) const {
-    std::vector<int64_t> order(static_cast<size_t>(below));
+    std::vector<int64_t> order(below);
     std::iota(order.begin(), order.end(), 0);
     std::shuffle(order.begin(), order.end(), std::mt19937_64(1));
     Array<int64_t> array(*backend, Memory::device, kSets * n);
-    for (int64_t i = 0; i < kSets * n; ++i) array[i] = order[static_cast<size_t>(i % below)];
+    for (int64_t i = 0; i < kSets * n; ++i) array[i] = order[i % below];
     return array;
   }
 

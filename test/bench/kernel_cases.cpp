@@ -62,11 +62,11 @@ Filled filled(Backend& backend, Stream& stream, DType type, int64_t rows, int64_
 
 /// n numbers below `below`, in random order and different where n <= below.
 std::vector<int64_t> random_slots(int64_t n, int64_t below) {
-  std::vector<int64_t> numbers(static_cast<size_t>(std::max(n, below)));
+  std::vector<int64_t> numbers(std::max(n, below));
   std::iota(numbers.begin(), numbers.end(), 0);
   for (int64_t& number : numbers) number %= below;
   std::shuffle(numbers.begin(), numbers.end(), std::mt19937_64(1));
-  numbers.resize(static_cast<size_t>(n));
+  numbers.resize(n);
   return numbers;
 }
 

@@ -27,11 +27,11 @@ double uniform(uint32_t stream, int64_t index) {
 
 /// Ranks drawn from a Zipf distribution over [0, rows).
 std::vector<int64_t> zipf_ranks(int64_t rows, int64_t count, uint32_t stream) {
-  std::vector<double> cumulative(static_cast<size_t>(rows));
+  std::vector<double> cumulative(rows);
   double sum = 0;
   for (int64_t rank = 0; rank < rows; ++rank) {
     sum += std::pow(static_cast<double>(rank + 1), -kZipfExponent);
-    cumulative[static_cast<size_t>(rank)] = sum;
+    cumulative[rank] = sum;
   }
   std::vector<int64_t> ranks;
   for (int64_t i = 0; i < count; ++i) {

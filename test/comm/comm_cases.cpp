@@ -229,7 +229,7 @@ void gathers_are_ordered_by_rank(Comm& comm) {
       expected.insert(expected.end(), values.begin(), values.end());
     }
     SPARROW_CHECK(gathered == expected, "root {}", root);
-    const auto at_root = gather(comm, texts[static_cast<size_t>(comm.rank())], root);
+    const auto at_root = gather(comm, texts[comm.rank()], root);
     SPARROW_CHECK(at_root == (comm.rank() == root ? texts : std::vector<std::string>{}), "root {}", root);
   }
 }

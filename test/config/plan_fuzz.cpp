@@ -95,7 +95,7 @@ Workload small_workload(const Topology& topology) {
     Table t;
     t.name = fmt::format("t{}", rows);
     t.access = from_law(parse_law("zipf:1.05"), rows);
-    t.access.p.resize(static_cast<size_t>(tree.access_groups()), t.access.p[0]);
+    t.access.p.resize(tree.access_groups(), t.access.p[0]);
     w.tables.push_back(std::move(t));
   }
   return w;

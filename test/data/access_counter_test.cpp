@@ -40,20 +40,20 @@ struct Stream {
 using Exact = std::vector<std::vector<double>>;
 Exact zero() {
   Exact exact;
-  for (const int64_t rows : kRows) exact.emplace_back(static_cast<size_t>(rows));
+  for (const int64_t rows : kRows) exact.emplace_back(rows);
   return exact;
 }
 void add(Exact& exact, const Batch& batch) {
   for (int t = 0; t < 3; ++t)
     for (int64_t l = batch.first_lookup(t); l < batch.first_lookup(t + 1); ++l)
-      exact[static_cast<size_t>(t)][static_cast<size_t>(batch.positions[static_cast<size_t>(l)])] += 1;
+      exact[t][batch.positions[l]] += 1;
 }
 
 /// Everything the header promises, and returns how many of the last table's rows beyond the head are tracked.
 size_t check_bounds(const AccessCounter& counter, const Exact& exact) {
   size_t tracked = 0;
   for (int t = 0; t < 3; ++t) {
-    const auto& counts = exact[static_cast<size_t>(t)];
+    const auto& counts = exact[t];
     const auto head = counter.head(t);
     CHECK(head.size() == static_cast<size_t>(std::min(kRows[t], kSmall.exact_rows)));
     for (size_t i = 0; i < head.size(); ++i) CHECK(head[i] == counts[i]);
@@ -72,7 +72,7 @@ size_t check_bounds(const AccessCounter& counter, const Exact& exact) {
       CHECK(range.first == next);
       next = range.end;
       double sum = 0;
-      for (int64_t i = range.first; i < range.end; ++i) sum += counts[static_cast<size_t>(i)];
+      for (int64_t i = range.first; i < range.end; ++i) sum += counts[i];
       CHECK(range.lookups == sum);
     }
     CHECK(next == kRows[t]);

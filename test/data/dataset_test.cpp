@@ -15,9 +15,9 @@ using Catch::Matchers::EndsWith;
 namespace {
 
 bool equal(const SampleBlock& block, int64_t row, const Sample& sample, uint32_t mask = ~0u) {
-  bool same = block.labels()[static_cast<size_t>(row)] == sample.label;
+  bool same = block.labels()[row] == sample.label;
   for (int i = 0; i < kCriteoDense; ++i)
-    same &= block.dense()[static_cast<size_t>(row * kCriteoDense + i)] == criteo_dense_value(sample.integers[i]);
+    same &= block.dense()[row * kCriteoDense + i] == criteo_dense_value(sample.integers[i]);
   for (int t = 0; t < kCriteoTables; ++t) same &= block.category(t, row) == (sample.categories[t] & mask);
   return same;
 }
@@ -32,7 +32,7 @@ void check_random_reads(const Dataset& data, const std::vector<Sample>& samples,
     const int64_t first = words.v[0] % (data.samples() + 1);
     const int64_t count = std::min<int64_t>(data.samples() - first, words.v[1] % (block.capacity() + 1));
     data.read(first, count, block.target());
-    for (int64_t k = 0; k < count; ++k) wrong += !equal(block, k, samples[static_cast<size_t>(first + k)], mask);
+    for (int64_t k = 0; k < count; ++k) wrong += !equal(block, k, samples[first + k], mask);
   }
   CHECK(wrong == 0);
 }
@@ -93,13 +93,13 @@ TEST_CASE("Scattered samples read the same as pieces", "[dataset]") {
   for (uint64_t i = 0; i < 1000; ++i) {
     const int64_t in_window = random_words(3, 0, i, 0).v[0] % 3000;
     wanted.push_back(700 + in_window);
-    offsets.push_back(located[static_cast<size_t>(in_window)]);
+    offsets.push_back(located[in_window]);
   }
   SampleBlock block(1000);
   data.read_scattered(wanted, offsets, block.target());
   data.release_pages();
   for (int64_t i = 0; i < 1000; ++i)
-    REQUIRE(equal(block, i, samples[static_cast<size_t>(wanted[static_cast<size_t>(i)])]));
+    REQUIRE(equal(block, i, samples[wanted[i]]));
 }
 
 TEST_CASE("Threads may read at the same time", "[dataset]") {
@@ -116,7 +116,7 @@ TEST_CASE("Threads may read at the same time", "[dataset]") {
       for (int64_t k = 0; k < 60; ++k) {
         const int64_t first = random_words(t, 0, static_cast<uint64_t>(k), 0).v[0] % 1900;
         data.read(first, 100, block.target());
-        for (int64_t i = 0; i < 100; ++i) wrong[t] += !equal(block, i, samples[static_cast<size_t>(first + i)]);
+        for (int64_t i = 0; i < 100; ++i) wrong[t] += !equal(block, i, samples[first + i]);
       }
     });
   }
@@ -165,7 +165,7 @@ TEST_CASE("Tolerated bad lines are no samples, and messages still count them as 
   int64_t line = 1;
   size_t at = 0;
   for (int64_t sample = 0; sample < 6000; ++sample) {
-    for (; at < static_cast<size_t>(offsets[static_cast<size_t>(sample)]); ++at) line += text[at] == '\n';
+    for (; at < static_cast<size_t>(offsets[sample]); ++at) line += text[at] == '\n';
     REQUIRE(index.line_of(sample) == line);
   }
 

@@ -116,7 +116,7 @@ TEST_CASE("RanksAreDrawnWithTheLawsProbabilities") {
   const int n = 1000000;
   for (const CriteoStatistics* set : {&terabyte_statistics(), &kaggle_statistics()}) {
     for (const int c : {0, 1, 5, 11, 19}) {
-      const RankSampler law(set->columns[static_cast<size_t>(c)], 1);
+      const RankSampler law(set->columns[c], 1);
       double sum = law.tail_mass();
       for (const double p : law.probabilities()) sum += p;
       CHECK(sum == Approx(1).margin(1e-9));
@@ -127,7 +127,7 @@ TEST_CASE("RanksAreDrawnWithTheLawsProbabilities") {
         const int64_t rank = law.rank((i + 0.5) / n);
         rises = rises && before <= rank;
         before = rank;
-        if (rank < std::ssize(hits)) ++hits[static_cast<size_t>(rank)];
+        if (rank < std::ssize(hits)) ++hits[rank];
       }
       CHECK(rises);
       CHECK(before <= law.ranks());
@@ -189,8 +189,8 @@ TEST_CASE("GeneratedColumnsThatAreFunctionsHaveNoException") {
       for (int64_t k = 0; k < 30000; ++k) {
         model.sample(k, sample);
         for (size_t f = 0; f < seen.size(); ++f) {
-          const uint32_t fine = sample.ranks[static_cast<size_t>(column_index(set->functions[f].fine))];
-          const uint32_t coarse = sample.ranks[static_cast<size_t>(column_index(set->functions[f].coarse))];
+          const uint32_t fine = sample.ranks[column_index(set->functions[f].fine)];
+          const uint32_t coarse = sample.ranks[column_index(set->functions[f].coarse)];
           if (seen[f].try_emplace(fine, coarse).first->second != coarse)
             FAIL(set->functions[f].fine << " -> " << set->functions[f].coarse << " at sample " << k);
         }

@@ -51,7 +51,7 @@ TEST_CASE("Sparse counts are the dense ones, of several ranges and with bags") {
   REQUIRE(found.size() == kCriteoTables);
   for (size_t t = 0; t < found.size(); ++t) {
     std::vector<int64_t> dense(997, 0);
-    for (size_t i = 0; i < found[t].ids.size(); ++i) dense[static_cast<size_t>(found[t].ids[i])] = found[t].counts[i];
+    for (size_t i = 0; i < found[t].ids.size(); ++i) dense[found[t].ids[i]] = found[t].counts[i];
     CHECK(dense == expected[t]);
     CHECK(std::is_sorted(found[t].ids.begin(), found[t].ids.end()));
     CHECK(found[t].lookups() == 2500 * 40);
@@ -134,19 +134,19 @@ TEST_CASE("Classes are ranges of positions, and their sums those of their rows, 
   std::vector<std::vector<int64_t>> counts(3, std::vector<int64_t>(kRows, 0));
   for (size_t g = 0; g < 3; ++g)
     for (size_t i = 0; i < groups[g]->ids.size(); ++i)
-      counts[g][static_cast<size_t>(groups[g]->ids[i])] = groups[g]->counts[i];
+      counts[g][groups[g]->ids[i]] = groups[g]->counts[i];
   size_t before = kRows;
   for (const size_t most : {size_t{100000}, size_t{200}, size_t{60}}) {
     const GroupedTable table = group_rows(groups, kRows, most);
     std::vector<int32_t> ids(kRows, -1);
-    for (int32_t id = 0; id < kRows; ++id) ids.at(static_cast<size_t>(table.positions[static_cast<size_t>(id)])) = id;
+    for (int32_t id = 0; id < kRows; ++id) ids.at(table.positions[id]) = id;
     CHECK(std::count(ids.begin(), ids.end(), -1) == 0);
     size_t at = 0;
     for (const GroupedRows& of_class : table.classes)
       for (size_t g = 0, end = at + static_cast<size_t>(of_class.rows); g < 3; at = g == 2 ? end : at, ++g) {
         int64_t sum = 0, least = std::numeric_limits<int64_t>::max(), largest = 0;
         for (size_t i = at; i < end; ++i) {
-          const int64_t count = counts[g][static_cast<size_t>(ids[i])];
+          const int64_t count = counts[g][ids[i]];
           sum += count, least = std::min(least, count), largest = std::max(largest, count);
         }
         CHECK(sum == of_class.lookups[g]);

@@ -77,18 +77,18 @@ struct Fixture {
   /// Sample i of the stream of batches of one rank, from its batch.
   void check_sample(const Kept& batch, int64_t i, const Sample& sample) const {
     const TableShapes& shapes = options.shapes;
-    bool same = batch.labels[static_cast<size_t>(i)] == sample.label;
+    bool same = batch.labels[i] == sample.label;
     for (int c = 0; c < kCriteoDense; ++c)
-      same &= batch.dense[static_cast<size_t>(i * kCriteoDense + c)] == criteo_dense_value(sample.integers[c]);
+      same &= batch.dense[i * kCriteoDense + c] == criteo_dense_value(sample.integers[c]);
     for (int t = 0; t < kCriteoTables; ++t) {
-      const int64_t rows = shapes.rows[static_cast<size_t>(t)], id = sample.categories[t] % rows;
+      const int64_t rows = shapes.rows[t], id = sample.categories[t] % rows;
       const size_t bag = static_cast<size_t>(t * batch.samples + i);
       const int64_t begin = batch.offsets.empty() ? static_cast<int64_t>(bag) : batch.offsets[bag];
       const int64_t end = batch.offsets.empty() ? begin + 1 : batch.offsets[bag + 1];
       same &= end - begin == shapes.bag_size(t);
       for (int64_t j = begin; j < end; ++j) {
         const int64_t expected = j == begin ? id : bag_id(t, id, static_cast<int>(j - begin), rows);
-        same &= batch.positions[static_cast<size_t>(j)] == positions.position(t, expected);
+        same &= batch.positions[j] == positions.position(t, expected);
       }
     }
     REQUIRE(same);
@@ -104,13 +104,13 @@ struct Fixture {
     const int64_t batches = (range.size() + options.global_batch - 1) / options.global_batch;
     for (int64_t k = 0; k < batches; ++k) {
       for (int r = 0; r < ranks; ++r) {
-        REQUIRE(static_cast<int64_t>(of_rank[static_cast<size_t>(r)].size()) == batches);
-        const Kept& batch = of_rank[static_cast<size_t>(r)][static_cast<size_t>(k)];
+        REQUIRE(static_cast<int64_t>(of_rank[r].size()) == batches);
+        const Kept& batch = of_rank[r][k];
         REQUIRE(batch.index == k);
         REQUIRE(batch.first_sample == at);
         REQUIRE(batch.global_samples == std::min(options.global_batch, range.size() - k * options.global_batch));
         for (int64_t i = 0; i < batch.samples; ++i)
-          check_sample(batch, i, samples[static_cast<size_t>(range.first + source(at + i))]);
+          check_sample(batch, i, samples[range.first + source(at + i)]);
         at += batch.samples;
       }
     }
@@ -155,7 +155,7 @@ TEST_CASE_METHOD(Fixture, "Divided data give each rank a part of its own, every 
         const int64_t in_batch = std::min(options.global_batch, range.size() - batch.index * options.global_batch);
         CHECK(batch.samples == part_of_batch(in_batch, options.rank, options.ranks, options.shares).size());
         for (int64_t i = 0; i < batch.samples; ++i)
-          check_sample(batch, i, samples[static_cast<size_t>(range.first + at + i)]);
+          check_sample(batch, i, samples[range.first + at + i]);
         at += batch.samples;
       }
       CHECK(own.last == at);

@@ -34,7 +34,7 @@ Summary summary_of(const std::string& path) {
     const int64_t n = std::min<int64_t>(1000, data.samples() - first);
     data.read(first, n, block.target());
     for (int64_t i = 0; i < n; ++i) {
-      summary.clicks += block.labels()[static_cast<size_t>(i)] == 1.0f;
+      summary.clicks += block.labels()[i] == 1.0f;
       summary.missing_c22 += block.category(21, i) == 0;
     }
   }

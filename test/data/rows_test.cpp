@@ -40,7 +40,7 @@ TEST_CASE("Lookups of a bag are uniform over the table and fixed per id", "[voca
   for (int64_t id = 0; id < kDraws; ++id) {
     const int64_t other = bag_id(3, id, 1, kRows);
     REQUIRE((other >= 0 && other < kRows));
-    ++seen[static_cast<size_t>(other)];
+    ++seen[other];
   }
   // Chi-squared with 9 degrees of freedom exceeds 33.7 with probability 1e-4; the draws are fixed, so this cannot
   // flicker.
@@ -78,9 +78,9 @@ TEST_CASE("Counts are those of a plain count, in parts too, with bags", "[counts
   for (size_t i = 100; i < 2900; ++i) {
     for (int t = 0; t < kCriteoTables; ++t) {
       const int64_t id = samples[i].categories[t] % 1000;
-      ++expected[static_cast<size_t>(t)][static_cast<size_t>(id)];
-      for (int j = 1; j < bags[static_cast<size_t>(t)]; ++j)
-        ++expected[static_cast<size_t>(t)][static_cast<size_t>(bag_id(t, id, j, 1000))];
+      ++expected[t][id];
+      for (int j = 1; j < bags[t]; ++j)
+        ++expected[t][bag_id(t, id, j, 1000)];
     }
   }
   Counts whole = zero_counts(tables), parts = zero_counts(tables);
@@ -141,15 +141,15 @@ TEST_CASE("Positions agree with a stable sort, and the inverse undoes them", "[p
   const PositionMap map = PositionMap::by_count(counts);
   const PositionMap inverse = map.inverse();
   for (int t = 0; t < 3; ++t) {
-    const std::vector<int64_t>& count = counts[static_cast<size_t>(t)];
+    const std::vector<int64_t>& count = counts[t];
     std::vector<int64_t> ids(5000);
     for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int64_t>(i);
     std::stable_sort(ids.begin(), ids.end(), [&](int64_t a, int64_t b) {
-      return count[static_cast<size_t>(a)] > count[static_cast<size_t>(b)];
+      return count[a] > count[b];
     });
     for (int64_t p = 0; p < 5000; ++p) {
-      REQUIRE(map.position(t, ids[static_cast<size_t>(p)]) == p);
-      REQUIRE(inverse.position(t, p) == ids[static_cast<size_t>(p)]);
+      REQUIRE(map.position(t, ids[p]) == p);
+      REQUIRE(inverse.position(t, p) == ids[p]);
     }
   }
   CHECK(PositionMap({7, 8}).inverse().is_identity(1));

@@ -19,7 +19,7 @@ TEST_CASE("Parts of a batch follow each other without gaps", "[parts]") {
         const SampleRange part = part_of_batch(n, r, ranks);
         REQUIRE(part.first == at);
         REQUIRE(std::abs(part.size() - n / ranks) <= 1);
-        REQUIRE(part == part_of_batch(n, r, ranks, std::vector<double>(static_cast<size_t>(ranks), 3)));
+        REQUIRE(part == part_of_batch(n, r, ranks, std::vector<double>(ranks, 3)));
         at = part.last;
       }
       REQUIRE(at == n);
@@ -29,7 +29,7 @@ TEST_CASE("Parts of a batch follow each other without gaps", "[parts]") {
       const SampleRange part = part_of_batch(n, r, 7, odd_shares);
       REQUIRE(part.first == at);
       at = part.last;
-      if (odd_shares[static_cast<size_t>(r)] == 0) CHECK(part.size() == 0);
+      if (odd_shares[r] == 0) CHECK(part.size() == 0);
     }
     CHECK(at == n);
   }
@@ -54,12 +54,12 @@ TEST_CASE("Shares that make no sense are Errors", "[parts]") {
 TEST_CASE("A permutation takes every number once, for every size", "[shuffle]") {
   for (const int64_t size : {1, 2, 3, 4, 5, 16, 17, 99, 1000, 10007}) {
     const Permutation permutation(size, 42);
-    std::vector<bool> seen(static_cast<size_t>(size), false);
+    std::vector<bool> seen(size, false);
     for (int64_t i = 0; i < size; ++i) {
       const int64_t to = permutation(i);
       REQUIRE((to >= 0 && to < size));
-      REQUIRE(!seen[static_cast<size_t>(to)]);
-      seen[static_cast<size_t>(to)] = true;
+      REQUIRE(!seen[to]);
+      seen[to] = true;
     }
   }
   CHECK_THROWS_AS(Permutation(0, 1), Error);
@@ -72,7 +72,7 @@ TEST_CASE("A permutation mixes: places are uniform and neighbours part", "[shuff
   double distance = 0;
   for (int key = 0; key < kKeys; ++key) {
     const Permutation permutation(kSize, static_cast<uint64_t>(key));
-    ++tenth_of_zero[static_cast<size_t>(permutation(0) / 100)];
+    ++tenth_of_zero[permutation(0) / 100];
     distance += static_cast<double>(std::abs(permutation(500) - permutation(501)));
   }
   // Counts of 200 with deviation sqrt(2000 * 0.1 * 0.9) = 13.4; five deviations. The mean distance of two random places
@@ -89,7 +89,7 @@ TEST_CASE("Each window is permuted within itself, differently by seed, epoch and
     const int64_t source = shuffle.source(i);
     REQUIRE(source / kWindow == i / kWindow);
     REQUIRE(source < kTotal);
-    ++seen[static_cast<size_t>(source)];
+    ++seen[source];
   }
   CHECK(seen == std::vector<int>(kTotal, 1));
   const auto differing = [&](const WindowShuffle& other, int64_t shift) {

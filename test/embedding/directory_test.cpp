@@ -27,7 +27,7 @@ TEST_CASE("EveryRowHasExactlyOneHolderPerDomainOfItsCopyLevel") {
         domains_holding;  // key -> domains (at its level) with a copy, by what ranks say they store
     for (int rank = 0; rank < hierarchy.ranks(); ++rank) {
       const Directory directory(tables, hierarchy, plan, rank);
-      std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
+      std::vector<int64_t> keys(directory.slots());
       directory.keys_of_slots(0, keys);
       for (size_t slot = 0; slot < keys.size(); ++slot) {
         CHECK(directory.slot(keys[slot]) == static_cast<int64_t>(slot));
@@ -60,12 +60,12 @@ TEST_CASE("AskingStageByStageEndsAtTheHolder") {
           INFO(name << " rank " << start << " key " << key << " combine " << combine);
           int at = start;
           for (int stage = hierarchy.depth() - 1; stage >= 0; --stage) {
-            const int next = directories[static_cast<size_t>(at)].ask(stage, key);
+            const int next = directories[at].ask(stage, key);
             if (next < 0) break;
             REQUIRE(hierarchy.domain(stage, next) == hierarchy.domain(stage, at));
             at = next;
           }
-          REQUIRE(at == directories[static_cast<size_t>(start)].holder(key));
+          REQUIRE(at == directories[start].holder(key));
         }
     }
 }
@@ -93,7 +93,7 @@ TEST_CASE("ChunksOfSlotsListTheSameKeysAsAllAtOnce") {
   const Tables& tables = small_tables();
   const Hierarchy hierarchy = Hierarchy::flat(3);
   const Directory directory(tables, hierarchy, random_plan(tables, hierarchy, 1, random), 1);
-  std::vector<int64_t> whole(static_cast<size_t>(directory.slots()));
+  std::vector<int64_t> whole(directory.slots());
   directory.keys_of_slots(0, whole);
   for (const size_t chunk : {1, 2, 7, 64}) {
     std::vector<int64_t> joined;
@@ -114,10 +114,10 @@ TEST_CASE("RowsOfTheSlowerStoreHaveTheLastSlots") {
     int64_t fetched = 0;
     for (int rank = 0; rank < hierarchy.ranks(); ++rank) {
       const Directory directory(tables, hierarchy, plan, rank);
-      std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
+      std::vector<int64_t> keys(directory.slots());
       directory.keys_of_slots(0, keys);
       for (size_t slot = 0; slot < keys.size(); ++slot) {
-        const CopyOption& option = plan.options[static_cast<size_t>(directory.option(keys[slot]))];
+        const CopyOption& option = plan.options[directory.option(keys[slot])];
         const bool expected = option.store(hierarchy.domain(option.level, rank)) == CopyStore::fetched;
         REQUIRE((static_cast<int64_t>(slot) >= directory.device_slots()) == expected);
       }

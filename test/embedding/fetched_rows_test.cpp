@@ -157,7 +157,7 @@ TEST_CASE("WritingValuesAloneKeepsTheState") {
   fill(store, 4, 2, 300);
   std::vector<float> values(100 * 4);
   for (int64_t row = 0; row < 100; ++row)
-    for (int64_t e = 0; e < 4; ++e) values[static_cast<size_t>(row * 4 + e)] = value_of(row + 50, e, 1);
+    for (int64_t e = 0; e < 4; ++e) values[row * 4 + e] = value_of(row + 50, e, 1);
   store.write(50, 100, values.data(), nullptr);
   const auto batch = store.make_batch();
   const std::vector<int64_t> slots{49, 50, 149, 150};
@@ -166,7 +166,7 @@ TEST_CASE("WritingValuesAloneKeepsTheState") {
   CHECK(is_row(*batch, 0, 49, 0));
   CHECK(is_row(*batch, 3, 150, 0));
   for (const int64_t i : {1, 2}) {
-    const int64_t slot = slots[static_cast<size_t>(i)];
+    const int64_t slot = slots[i];
     CHECK(batch->rows().values[i * 4] == value_of(slot, 0, 1));
     CHECK(batch->rows().state[i * 2 + 1] == value_of(slot, 5, 0));
   }

@@ -18,7 +18,7 @@ const Tables& tables() {
 }
 
 std::map<int64_t, int64_t> slot_of_key(const Directory& directory) {
-  std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
+  std::vector<int64_t> keys(directory.slots());
   directory.keys_of_slots(0, keys);
   std::map<int64_t, int64_t> slots;
   for (size_t slot = 0; slot < keys.size(); ++slot)
@@ -70,8 +70,8 @@ TEST_CASE("RowsArriveWhereTheDirectoryLooksForThemAndTheOthersStayInTheirSlots")
           REQUIRE(end > done);
           std::vector<PlanChange::CopyMove> moves;
           change.visit(done, end, [&](const PlanChange::CopyMove& move) {
-            const auto& source = *all[static_cast<size_t>(move.source)];
-            CHECK(contents[static_cast<size_t>(move.source)].at(source.slot(move.key)) == move.key);
+            const auto& source = *all[move.source];
+            CHECK(contents[move.source].at(source.slot(move.key)) == move.key);
             moves.push_back(move);
           });
           done = end;

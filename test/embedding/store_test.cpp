@@ -40,7 +40,7 @@ TEST_CASE("InitialRowsDependOnTableAndIdAlone") {
       const Directory directory(tables, hierarchy, plan, rank);
       Store store(*backend, directory, 1, {std::filesystem::temp_directory_path()});
       store.initialise(*stream, 17, 0.25f, id_of);
-      std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
+      std::vector<int64_t> keys(directory.slots());
       directory.keys_of_slots(0, keys);
       const Held held(store, directory, *stream);
       for (size_t slot = 0; slot < keys.size(); ++slot) {

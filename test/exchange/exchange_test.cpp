@@ -77,8 +77,8 @@ void check(const Tables& tables, const Case& c) {
     const auto stream = backend->make_stream();
     const Directory directory(tables, c.hierarchy, c.plan, comm.rank());
     const StageComms comms(comm, comm, c.hierarchy);
-    std::vector<float> values(static_cast<size_t>(directory.slots() * kDim));
-    std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
+    std::vector<float> values(directory.slots() * kDim);
+    std::vector<int64_t> keys(directory.slots());
     directory.keys_of_slots(0, keys);
     for (size_t slot = 0; slot < keys.size(); ++slot)
       for (size_t e = 0; e < kDim; ++e) values[slot * kDim + e] = value_of(keys[slot], static_cast<int64_t>(e));
@@ -92,7 +92,7 @@ void check(const Tables& tables, const Case& c) {
     const RowStore store{values.data(), nullptr, directory.device_slots(), kDim, 0};
     EmbeddingExchange exchange(context, directory, comms, store, slower.get(), c.wire);
     BatchRoute route(*backend, comms.sizes(), ranks);
-    const RandomBatch& mine = batches[static_cast<size_t>(comm.rank())];
+    const RandomBatch& mine = batches[comm.rank()];
     std::vector<std::string> found;
     for (int round = 0; round < 2; ++round) {  // the second time in used memory
       exchange.build(*stream, mine.batch, route, true);
@@ -106,10 +106,10 @@ void check(const Tables& tables, const Case& c) {
           const int64_t last = route.bags.offsets ? route.bags.offsets[bag + 1] : bag + 1;
           for (int64_t l = first; l < last; ++l)
             for (size_t e = 0; e < kDim; ++e) pooled[e] += route.addresses()[route.bags.row_of_lookup[l]][e];
-          for (int64_t l = mine.offsets[static_cast<size_t>(bag)]; l < mine.offsets[static_cast<size_t>(bag) + 1]; ++l)
+          for (int64_t l = mine.offsets[bag]; l < mine.offsets[static_cast<size_t>(bag) + 1]; ++l)
             for (size_t e = 0; e < kDim; ++e)
               expected[e] +=
-                  value_of(tables.first_key(t) + mine.positions[static_cast<size_t>(l)], static_cast<int64_t>(e));
+                  value_of(tables.first_key(t) + mine.positions[l], static_cast<int64_t>(e));
           if (pooled != expected) found.push_back("wrong sum of bag " + std::to_string(bag));
         }
       const int64_t bags = mine.batch.samples * tables.count();
@@ -128,11 +128,11 @@ void check(const Tables& tables, const Case& c) {
     };
     const auto slot_of = [&](const RowUpdate& update, int64_t i) {
       if (update.store.values == values.data()) return update.slots[i];
-      return directory.device_slots() + route.fetched.slots()[static_cast<size_t>(update.slots[i])];
+      return directory.device_slots() + route.fetched.slots()[update.slots[i]];
     };
     for (const RowUpdate& update : exchange.updates())
       for (int64_t i = 0; i < update.count; ++i)
-        note(keys[static_cast<size_t>(slot_of(update, i))], update.gradients[i * kDim + kDim - 1]);
+        note(keys[slot_of(update, i)], update.gradients[i * kDim + kDim - 1]);
     exchange.finish(route, true);
   });
   CHECK(problems == std::vector<std::string>{});
@@ -140,12 +140,12 @@ void check(const Tables& tables, const Case& c) {
   // Expected: every copy of a row, wherever it is, gets the sum over all ranks.
   std::map<int64_t, float> sums;
   for (int rank = 0; rank < ranks; ++rank) {
-    const RandomBatch& mine = batches[static_cast<size_t>(rank)];
+    const RandomBatch& mine = batches[rank];
     for (int t = 0; t < tables.count(); ++t)
       for (int64_t s = 0; s < mine.batch.samples; ++s) {
         const int64_t bag = t * mine.batch.samples + s;
-        for (int64_t l = mine.offsets[static_cast<size_t>(bag)]; l < mine.offsets[static_cast<size_t>(bag) + 1]; ++l)
-          sums[tables.first_key(t) + mine.positions[static_cast<size_t>(l)]] += gradient_of(rank, bag, kDim - 1);
+        for (int64_t l = mine.offsets[bag]; l < mine.offsets[static_cast<size_t>(bag) + 1]; ++l)
+          sums[tables.first_key(t) + mine.positions[l]] += gradient_of(rank, bag, kDim - 1);
       }
   }
   std::map<std::pair<int64_t, int64_t>, float> expected;
@@ -211,7 +211,7 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
       const auto stream = backend->make_stream();
       const Directory directory(tables, hierarchy, plan, comm.rank());
       const StageComms comms(comm, comm, hierarchy);
-      std::vector<float> values(static_cast<size_t>(directory.slots() * kDim));
+      std::vector<float> values(directory.slots() * kDim);
       std::fill_n(values.data(), values.size(), 1.0f);
       Router router(*backend, directory, comms);
       RowExchange exchange(RankContext::on_host(*backend, comm), comms,
@@ -247,9 +247,9 @@ TEST_CASE("RowsThatTwoBatchesUseAreFoundByAllWhoAskForThem") {
         batches[k].emplace_back(tables, rank == 1 ? 0 : 5 + rank, 4, static_cast<unsigned>(100 * k) + rank);
         const RandomBatch& batch = batches[k].back();
         for (int t = 0; t < tables.count(); ++t)
-          for (int64_t l = batch.offsets[static_cast<size_t>(t * batch.batch.samples)];
-               l < batch.offsets[static_cast<size_t>((t + 1) * batch.batch.samples)]; ++l)
-            used[k].insert(tables.first_key(t) + batch.positions[static_cast<size_t>(l)]);
+          for (int64_t l = batch.offsets[t * batch.batch.samples];
+               l < batch.offsets[(t + 1) * batch.batch.samples]; ++l)
+            used[k].insert(tables.first_key(t) + batch.positions[l]);
       }
     std::mutex mutex;
     int64_t wrong = 0, shared = 0, single = 0;
@@ -262,8 +262,8 @@ TEST_CASE("RowsThatTwoBatchesUseAreFoundByAllWhoAskForThem") {
       EmbeddingExchange exchange(RankContext::on_host(*backend, comm), directory, comms,
                                  {values.data(), nullptr, directory.slots(), kDim, 0}, nullptr, DType::f32);
       BatchRoute first(*backend, comms.sizes(), ranks), second(*backend, comms.sizes(), ranks);
-      exchange.build(*stream, batches[0][static_cast<size_t>(comm.rank())].batch, first, true);
-      exchange.build(*stream, batches[1][static_cast<size_t>(comm.rank())].batch, second, true);
+      exchange.build(*stream, batches[0][comm.rank()].batch, first, true);
+      exchange.build(*stream, batches[1][comm.rank()].batch, second, true);
       exchange.divide(*stream, first, second);
       const std::lock_guard lock(mutex);
       const auto compare = [&](const Route& route, const RowSplit& split) {
@@ -304,9 +304,9 @@ TEST_CASE("AllReduceSumsOverEveryTree") {
           const std::lock_guard lock(mutex);
           results.emplace_back(values.data(), values.data() + n);
         });
-        std::vector<float> expected(static_cast<size_t>(n), 0);
+        std::vector<float> expected(n, 0);
         for (int rank = 0; rank < hierarchy.ranks(); ++rank)
-          for (int64_t i = 0; i < n; ++i) expected[static_cast<size_t>(i)] += static_cast<float>((i + rank * 3) % 7);
+          for (int64_t i = 0; i < n; ++i) expected[i] += static_cast<float>((i + rank * 3) % 7);
         for (const auto& result : results) CHECK(result == expected);
       }
 }

@@ -29,10 +29,10 @@ std::vector<double> exact_values(int64_t n, uint32_t seed) {
 /// The exact product out (m, n) = sum over depth of a (i, d) b (j, d).
 template <class A, class B>
 std::vector<ExactSum> exact_product(int64_t m, int64_t n, int64_t depth, const A& a, const B& b) {
-  std::vector<ExactSum> sums(static_cast<size_t>(m * n));
+  std::vector<ExactSum> sums(m * n);
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = 0; j < n; ++j) {
-      for (int64_t d = 0; d < depth; ++d) sums[static_cast<size_t>(i * n + j)].add(a(i, d) * b(j, d));
+      for (int64_t d = 0; d < depth; ++d) sums[i * n + j].add(a(i, d) * b(j, d));
     }
   }
   return sums;
@@ -43,11 +43,11 @@ void check_layer(const Harness& h, const Case& c, DType type, int64_t gap) {
   const TestMatrix x_matrix(h, type, c.b, c.k, x, gap), w_matrix(h, type, c.n, c.k, w, gap),
       dy_matrix(h, type, c.b, c.n, dy, gap);
   const auto at = [](const std::vector<double>& values, int64_t i, int64_t j, int64_t cols) {
-    return values[static_cast<size_t>(i * cols + j)];
+    return values[i * cols + j];
   };
   {
     const TestMatrix y(h, DType::f32, c.b, c.n, gap);
-    const Array<float> bias = h.upload(std::vector<float>(static_cast<size_t>(c.n), 0.0f));
+    const Array<float> bias = h.upload(std::vector<float>(c.n, 0.0f));
     h.backend().linear_forward(h.stream(), x_matrix, w_matrix, bias.data(), false, y);
     check_sums(y.values(), exact_product(
                                c.b, c.n, c.k, [&](int64_t i, int64_t d) { return at(x, i, d, c.k); },

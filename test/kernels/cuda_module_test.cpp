@@ -41,7 +41,7 @@ TEST_CASE("Two streams on one backend do not disturb each other's scratch memory
   std::vector<Batch> batches;
   for (const int64_t step : {7, 11}) {
     std::vector<int64_t> keys(n);
-    for (int64_t i = 0; i < n; ++i) keys[static_cast<size_t>(i)] = i * step % 1000;
+    for (int64_t i = 0; i < n; ++i) keys[i] = i * step % 1000;
     batches.push_back({backend->make_stream(), h.upload(keys), h.poisoned<int64_t>(n), h.poisoned<int32_t>(n), {0, n}});
   }
   Array<int64_t> counts(*backend, Memory::pinned, 4);
@@ -57,7 +57,7 @@ TEST_CASE("Two streams on one backend do not disturb each other's scratch memory
       const auto keys = h.download(batches[b].keys, n), distinct = h.download(batches[b].distinct, 1000);
       const auto rows = h.download(batches[b].rows, n);
       bool right = true;
-      for (size_t i = 0; i < n; ++i) right = right && distinct[static_cast<size_t>(rows[i])] == keys[i];
+      for (size_t i = 0; i < n; ++i) right = right && distinct[rows[i]] == keys[i];
       CHECK(right);
     }
   }
@@ -112,8 +112,8 @@ TEST_CASE("Scratch space that grows takes nothing from work that is still queued
   const auto other = backend->make_stream();
   Array<int64_t> counts(*backend, Memory::pinned, 4);
   for (int64_t n = 1000; n <= 8000; n *= 2) {
-    std::vector<int64_t> keys(static_cast<size_t>(n));
-    for (int64_t i = 0; i < n; ++i) keys[static_cast<size_t>(i)] = i * 7 % (n / 3);
+    std::vector<int64_t> keys(n);
+    for (int64_t i = 0; i < n; ++i) keys[i] = i * 7 % (n / 3);
     const Array<int64_t> there = h.upload(keys);
     const Array<int64_t> lists[] = {h.poisoned<int64_t>(n), h.poisoned<int64_t>(n)};
     const Array<int32_t> rows[] = {h.poisoned<int32_t>(n), h.poisoned<int32_t>(n)};

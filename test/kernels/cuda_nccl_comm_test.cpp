@@ -95,7 +95,7 @@ TEST_CASE("An all-to-all brings every part to its rank, in stream order, and cou
     CHECK(received(rank, e) == e.expected);
   }
   const int64_t sent = std::accumulate(e.send_bytes.begin(), e.send_bytes.end(), int64_t{0}) -
-                       e.send_bytes[static_cast<size_t>(comm->rank())];
+                       e.send_bytes[comm->rank()];
   CHECK(comm->traffic().sent_bytes[static_cast<size_t>(Phase::rows)] == 3 * sent);
   rank.finish_together();
 }
@@ -113,8 +113,8 @@ TEST_CASE("Many operations are under way at the same time, on two communicators"
     tickets.push_back(start(rank, comm, *exchanges.back()));
   }
   for (int k = 0; k < 10; ++k) {
-    (k % 2 ? *second : *first).wait(tickets[static_cast<size_t>(k)]);
-    CHECK(received(rank, *exchanges[static_cast<size_t>(k)]) == exchanges[static_cast<size_t>(k)]->expected);
+    (k % 2 ? *second : *first).wait(tickets[k]);
+    CHECK(received(rank, *exchanges[k]) == exchanges[k]->expected);
   }
   rank.finish_together();
 }
@@ -126,9 +126,9 @@ TEST_CASE("Rounds in which some ranks have nothing to send or receive do not con
   const Array<int32_t> send(*rank.backend, Memory::device, 1), recv(*rank.backend, Memory::device, 1);
   for (int round = 0; round < 3 * size; ++round) {  // in each, one rank sends one number to the next
     const int from = round % size, to = (from + 1) % size;
-    std::vector<int64_t> send_bytes(static_cast<size_t>(size)), recv_bytes(send_bytes), offsets(send_bytes);
-    if (me == from) send_bytes[static_cast<size_t>(to)] = 4;
-    if (me == to) recv_bytes[static_cast<size_t>(from)] = 4;
+    std::vector<int64_t> send_bytes(size), recv_bytes(send_bytes), offsets(send_bytes);
+    if (me == from) send_bytes[to] = 4;
+    if (me == to) recv_bytes[from] = 4;
     rank.backend->copy(*rank.stream, send.data(), &round, 4);
     comm->wait(
         comm->post(rank.stream.get(), {Phase::rows, reinterpret_cast<const std::byte*>(send.data()), send_bytes,

@@ -117,7 +117,7 @@ TEST_CASE("Grouping is a stable counting sort") {
         INFO("n " << n << ", groups " << groups);
         const auto wide = random_integers(n, groups, 3);
         const std::vector<int32_t> group_of(wide.begin(), wide.end());
-        std::vector<std::vector<int32_t>> expected(static_cast<size_t>(groups));
+        std::vector<std::vector<int32_t>> expected(groups);
         for (int64_t i = 0; i < n; ++i) expected[group_of[i]].push_back(static_cast<int32_t>(i));
         const Array<int32_t> group_array = h.upload(group_of), offsets = h.poisoned<int32_t>(groups + 1),
                              items = h.poisoned<int32_t>(n);

@@ -288,7 +288,7 @@ TEST_CASE("Pooling and row sums give the same bits for every number of threads")
     const Array<float> block = h.upload(random_floats(kRows * kDim, 1));
     const Array<const float*> addresses = addresses_of(h, block, kRows, kDim);
     const TestMatrix features(h, DType::f32, kSamples * (kTables + 1), kDim,
-                              std::vector<double>(static_cast<size_t>(kSamples * (kTables + 1) * kDim), 0.0));
+                              std::vector<double>(kSamples * (kTables + 1) * kDim, 0.0));
     h.backend().pool_bags(h.stream(), device.bags, addresses.data(), features);
     const Array<int32_t> offsets = h.upload(std::vector<int32_t>{0, 5, 5, 700, 800});
     const Array<int32_t> items = h.upload(random_rows(800, kSamples * (kTables + 1), 9));

@@ -42,20 +42,20 @@ inline double stored(DType type, double value) {
 
 /// n numbers in (-1, 1), the same for the same seed.
 inline std::vector<double> random_values(int64_t n, uint32_t seed) {
-  std::vector<double> values(static_cast<size_t>(n));
+  std::vector<double> values(n);
   for (int64_t i = 0; i < n; ++i) {
     const Philox4 words = random_words(seed, 1, static_cast<uint64_t>(i), 0);
-    values[static_cast<size_t>(i)] = 2.0 * uniform_double(words.v[0], words.v[1]) - 1.0;
+    values[i] = 2.0 * uniform_double(words.v[0], words.v[1]) - 1.0;
   }
   return values;
 }
 
 /// n integers in [0, below).
 inline std::vector<int64_t> random_integers(int64_t n, int64_t below, uint32_t seed) {
-  std::vector<int64_t> values(static_cast<size_t>(n));
+  std::vector<int64_t> values(n);
   for (int64_t i = 0; i < n; ++i) {
     const Philox4 words = random_words(seed, 2, static_cast<uint64_t>(i), 0);
-    values[static_cast<size_t>(i)] =
+    values[i] =
         static_cast<int64_t>((uint64_t{words.v[0]} << 32 | words.v[1]) % static_cast<uint64_t>(below));
   }
   return values;
@@ -123,14 +123,14 @@ class Harness {
 
   template <class T>
   std::vector<T> download(const Array<T>& array, int64_t n) const {
-    std::vector<T> values(static_cast<size_t>(n));
+    std::vector<T> values(n);
     copy(values.data(), array.data(), n * static_cast<int64_t>(sizeof(T)));
     return values;
   }
 
   template <class T>
   static std::vector<T> poison(int64_t n) {
-    std::vector<T> values(static_cast<size_t>(n));
+    std::vector<T> values(n);
     if (n > 0) std::memset(values.data(), 0xFF, values.size() * sizeof(T));
     return values;
   }
@@ -167,7 +167,7 @@ class TestMatrix {
     std::vector<uint8_t> bytes = Harness::poison<uint8_t>(byte_count());
     for (int64_t r = 0; r < matrix_.rows; ++r) {
       for (int64_t c = 0; c < matrix_.cols; ++c) {
-        const double value = values[static_cast<size_t>(r * matrix_.cols + c)];
+        const double value = values[r * matrix_.cols + c];
         uint8_t* place = bytes.data() + (r * matrix_.stride + c) * size_of(matrix_.type);
         if (matrix_.type == DType::f32) {
           const auto element = static_cast<float>(value);

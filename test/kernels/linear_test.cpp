@@ -115,7 +115,7 @@ TEST_CASE("The weight gradient of a linear layer is dy^T x, the bias gradient th
           INFO(describe(c) << ", bf16 " << (type == DType::bf16) << ", gap " << gap);
           const auto dy = all_stored(type, random_values(c.b * c.n, 1));
           const auto x = all_stored(type, random_values(c.b * c.k, 2));
-          std::vector<ExactSum> exact(static_cast<size_t>(c.n * c.k)), exact_bias(static_cast<size_t>(c.n));
+          std::vector<ExactSum> exact(c.n * c.k), exact_bias(c.n);
           for (int64_t i = 0; i < c.b; ++i) {
             for (int64_t o = 0; o < c.n; ++o) {
               exact_bias[o].add(dy[i * c.n + o]);
@@ -181,9 +181,9 @@ TEST_CASE("A NaN or an infinity in the input of a layer is seen in its output, R
         for (const bool relu : {false, true}) {
           INFO("n " << n << ", relu " << relu << ", bf16 " << (type == DType::bf16));
           const TestMatrix x(h, type, 3, 40);  // NaN
-          const TestMatrix w(h, type, n, 40, std::vector<double>(static_cast<size_t>(n * 40), 0.5));
+          const TestMatrix w(h, type, n, 40, std::vector<double>(n * 40, 0.5));
           const TestMatrix y(h, type, 3, n);
-          const Array<float> bias = h.upload(std::vector<float>(static_cast<size_t>(n), 1.0f));
+          const Array<float> bias = h.upload(std::vector<float>(n, 1.0f));
           h.backend().linear_forward(h.stream(), x, w, bias.data(), relu, y);
           for (const double value : y.values()) CHECK(std::isnan(value));
         }

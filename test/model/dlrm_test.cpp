@@ -23,8 +23,8 @@ struct Fixture {
         backend(make_host_backend(1)),
         stream(backend->make_stream()),
         model(*backend, *stream, options, kTables, precision, kSamples, 17),
-        rows(static_cast<size_t>(4 * kTables * options.embedding_dim)),
-        dense(static_cast<size_t>(kSamples * kInputs)),
+        rows(4 * kTables * options.embedding_dim),
+        dense(kSamples * kInputs),
         labels{0, 1, 1, 0, 1} {
     std::mt19937 random(3);
     std::uniform_real_distribution<float> uniform(-1, 1);
@@ -144,7 +144,7 @@ TEST_CASE("GradientsAreTheSlopesOfTheLoss") {
   REQUIRE(largest > 0.05);
   int wrong = 0;  // a ReLU may switch within the step of a difference: a few parameters in a hundred, no more
   for (int64_t i = 0; i < f.model.parameter_count(); ++i)
-    wrong += std::abs(slope(f, f.model.values()[i]) - static_cast<double>(gradients[static_cast<size_t>(i)])) >
+    wrong += std::abs(slope(f, f.model.values()[i]) - static_cast<double>(gradients[i])) >
              2e-3 * largest;
   CHECK(wrong <= f.model.parameter_count() * 5 / 100);
 
@@ -153,9 +153,9 @@ TEST_CASE("GradientsAreTheSlopesOfTheLoss") {
     for (int64_t e = 0; e < dim; ++e) {
       double gradient = 0;  // a row's is the sum over the bags that look it up
       for (int64_t bag = 0; bag < kTables * kSamples; ++bag)
-        for (int64_t l = f.offsets[static_cast<size_t>(bag)]; l < f.offsets[static_cast<size_t>(bag) + 1]; ++l)
-          if (f.row_of_lookup[static_cast<size_t>(l)] == static_cast<int32_t>(row))
-            gradient += static_cast<double>(bags[static_cast<size_t>(bag * dim + e)]);
+        for (int64_t l = f.offsets[bag]; l < f.offsets[static_cast<size_t>(bag) + 1]; ++l)
+          if (f.row_of_lookup[l] == static_cast<int32_t>(row))
+            gradient += static_cast<double>(bags[bag * dim + e]);
       const size_t element = row * static_cast<size_t>(dim) + static_cast<size_t>(e);
       wrong += std::abs(slope(f, f.rows[element]) - gradient) > 2e-3 * largest;
     }

@@ -20,11 +20,11 @@ std::vector<double> expected(const CostModel& model, const std::vector<Option>& 
     const auto& access = model.table(t).access;
     double mass = 0;
     for (size_t c = 0; c < access.classes(); ++c) mass += static_cast<double>(access.rows[c]) * access.p[0][c];
-    const Option& option = options[static_cast<size_t>(t)];
+    const Option& option = options[t];
     const double factor = pooled_pairs(mass, pooled_holders(model.tree(), option), model.table(t).lookups) / mass;
-    for (const Coefficient& k : coefficients(model, option, transports[static_cast<size_t>(t)], model.shape(t), factor))
+    for (const Coefficient& k : coefficients(model, option, transports[t], model.shape(t), factor))
       for (size_t c = 0; c < access.classes(); ++c)
-        quantities[static_cast<size_t>(k.quantity)] +=
+        quantities[k.quantity] +=
             k.value * static_cast<double>(access.rows[c]) * model.features_of(t, c)[k.feature];
   }
   return quantities;
@@ -71,7 +71,7 @@ void compare(const Topology& topology, const Workload& w, const std::vector<Opti
       for (int e = 0; e < model.tree().size(); ++e)
         for (Direction direction : {Direction::in, Direction::out}) {
           if (model.tree().level(e) < stage) continue;
-          const double value = quantities[static_cast<size_t>(model.quantities().flow(kind, stage, e, direction))];
+          const double value = quantities[model.quantities().flow(kind, stage, e, direction)];
           CAPTURE(static_cast<int>(kind), stage, model.tree().path(e), static_cast<int>(direction));
           check_within(flows[{kind, stage, e, direction}], value, 5);
           total += value;
@@ -81,7 +81,7 @@ void compare(const Topology& topology, const Workload& w, const std::vector<Opti
     bool pooled = false;
     double rows = 0;
     for (int t = 0; t < model.tables(); ++t) {
-      pooled = pooled || transports[static_cast<size_t>(t)] == Transport::pooled;
+      pooled = pooled || transports[t] == Transport::pooled;
       for (size_t c = 0; c < model.table(t).access.classes(); ++c)
         rows += static_cast<double>(model.table(t).access.rows[c]) * model.features_of(t, c)[Features::v(r)];
     }
@@ -147,8 +147,8 @@ TEST_CASE("Blocks of a disk are read once however many of their rows are touched
   const CostModel model(topology, w);
   const Option fetched{0, Reduction::sparse, {{1, 1}}};
   const std::vector<double> quantities = expected(model, {fetched}, {Transport::staged});
-  const double read = quantities[static_cast<size_t>(model.quantities().store_read({1, 1}))];
-  const double written = quantities[static_cast<size_t>(model.quantities().store_write({1, 1}))];
+  const double read = quantities[model.quantities().store_read({1, 1})];
+  const double written = quantities[model.quantities().store_write({1, 1})];
   std::mt19937_64 random(9);
   double blocks = 0;
   for (int trial = 0; trial < kTrials; ++trial) {
@@ -156,9 +156,9 @@ TEST_CASE("Blocks of a disk are read once however many of their rows are touched
     const auto& access = w.tables[0].access;
     std::vector<double> weights;
     for (size_t c = 0; c < access.classes(); ++c)
-      weights.insert(weights.end(), static_cast<size_t>(access.rows[c]), access.p[0][c]);
+      weights.insert(weights.end(), access.rows[c], access.p[0][c]);
     std::discrete_distribution<int> draw(weights.begin(), weights.end());
-    for (int64_t i = 0; i < kBatch; ++i) touched_blocks[static_cast<size_t>(draw(random) / kInBlock)] = 1;
+    for (int64_t i = 0; i < kBatch; ++i) touched_blocks[draw(random) / kInBlock] = 1;
     blocks += static_cast<double>(std::count(touched_blocks.begin(), touched_blocks.end(), 1));
   }
   // Neighbours of the same use is an approximation where use falls along a block: the 2 % leave room for that.
@@ -177,7 +177,7 @@ TEST_CASE("Expected distinct rows equal exhaustive enumeration") {
   for (int outcome = 0; outcome < 81; ++outcome) {
     const int draws[4] = {outcome % 3, outcome / 3 % 3, outcome / 9 % 3, outcome / 27};
     double probability = 1;
-    for (int d : draws) probability *= p[static_cast<size_t>(d)];
+    for (int d : draws) probability *= p[d];
     for (int row = 0; row < 3; ++row) {
       const bool first = draws[0] == row || draws[1] == row, second = draws[2] == row || draws[3] == row;
       distinct += probability * first;
@@ -310,7 +310,7 @@ TEST_CASE("Overlapped: of pooled bags only ids run ahead") {
   const CostModel model(topology, w);
   const auto quantities = expected(model, {{0, Reduction::sparse, {{2, 0}}}}, {Transport::pooled});
   const auto flow = [&](Flow kind) {
-    return quantities[static_cast<size_t>(model.quantities().flow(kind, 1, 1, Direction::in))];
+    return quantities[model.quantities().flow(kind, 1, 1, Direction::in)];
   };
   CHECK(flow(Flow::direct_rows) > 0);
   CHECK(flow(Flow::direct_ids) > 0);

@@ -120,8 +120,8 @@ TEST_CASE("A sample keeps mass for the rows it did not see, and finds their numb
   std::mt19937_64 random(7);
   std::vector<int64_t> counts(p.size(), 0);
   for (int i = 0; i < 30000; ++i)
-    ++counts[static_cast<size_t>(std::upper_bound(cumulative.begin(), cumulative.end() - 1, uniform(random, 0, 1)) -
-                                 cumulative.begin())];
+    ++counts[std::upper_bound(cumulative.begin(), cumulative.end() - 1, uniform(random, 0, 1)) -
+                                 cumulative.begin()];
   CountHistogram histogram;
   histogram.add(counts);
   double unseen_mass = 0, exact = 0;

@@ -79,7 +79,7 @@ void draw_memory(std::mt19937_64& random, double needed, Topology& topology, Cas
   if (slow > needed) fractions.push_back(0.3 / holding);
   const double fraction = std::max(draw(random, fractions), slow > needed ? 0.3 / holding : 1.03 / holding);
   for (int r : tree.at_level(tree.depth()))
-    topology.domains[static_cast<size_t>(r)].stores[0].capacity_bytes = static_cast<int64_t>(fraction * needed) + 1;
+    topology.domains[r].stores[0].capacity_bytes = static_cast<int64_t>(fraction * needed) + 1;
   result.text += fmt::format(" memory {:.3g} copies", fraction * holding);
 }
 

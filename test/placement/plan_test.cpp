@@ -51,8 +51,8 @@ TEST_CASE("The fullest instance is counted row by row through the holder rule") 
   std::vector<int64_t> device(4, 50), host(2, 0);  // 5 replicated rows of 10 bytes
   for (int64_t i = 5; i < 30; ++i) {
     const int option = option_at(e.plan.tables[0], i);
-    if (option == 1) device[static_cast<size_t>((i + 1) % 4)] += 10;
-    if (option == 2) host[static_cast<size_t>((i + 1) % 2)] += 10;
+    if (option == 1) device[(i + 1) % 4] += 10;
+    if (option == 2) host[(i + 1) % 2] += 10;
   }
   CHECK(fullest[2][0] == *std::max_element(device.begin(), device.end()));
   CHECK(fullest[1][0] == *std::max_element(host.begin(), host.end()));
@@ -122,13 +122,13 @@ TEST_CASE("Offsets keep the hottest rows of many tables off one rank") {
     const Workload w = workload(tables, 64);
     const CostModel model(topology, w);
     const Solution solution = solve(topology, w);
-    std::vector<double> load(static_cast<size_t>(ranks), 0), naive = load;
+    std::vector<double> load(ranks, 0), naive = load;
     double total = 0;
     for (int t = 0; t < 26; ++t)
       for (int64_t i = 0; i < 64; ++i) {
-        const double q = model.features_of(t, static_cast<size_t>(i))[Features::v(1)];
-        load[static_cast<size_t>(holder_slot(solution.plan.tables[static_cast<size_t>(t)], i, ranks))] += q;
-        naive[static_cast<size_t>(i % ranks)] += q;
+        const double q = model.features_of(t, i)[Features::v(1)];
+        load[holder_slot(solution.plan.tables[t], i, ranks)] += q;
+        naive[i % ranks] += q;
         total += q;
       }
     const double mean = total / static_cast<double>(ranks);

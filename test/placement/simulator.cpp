@@ -51,8 +51,8 @@ class Simulator {
 
  private:
   int size() const { return static_cast<int>(tree_.size()); }
-  const Instance& at(int i) const { return tree_[static_cast<size_t>(i)]; }
-  const Domain& type(int i) const { return topology_.domains[static_cast<size_t>(at(i).type)]; }
+  const Instance& at(int i) const { return tree_[i]; }
+  const Domain& type(int i) const { return topology_.domains[at(i).type]; }
 
   int grow(int domain, int parent, int level) {
     const int me = size();
@@ -61,7 +61,7 @@ class Simulator {
       if (topology_.domains[d].parent == domain)
         for (int64_t i = 0; i < topology_.domains[d].count; ++i) {
           const int child = grow(static_cast<int>(d), me, level + 1);
-          tree_[static_cast<size_t>(me)].children.push_back(child);
+          tree_[me].children.push_back(child);
         }
     return me;
   }
@@ -78,7 +78,7 @@ class Simulator {
   }
   template <class T>
   T any(const std::vector<T>& of) {
-    return of[static_cast<size_t>(integer(random_, 0, static_cast<int64_t>(of.size()) - 1))];
+    return of[integer(random_, 0, static_cast<int64_t>(of.size()) - 1)];
   }
   int proxy(int i) { return any(ranks_in(i)); }  // equal ranks: every proxy equally likely
 
@@ -128,13 +128,13 @@ std::vector<int> Simulator::holders(const Option& option) {
   std::vector<int> types;
   for (size_t d = 0; d < topology_.domains.size(); ++d) {
     int level = 0;
-    for (int up = topology_.domains[d].parent; up >= 0; up = topology_.domains[static_cast<size_t>(up)].parent) ++level;
+    for (int up = topology_.domains[d].parent; up >= 0; up = topology_.domains[up].parent) ++level;
     if (level == option.level) types.push_back(static_cast<int>(d));
   }
   for (int i = 0; i < size(); ++i) {
     if (at(i).level != option.level) continue;
     const auto site =
-        option.sites[static_cast<size_t>(std::find(types.begin(), types.end(), at(i).type) - types.begin())];
+        option.sites[std::find(types.begin(), types.end(), at(i).type) - types.begin()];
     std::vector<int> slots;
     for (int j = 0; j < size(); ++j)
       if (at(j).type == site.domain && inside(j, i)) slots.push_back(j);
@@ -177,7 +177,7 @@ void Simulator::reduce(const Option& option, const std::map<int, int>& holder_in
 }
 
 void Simulator::row(int t, const Option& option, Transport transport) {
-  const double bytes = static_cast<double>(workload_.tables[static_cast<size_t>(t)].wire_bytes);
+  const double bytes = static_cast<double>(workload_.tables[t].wire_bytes);
   const std::vector<int> copies = holders(option);
   std::map<int, int> holder_in;
   size_t next = 0;
@@ -192,7 +192,7 @@ void Simulator::row(int t, const Option& option, Transport transport) {
 }
 
 void Simulator::table(int t, const Option& option, Transport transport) {
-  const Table& table = workload_.tables[static_cast<size_t>(t)];
+  const Table& table = workload_.tables[t];
   std::vector<double> cumulative;
   double sum = 0;
   for (size_t c = 0; c < table.access.classes(); ++c)

@@ -13,8 +13,8 @@ namespace {
 bool fits(const CostModel& model, const Placement& placement) {
   const auto fullest = fullest_instances(to_plan(model, placement, "brute"), model.tree(), model.workload());
   for (int d = 0; d < model.tree().size(); ++d)
-    for (size_t s = 0; s < fullest[static_cast<size_t>(d)].size(); ++s)
-      if (static_cast<double>(fullest[static_cast<size_t>(d)][s]) > model.capacity({d, static_cast<int>(s)}))
+    for (size_t s = 0; s < fullest[d].size(); ++s)
+      if (static_cast<double>(fullest[d][s]) > model.capacity({d, static_cast<int>(s)}))
         return false;
   return true;
 }
@@ -127,7 +127,7 @@ class ContinuousSearch {
  public:
   ContinuousSearch(const CostModel& model, std::vector<Option> options) : model_(model) {
     placement_.options = std::move(options);
-    placement_.tables.resize(static_cast<size_t>(model.tables()));
+    placement_.tables.resize(model.tables());
   }
   double run() {
     place(0);
@@ -274,7 +274,7 @@ TEST_CASE("The optimum before rounding equals that of an exhaustive search over 
     const Tree tree(topology);
     const double one_copy = bytes_needed(w) / static_cast<double>(tree.ranks());
     for (int rank : tree.at_level(tree.depth())) {
-      auto& domain = topology.domains[static_cast<size_t>(rank)];
+      auto& domain = topology.domains[rank];
       domain.stores[0].capacity_bytes = static_cast<int64_t>(one_copy * uniform(random, 1.1, 2.5)) + 1;
       domain.work.pack_bytes_per_s = uniform(random, 5e7, 1e9);
     }

@@ -85,7 +85,7 @@ Topology random_topology(std::mt19937_64& random, double needed) {
     level = next;
   }
   for (int rank : level) {
-    Domain& r = topology.domains[static_cast<size_t>(rank)];
+    Domain& r = topology.domains[rank];
     r.batch_weight = uniform(random, 0.2, 2);
     r.stores.push_back(memory("device", 1));
     if (work) r.work = {rate(1e7, 1e9), rate(1e9, 1e11), rate(1e9, 1e11), rate(1e9, 1e11)};
@@ -107,7 +107,7 @@ Topology random_topology(std::mt19937_64& random, double needed) {
     weight += share.back() * static_cast<double>(tree.instances(rank));
   }
   for (size_t i = 0; i < level.size(); ++i)
-    topology.domains[static_cast<size_t>(level[i])].stores[0].capacity_bytes =
+    topology.domains[level[i]].stores[0].capacity_bytes =
         static_cast<int64_t>(needed * multiple * share[i] / weight) + 1;
   return topology;
 }

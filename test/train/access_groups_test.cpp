@@ -332,16 +332,16 @@ TEST_CASE("RealRowsThatClientsDoNotShareArePredictedWithinFivePercent") {
     text.push_back(line + '\n');
   }
   const auto samples = static_cast<int64_t>(text.size()) / (6 * kBatch) * 6 * kBatch;
-  lines.resize(static_cast<size_t>(samples));
+  lines.resize(samples);
   std::sort(lines.begin(), lines.end());
   std::string split;
   int64_t first = 0;
   for (size_t rank = 1; rank < kShares.size(); ++rank) {  // each client's samples in their order
     const int64_t end = first + samples * static_cast<int64_t>(kShares[rank]) / 6;
     std::vector<int64_t> own;
-    for (int64_t i = first; i < end; ++i) own.push_back(lines[static_cast<size_t>(i)].second);
+    for (int64_t i = first; i < end; ++i) own.push_back(lines[i].second);
     std::sort(own.begin(), own.end());
-    for (const int64_t i : own) split += text[static_cast<size_t>(i)];
+    for (const int64_t i : own) split += text[i];
     first = end;
   }
   write_file(folder / "split.tsv", split);

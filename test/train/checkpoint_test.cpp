@@ -152,7 +152,7 @@ TEST_CASE("WeightsAloneLeaveTheOptimiserStateFresh") {
   CHECK(found.dense == saved.dense);
   CHECK(found.values == saved.values);
   CHECK(found.dense_state == std::vector<float>(saved.dense.size(), 0.01f));
-  CHECK(found.state[3] == std::vector<float>(static_cast<size_t>(problem.rows[3]), 0.01f));
+  CHECK(found.state[3] == std::vector<float>(problem.rows[3], 0.01f));
 }
 
 TEST_CASE("WeightsAreReadFromOneSafetensorsFile") {
@@ -207,7 +207,7 @@ TEST_CASE("AFailedWriteIsAnErrorOnAllRanksAndLosesNothing") {
     try {
       save_checkpoint(comm, *trainer, trainer.position_of(), {3, 3 * problem.global_batch}, folder.path(), 1);
     } catch (const Error& error) {
-      errors[static_cast<size_t>(comm.rank())] = error.what();
+      errors[comm.rank()] = error.what();
     }
     const double loss = trainer.step(3);  // the ranks are still in step
     if (!(loss > 0)) fail("loss {}", loss);

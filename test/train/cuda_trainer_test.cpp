@@ -175,7 +175,7 @@ TEST_CASE("FetchedRowsTrainToTheBitsOfHeldOnesOnCuda") {
     const Seen held = run(rank, problem);
     problem.plan = CopyPlan::uniform(tables_of(problem), hierarchy, 0);
     for (CopyOption& option : problem.plan->options)
-      option.stores.assign(static_cast<size_t>(hierarchy.domains(0)), CopyStore::fetched);
+      option.stores.assign(hierarchy.domains(0), CopyStore::fetched);
     problem.overlapped = true;
     const Seen fetched = run(rank, problem);
     CHECK(same_bits(held, fetched));

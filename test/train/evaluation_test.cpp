@@ -47,7 +47,7 @@ double auc_of_pairs(const Predictions& p) {
 /// Evaluates with prediction i on rank rank_of(i); checks that all ranks get the same.
 template <class RankOf>
 Metrics evaluate(const Predictions& all, int ranks, RankOf rank_of) {
-  std::vector<Metrics> results(static_cast<size_t>(ranks));
+  std::vector<Metrics> results(ranks);
   run_ranks(ranks, [&](Comm& comm) {
     Predictions mine;
     double loss_sum = 0;
@@ -58,7 +58,7 @@ Metrics evaluate(const Predictions& all, int ranks, RankOf rank_of) {
       const auto x = static_cast<double>(all.logits[i]);
       loss_sum += std::log1p(std::exp(x)) - static_cast<double>(all.labels[i]) * x;
     }
-    results[static_cast<size_t>(comm.rank())] = evaluate_predictions(comm, mine.logits, mine.labels, loss_sum);
+    results[comm.rank()] = evaluate_predictions(comm, mine.logits, mine.labels, loss_sum);
   });
   for (const Metrics& result : results) {
     CHECK((result.auc == results[0].auc || (std::isnan(result.auc) && std::isnan(results[0].auc))));
@@ -159,7 +159,7 @@ TEST_CASE("InfiniteScoresAreOrdered") {
   std::vector<Metrics> found(3);
   run_ranks(3, [&](Comm& comm) {
     const bool here = comm.rank() == 1;
-    found[static_cast<size_t>(comm.rank())] =
+    found[comm.rank()] =
         evaluate_predictions(comm, here ? std::span<const float>(p.logits) : std::span<const float>(),
                              here ? std::span<const float>(p.labels) : std::span<const float>(), 0);
   });

@@ -120,12 +120,12 @@ struct Seen {
 std::vector<Seen> run_with_schedule(TrainingCase problem, bool overlapped, int ranks, const Schedule& schedule) {
   constexpr int64_t kSteps = 30;
   problem.overlapped = overlapped;
-  std::vector<Seen> seen(static_cast<size_t>(ranks));
+  std::vector<Seen> seen(ranks);
   run_ranks(
       ranks,
       [&](Comm& comm) {
         RankTrainer trainer(problem, comm);
-        Seen& mine = seen[static_cast<size_t>(comm.rank())];
+        Seen& mine = seen[comm.rank()];
         mine.state = empty_state(problem);
         size_t next = 0, rest = 0;
         for (int64_t k = 0; k < kSteps; ++k) {
@@ -214,7 +214,7 @@ TEST_CASE("TheOverlappedStepMovesRowsToTheBitsOfTheSequentialOne") {
       const std::vector<Seen> sequential = run_with_schedule(problem, false, ranks, schedule);
       const std::vector<Seen> overlapped = run_with_schedule(problem, true, ranks, schedule);
       for (int rank = 0; rank < ranks; ++rank) {
-        const Seen &expected = sequential[static_cast<size_t>(rank)], &found = overlapped[static_cast<size_t>(rank)];
+        const Seen &expected = sequential[rank], &found = overlapped[rank];
         CHECK(found.losses == expected.losses);
         CHECK(found.logits == expected.logits);
         CHECK(found.state == expected.state);

@@ -34,10 +34,10 @@ struct Seen {
 std::vector<Seen> run(TrainingCase problem, bool overlapped, int ranks, int64_t evaluate_every = 4,
                       int64_t pause_every = 7) {
   problem.overlapped = overlapped;
-  std::vector<Seen> seen(static_cast<size_t>(ranks));
+  std::vector<Seen> seen(ranks);
   run_ranks(ranks, [&](Comm& comm) {
     RankTrainer trainer(problem, comm);
-    Seen& mine = seen[static_cast<size_t>(comm.rank())];
+    Seen& mine = seen[comm.rank()];
     mine.state = empty_state(problem);
     for (int64_t k = 0; k < kSteps; ++k) {
       mine.losses.push_back(trainer.step(k, k + 1 < kSteps && k % pause_every != pause_every - 1));
@@ -200,7 +200,7 @@ TEST_CASE("DirtyRowsAreThoseThatTheBatchBeforeUsesToo") {
     std::set<std::pair<int, int64_t>> rows;
     for (int t = 0; t < part.batch.tables; ++t)
       for (int64_t l = part.batch.first_lookup(t); l < part.batch.first_lookup(t + 1); ++l)
-        rows.emplace(t, part.positions[static_cast<size_t>(l)]);
+        rows.emplace(t, part.positions[l]);
     return rows;
   };
   const std::vector<Seen> seen = run(problem, true, kRanks, kSteps, kSteps);
@@ -214,8 +214,8 @@ TEST_CASE("DirtyRowsAreThoseThatTheBatchBeforeUsesToo") {
         ++distinct;
       }
     }
-    CHECK(seen[static_cast<size_t>(rank)].ledger.distinct_rows == distinct);
-    CHECK(seen[static_cast<size_t>(rank)].ledger.dirty_rows == dirty);
+    CHECK(seen[rank].ledger.distinct_rows == distinct);
+    CHECK(seen[rank].ledger.dirty_rows == dirty);
     CHECK(dirty < distinct);
   }
 }

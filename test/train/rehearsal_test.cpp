@@ -30,7 +30,7 @@ TEST_CASE("MadeUpBatchesHaveTheDistinctRowsThatTheirLawExpects") {
     CHECK(batch.samples == kSamples);
     CHECK(batch.global_samples == 3 * kSamples);
     for (int t = 0; t < kTables; ++t) {
-      const auto of_table = batch.positions.subspan(static_cast<size_t>(t * kSamples), kSamples);
+      const auto of_table = batch.positions.subspan(t * kSamples, kSamples);
       const std::set<int64_t> rows(of_table.begin(), of_table.end());
       CHECK(*rows.begin() >= 0);
       CHECK(*rows.rbegin() < kRows);
@@ -50,14 +50,14 @@ TEST_CASE("ARehearsalSetsTheSameRatesOnAllRanks") {
   options.tables = 3;
   options.local_batch = 64;
   for (const int ranks : {1, 2, 4}) {
-    std::vector<MachineRates> rates(static_cast<size_t>(ranks));
+    std::vector<MachineRates> rates(ranks);
     run_ranks(ranks, [&](Comm& comm) {
       const auto backend = make_host_backend(1);
       const RankContext context = RankContext::on_host(*backend, comm);
       // Pretended: two ranks on a node where there are four.
       std::vector<int> node_of;
       for (int r = 0; r < ranks; ++r) node_of.push_back(r / std::max(1, ranks / 2));
-      rehearse(context, node_of, options, rates[static_cast<size_t>(comm.rank())]);
+      rehearse(context, node_of, options, rates[comm.rank()]);
     });
     for (const MachineRates& of : rates) {
       CAPTURE(ranks);

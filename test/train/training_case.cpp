@@ -51,12 +51,12 @@ void append_sample(const TrainingCase& problem, int64_t sample, PartOfBatch& par
 template <class Visit>
 void for_each_held_row(Trainer& trainer, const Store::IdOfPosition& id_of, Visit visit) {
   const Directory& directory = trainer.directory();
-  std::vector<int64_t> keys(static_cast<size_t>(directory.slots()));
+  std::vector<int64_t> keys(directory.slots());
   directory.keys_of_slots(0, keys);
   for (size_t slot = 0; slot < keys.size(); ++slot) {
     if (keys[slot] < 0) continue;
     const int table = directory.tables().table_of(keys[slot]);
-    visit(static_cast<int64_t>(slot), static_cast<size_t>(table),
+    visit(static_cast<int64_t>(slot), table,
           id_of(table, keys[slot] - directory.tables().first_key(table)));
   }
 }
@@ -131,7 +131,7 @@ RankTrainer::RankTrainer(const TrainingCase& problem, const RankContext& context
 
 Store::IdOfPosition RankTrainer::id_of() const {
   return
-      [rows = problem_.rows](int table, int64_t position) { return rows[static_cast<size_t>(table)] - 1 - position; };
+      [rows = problem_.rows](int table, int64_t position) { return rows[table] - 1 - position; };
 }
 
 double RankTrainer::step(int64_t k, bool look_ahead) {
@@ -145,8 +145,8 @@ double RankTrainer::step(int64_t k, bool look_ahead) {
 ModelState empty_state(const TrainingCase& problem) {
   ModelState state;
   for (const int64_t n : problem.rows) {
-    state.values.emplace_back(static_cast<size_t>(n * problem.model.embedding_dim));
-    state.state.emplace_back(static_cast<size_t>(n * state_dim_of(problem)));
+    state.values.emplace_back(n * problem.model.embedding_dim);
+    state.state.emplace_back(n * state_dim_of(problem));
   }
   return state;
 }
@@ -164,8 +164,8 @@ void RankTrainer::read_state(ModelState& state) {
   Stream& stream = trainer_->stream();
   if (comm_.rank() == 0) {
     const Dlrm& model = trainer_->model();
-    state.dense.resize(static_cast<size_t>(model.parameter_count()));
-    state.dense_state.resize(static_cast<size_t>(trainer_->dense_state_size()));
+    state.dense.resize(model.parameter_count());
+    state.dense_state.resize(trainer_->dense_state_size());
     trainer_->backend().copy(stream, state.dense.data(), model.values(), model.parameter_count() * 4);
     trainer_->backend().copy(stream, state.dense_state.data(), trainer_->dense_state(),
                              trainer_->dense_state_size() * 4);
@@ -173,7 +173,7 @@ void RankTrainer::read_state(ModelState& state) {
   }
   Store& store = trainer_->store();
   const int64_t dim = store.rows().dim, state_dim = store.rows().state_dim, slots = trainer_->directory().slots();
-  std::vector<float> values(static_cast<size_t>(slots * dim)), row_state(static_cast<size_t>(slots * state_dim));
+  std::vector<float> values(slots * dim), row_state(slots * state_dim);
   store.read(trainer_->stream(), 0, slots, values.data(), row_state.data());
   for_each_held_row(*trainer_, id_of(), [&](int64_t slot, size_t table, int64_t id) {
     std::copy_n(values.data() + slot * dim, dim, state.values[table].data() + id * dim);
