@@ -12,7 +12,7 @@
 #include "base/locality.hpp"
 #include "comm/collectives.hpp"
 #include "comm/mpi_comm.hpp"
-#include "exchange/lone_comm.hpp"
+#include "exchange/self_comm.hpp"
 #include "kernels/cuda_module.hpp"
 #include "train/device_choice.hpp"
 
@@ -78,7 +78,7 @@ ChosenBackend choose_backend(const SystemOptions& system, MpiRuntime& mpi, Comm&
     if (mpi.size() > 1) {
       chosen.device_comm = make_nccl_comm(make_mpi_comm(mpi, system.timeout));
     } else {
-      chosen.device_comm = std::make_unique<LoneComm>(*chosen.cuda);
+      chosen.device_comm = std::make_unique<SelfComm>(*chosen.cuda);
     }
   }
   chosen.host_threads = threads;

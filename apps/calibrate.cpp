@@ -14,8 +14,8 @@
 #include "commands.hpp"
 #include "config/topology_file.hpp"
 #include "overrides.hpp"
+#include "run/run_system.hpp"
 #include "shared_config.hpp"
-#include "train/run_system.hpp"
 
 namespace sparrow {
 

@@ -5,11 +5,11 @@
 #include <cxxopts.hpp>
 #include <filesystem>
 
+#include "access/counts_folder.hpp"
 #include "base/error.hpp"
 #include "base/timer.hpp"
 #include "commands.hpp"
 #include "data/batch.hpp"
-#include "data/counts.hpp"
 
 namespace sparrow {
 namespace {

@@ -13,10 +13,10 @@
 #include "base/timer.hpp"
 #include "commands.hpp"
 #include "config/config.hpp"
-#include "data/generator.hpp"
-#include "data/generator_report.hpp"
 #include "data/shard_index.hpp"
 #include "overrides.hpp"
+#include "synthetic/generator.hpp"
+#include "synthetic/generator_report.hpp"
 
 namespace sparrow {
 namespace {

@@ -3,5 +3,5 @@ set(plan_sources plan.cpp plan_request.cpp plan_problem.cpp plan_report.cpp plan
   plan_explain.cpp human.cpp)
 list(TRANSFORM plan_sources PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
 sparrow_library(sparrow_plan_command SOURCES ${plan_sources}
-  LINK sparrow_model sparrow_config sparrow_placement sparrow_data sparrow_base cxxopts::cxxopts nlohmann_json::nlohmann_json)
+  LINK sparrow_synthetic sparrow_model sparrow_config sparrow_placement sparrow_data sparrow_base cxxopts::cxxopts nlohmann_json::nlohmann_json)
 target_include_directories(sparrow_plan_command PUBLIC ${CMAKE_CURRENT_LIST_DIR})

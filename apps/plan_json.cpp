@@ -1,7 +1,7 @@
 // The report of a plan as JSON. Times in seconds, amounts in bytes; everything is modelled.
 #include <nlohmann/json.hpp>
 
-#include "placement/strategies.hpp"
+#include "placement/baselines/strategies.hpp"
 #include "plan_report.hpp"
 
 namespace sparrow {

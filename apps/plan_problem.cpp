@@ -8,7 +8,7 @@
 #include "data/npy.hpp"
 #include "data/npy_stream.hpp"
 #include "model/model_size.hpp"
-#include "placement/plan.hpp"
+#include "placement/model/plan.hpp"
 #include "plan_request.hpp"
 
 namespace sparrow {

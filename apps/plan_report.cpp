@@ -6,7 +6,7 @@
 
 #include "base/error.hpp"
 #include "human.hpp"
-#include "placement/model.hpp"
+#include "placement/cost/cost_model.hpp"
 
 namespace sparrow {
 
@@ -40,8 +40,7 @@ std::vector<TablePlaces> places_of(const PlanAnswer& answer) {
     for (const auto& share : placed.tables[t].shares) {
       const auto& option = placed.options[share.option];
       double p = 0;  // of the mean access group
-      for (const auto& group : access.p)
-        p += group[share.cls] / static_cast<double>(access.p.size());
+      for (const auto& group : access.p) p += group[share.cls] / static_cast<double>(access.p.size());
       const bool device =
           std::all_of(option.sites.begin(), option.sites.end(), [&](auto site) { return tree.is_device(site); });
       const auto level = static_cast<size_t>(option.level);

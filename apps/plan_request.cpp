@@ -7,7 +7,7 @@
 
 #include "base/error.hpp"
 #include "config/quantity.hpp"
-#include "placement/strategies.hpp"
+#include "placement/baselines/strategies.hpp"
 
 namespace sparrow {
 namespace {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "model/options.hpp"
-#include "placement/presets.hpp"
-#include "placement/solve.hpp"
+#include "placement/solve/solve.hpp"
+#include "synthetic/presets.hpp"
 
 namespace sparrow {
 

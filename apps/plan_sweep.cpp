@@ -8,7 +8,7 @@
 #include "base/error.hpp"
 #include "config/quantity.hpp"
 #include "config/topology_file.hpp"
-#include "placement/strategies.hpp"
+#include "placement/baselines/strategies.hpp"
 #include "plan_report.hpp"
 
 namespace sparrow {

@@ -5,7 +5,7 @@
 
 #include "base/error.hpp"
 #include "human.hpp"
-#include "placement/strategies.hpp"
+#include "placement/baselines/strategies.hpp"
 #include "plan_report.hpp"
 
 namespace sparrow {

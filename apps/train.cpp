@@ -15,8 +15,8 @@
 #include "commands.hpp"
 #include "config/config.hpp"
 #include "overrides.hpp"
+#include "run/training_run.hpp"
 #include "shared_config.hpp"
-#include "train/training_run.hpp"
 
 namespace sparrow {
 

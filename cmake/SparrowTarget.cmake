@@ -15,9 +15,12 @@ if(SPARROW_SANITIZE)
   target_link_options(sparrow_flags INTERFACE -fsanitize=${SPARROW_SANITIZE})
 endif()
 
-# sparrow_library(NAME SOURCES... LINK LIBRARIES...): a static library of ours.
+# sparrow_library(NAME [SOURCES...] LINK LIBRARIES...): a static library of ours, of these sources or of all below this folder.
 function(sparrow_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  if(NOT arg_SOURCES)
+    file(GLOB_RECURSE arg_SOURCES CONFIGURE_DEPENDS *.cpp)
+  endif()
   add_library(${name} STATIC ${arg_SOURCES})
   target_link_libraries(${name} PUBLIC sparrow_flags ${arg_LINK})
 endfunction()

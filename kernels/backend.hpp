@@ -23,7 +23,9 @@ namespace sparrow {
 enum class Memory : uint8_t { device, pinned, host };
 enum class DType : uint8_t { f32, bf16 };
 
-constexpr int64_t size_of(DType type) { return type == DType::f32 ? 4 : 2; }
+constexpr int64_t size_of(DType type) {
+  return type == DType::f32 ? 4 : 2;
+}
 
 /// A matrix somewhere: `rows` x `cols` elements of `type`, consecutive rows `stride` elements apart (stride >= cols).
 struct Matrix {
@@ -58,7 +60,7 @@ class Event {
 struct Bags {
   int64_t samples = 0;
   int64_t tables = 0;
-  const int64_t* offsets = nullptr;        ///< [tables * samples + 1], first lookup of each bag; nullptr: one lookup per bag
+  const int64_t* offsets = nullptr;  ///< [tables * samples + 1], first lookup of each bag; nullptr: one lookup per bag
   const int32_t* row_of_lookup = nullptr;  ///< [offsets[last]] or [tables * samples]
 };
 
@@ -156,8 +158,8 @@ class Backend {
 
   // --- Memory, streams, events -----------------------------------------------------------------------------------------------
 
-  virtual std::string name() const = 0;          ///< "host" or "cuda"
-  virtual bool device_is_host() const = 0;       ///< device memory is host memory, and operations are done when they return
+  virtual std::string name() const = 0;     ///< "host" or "cuda"
+  virtual bool device_is_host() const = 0;  ///< device memory is host memory, and operations are done when they return
 
   /// At least `bytes` bytes aligned to 64 (host) or 256 (device); nullptr for 0. Throws Error naming the size when memory is short,
   /// and where device memory is divided up by the backend also `part` and what the parts have.
@@ -174,15 +176,18 @@ class Backend {
 
   /// Device memory that one stream keeps for the operations of a step, at most: linear layers of these shapes, and sums of `items` rows of
   /// `dim` values. 0 where it is host memory.
-  virtual int64_t scratch_bytes(std::span<const LayerShape> /*layers*/, int64_t /*items*/, int64_t /*dim*/) const { return 0; }
+  virtual int64_t scratch_bytes(std::span<const LayerShape> /*layers*/, int64_t /*items*/, int64_t /*dim*/) const {
+    return 0;
+  }
   /// Takes them at once, so that no step has to.
   virtual void reserve_scratch(Stream& /*stream*/, int64_t /*bytes*/) {}
 
   virtual std::unique_ptr<Stream> make_stream() = 0;
   virtual std::unique_ptr<Event> make_event() = 0;
-  virtual void record(Event& event, Stream& stream) = 0;      ///< event = everything queued on stream so far
-  virtual void wait(Stream& stream, const Event& event) = 0;  ///< later work of stream waits for event; the host does not
-  virtual void synchronize(Stream& stream) = 0;               ///< the host waits for everything queued
+  virtual void record(Event& event, Stream& stream) = 0;  ///< event = everything queued on stream so far
+  virtual void wait(Stream& stream,
+                    const Event& event) = 0;     ///< later work of stream waits for event; the host does not
+  virtual void synchronize(Stream& stream) = 0;  ///< the host waits for everything queued
   virtual void synchronize(const Event& event) = 0;
 
   virtual void copy(Stream& stream, void* to, const void* from, int64_t bytes) = 0;  ///< any memory to any memory
@@ -200,11 +205,13 @@ class Backend {
   // x (b, k), w (n, k), y and dy (b, n). x, w and dy have the same type (the precision of the MLPs); y, dx may be f32 or that type.
 
   /// y = x w^T + bias, then max(., 0) if relu. bias: f32 [n].
-  virtual void linear_forward(Stream& stream, const Matrix& x, const Matrix& w, const float* bias, bool relu, const Matrix& y) = 0;
+  virtual void linear_forward(Stream& stream, const Matrix& x, const Matrix& w, const float* bias, bool relu,
+                              const Matrix& y) = 0;
 
   /// dx = dy w; where `active` is given (data not null, same shape as dx), elements with active <= 0 become 0: `active` is the output
   /// of the ReLU that produced x, so this fuses that layer's ReLU gradient.
-  virtual void linear_backward_input(Stream& stream, const Matrix& dy, const Matrix& w, const Matrix& active, const Matrix& dx) = 0;
+  virtual void linear_backward_input(Stream& stream, const Matrix& dy, const Matrix& w, const Matrix& active,
+                                     const Matrix& dx) = 0;
 
   /// dw (n, k) f32 = dy^T x, dbias f32 [n] = column sums of dy.
   virtual void linear_backward_weights(Stream& stream, const Matrix& dy, const Matrix& x, float* dw, float* dbias) = 0;
@@ -218,16 +225,16 @@ class Backend {
 
   /// ddense (b, dim), f32 or bf16: gradient of the dense vector, made 0 where that vector is <= 0 (the ReLU before it).
   /// dbags f32 ((vectors - 1) * b, dim): gradient of the pooled bags in bag order, i.e. of bag (t, s) at row t * b + s.
-  virtual void interaction_backward(Stream& stream, const Matrix& features, int64_t vectors, const Matrix& dz, const Matrix& ddense,
-                                    const Matrix& dbags) = 0;
+  virtual void interaction_backward(Stream& stream, const Matrix& features, int64_t vectors, const Matrix& dz,
+                                    const Matrix& ddense, const Matrix& dbags) = 0;
 
   // --- Loss ------------------------------------------------------------------------------------------------------------------
 
   /// Binary cross-entropy with logits. loss_sum (fp64, host or pinned) = sum over b of log(1 + exp(x)) - label x, stable for large |x|.
   /// dlogits (b, 1), f32 or bf16 = scale * (sigmoid(x) - label); scale is 1 / (global batch). logits, labels: f32 [b].
   /// dlogits.data may be null: loss only.
-  virtual void loss(Stream& stream, const float* logits, const float* labels, int64_t b, float scale, const Matrix& dlogits,
-                    double* loss_sum) = 0;
+  virtual void loss(Stream& stream, const float* logits, const float* labels, int64_t b, float scale,
+                    const Matrix& dlogits, double* loss_sum) = 0;
 
   // --- Rows of a batch -------------------------------------------------------------------------------------------------------
 
@@ -239,14 +246,17 @@ class Backend {
                         int64_t* distinct_segments, int32_t* row_of_key) = 0;
 
   /// Stable counting sort. group_of [n] in [0, groups): offsets [groups + 1], items [n] = item numbers by group, ascending within one.
-  virtual void group(Stream& stream, const int32_t* group_of, int64_t n, int64_t groups, int32_t* offsets, int32_t* items) = 0;
+  virtual void group(Stream& stream, const int32_t* group_of, int64_t n, int64_t groups, int32_t* offsets,
+                     int32_t* items) = 0;
 
   /// out (n, dim), f32 or bf16: out[i] = values of row slots[i].
-  virtual void gather_rows(Stream& stream, const RowStore& store, const int64_t* slots, int64_t n, const Matrix& out) = 0;
+  virtual void gather_rows(Stream& stream, const RowStore& store, const int64_t* slots, int64_t n,
+                           const Matrix& out) = 0;
 
   /// out (n, dim), f32 or bf16: out[i] = the dim values at rows[row_of_item[i]], or at rows[i] where row_of_item is null. Packs rows from
   /// wherever they are (a store, what another rank sent) into one block to send.
-  virtual void pack_rows(Stream& stream, const float* const* rows, const int32_t* row_of_item, int64_t n, const Matrix& out) = 0;
+  virtual void pack_rows(Stream& stream, const float* const* rows, const int32_t* row_of_item, int64_t n,
+                         const Matrix& out) = 0;
 
   /// addresses[i] = base + slots[i] * dim, or base + i * dim where slots is null: where the bags find their rows.
   virtual void address_rows(Stream& stream, const float* base, const int64_t* slots, int64_t n, int64_t dim,
@@ -267,16 +277,17 @@ class Backend {
   // --- Optimisers and initial values -----------------------------------------------------------------------------------------
 
   /// params, grads [n], state [n] for adagrad (else unused).
-  virtual void update_dense(Stream& stream, const OptimizerStep& step, float* params, const float* grads, float* state, int64_t n) = 0;
+  virtual void update_dense(Stream& stream, const OptimizerStep& step, float* params, const float* grads, float* state,
+                            int64_t n) = 0;
 
   /// Updates rows slots[0..n), all different, with grads (n, dim) f32. state_dim must fit step.kind.
-  virtual void update_rows(Stream& stream, const OptimizerStep& step, const RowStore& store, const int64_t* slots, const Matrix& grads,
-                           int64_t n) = 0;
+  virtual void update_rows(Stream& stream, const OptimizerStep& step, const RowStore& store, const int64_t* slots,
+                           const Matrix& grads, int64_t n) = 0;
 
   /// values of row i (dim floats at values + i * dim) = uniform in (-bound, bound) by element e:
   /// word e % 4 of random_words(seed, stream_id, ids[i], e / 4) of base/random.hpp.
-  virtual void init_rows(Stream& stream, uint64_t seed, uint32_t stream_id, const int64_t* ids, int64_t n, int64_t dim, float bound,
-                         float* values) = 0;
+  virtual void init_rows(Stream& stream, uint64_t seed, uint32_t stream_id, const int64_t* ids, int64_t n, int64_t dim,
+                         float bound, float* values) = 0;
 };
 
 inline Buffer::Buffer(Backend& backend, Memory memory, int64_t bytes, MemoryPart part)

@@ -11,9 +11,9 @@ enum class MemoryPart : uint8_t { rows, row_state, dense, activations, exchange,
 constexpr int kMemoryParts = 8;
 
 constexpr const char* memory_part_name(MemoryPart part) {
-  constexpr const char* kNames[kMemoryParts] = {"embedding rows", "optimiser state of rows", "dense parameters",
-                                                "activations",    "exchange buffers",        "scratch space",
-                                                "saving and loading rows", "other"};
+  constexpr const char* kNames[kMemoryParts] = {
+      "embedding rows",   "optimiser state of rows", "dense parameters",        "activations",
+      "exchange buffers", "scratch space",           "saving and loading rows", "other"};
   return kNames[static_cast<int>(part)];
 }
 

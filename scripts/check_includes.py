@@ -8,26 +8,36 @@ import pathlib
 import re
 import sys
 
-# Folder -> folders of ours it may include besides itself. base <- {placement, data, comm, kernels} <- {exchange, embedding, model}
-# <- config <- train <- apps; exchange may use embedding, and everybody above may use the options of those below.
-LOW = {"lib/base"}
-MIDDLE = LOW | {"lib/placement", "lib/data", "lib/comm", "kernels"}
-HIGH = MIDDLE | {"lib/embedding", "lib/exchange", "lib/model"}
+# Folder -> folders of ours it may include besides itself:
+# base <- {placement, data, comm, kernels} <- {access, layout, store, exchange, model, synthetic} <- config <- train
+#      <- {calibrate, planning, checkpoint} <- run <- apps
+BASE = {"lib/base"}
+PARTS = BASE | {"lib/placement", "lib/data", "lib/comm", "kernels"}
+EMBEDDING = PARTS | {"lib/layout", "lib/store", "lib/exchange"}
+STEP = EMBEDDING | {"lib/access", "lib/model", "lib/config"}
+RUN = STEP | {"lib/train", "lib/calibrate", "lib/planning", "lib/checkpoint"}
 ALLOWED = {
     "lib/base": set(),
-    "lib/placement": LOW,
-    "lib/data": LOW,
-    "lib/comm": LOW,
-    "kernels": LOW,
-    "kernels/host": LOW | {"kernels"},
-    "kernels/cuda": LOW | {"kernels", "lib/comm"},  # NCCL implements Comm
-    "lib/embedding": MIDDLE,
-    "lib/model": MIDDLE,
-    "lib/exchange": MIDDLE | {"lib/embedding"},
-    "lib/config": HIGH,
-    "lib/train": HIGH | {"lib/config"},
-    "apps": HIGH | {"lib/train", "lib/config", "kernels/host"},
-    "test": HIGH | {"lib/train", "lib/config", "kernels/host", "kernels/cuda", "apps"},
+    "lib/placement": BASE,
+    "lib/data": BASE,
+    "lib/comm": BASE,
+    "kernels": BASE,
+    "kernels/host": BASE | {"kernels"},
+    "kernels/cuda": BASE | {"kernels", "lib/comm"},  # NCCL implements Comm
+    "lib/access": BASE | {"lib/placement", "lib/data", "lib/comm"},
+    "lib/synthetic": BASE | {"lib/placement", "lib/data", "lib/access"},
+    "lib/layout": BASE | {"lib/placement"},
+    "lib/store": BASE | {"kernels", "lib/layout"},
+    "lib/exchange": PARTS | {"lib/layout", "lib/store"},
+    "lib/model": PARTS,
+    "lib/config": EMBEDDING | {"lib/model"},
+    "lib/train": STEP,
+    "lib/calibrate": STEP | {"lib/train"},
+    "lib/planning": STEP | {"lib/train"},
+    "lib/checkpoint": STEP | {"lib/train"},
+    "lib/run": RUN,
+    "apps": RUN | {"lib/run", "lib/synthetic", "kernels/host"},
+    "test": RUN | {"lib/run", "lib/synthetic", "kernels/host", "kernels/cuda", "apps"},
 }
 
 # Outside headers: who may include them, directly or through ours. The first pattern that matches counts.
@@ -37,8 +47,8 @@ OUTSIDE = [
     (r"cuda.*|cub/.*|cooperative_groups.*|nccl.*|mma\.h|nv.*", ["kernels/cuda/", "test/cuda_emulator/", "test/bench/cuda_bench", "test/bench/cublas_products"]),
     (r"yaml-cpp/.*", ["lib/config/"]),
     (r"dnnl.*|oneapi/.*", ["kernels/host/"]),
-    (r"isa-l.*|libdeflate.*", ["lib/data/", "test/data/"]),
-    (r"liburing.*", ["lib/embedding/"]),
+    (r"isa-l.*", ["lib/data/", "lib/synthetic/", "test/data/"]),
+    (r"liburing.*", ["lib/store/"]),
     (r"cxxopts.*", ["apps/", "test/bench/"]),
     (r"catch2/.*|benchmark/.*", ["test/"]),
 ]

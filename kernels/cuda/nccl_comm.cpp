@@ -66,9 +66,7 @@ NcclComm::Slot& NcclComm::free_slot() {
 }
 
 void NcclComm::exchange(const AllToAll& operation) {
-  const auto bytes = [](std::span<const int64_t> all, int peer) {
-    return static_cast<size_t>(all[peer]);
-  };
+  const auto bytes = [](std::span<const int64_t> all, int peer) { return static_cast<size_t>(all[peer]); };
   check_nccl(ncclGroupStart(), "ncclGroupStart");
   for (int peer = 0; peer < size(); ++peer) {
     const std::byte* from = operation.send + operation.send_offsets[peer];

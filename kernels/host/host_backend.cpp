@@ -37,17 +37,15 @@ void HostBackend::copy(Stream&, void* to, const void* from, int64_t bytes) {
   SPARROW_CHECK(bytes >= 0, "copy: {} bytes", bytes);
   auto* target = static_cast<std::byte*>(to);
   const auto* source = static_cast<const std::byte*>(from);
-  parallel_ranges(threads_, bytes, kGrainBytes, [=](int64_t begin, int64_t end) {
-    std::memcpy(target + begin, source + begin, end - begin);
-  });
+  parallel_ranges(threads_, bytes, kGrainBytes,
+                  [=](int64_t begin, int64_t end) { std::memcpy(target + begin, source + begin, end - begin); });
 }
 
 void HostBackend::zero(Stream&, void* data, int64_t bytes) {
   SPARROW_CHECK(bytes >= 0, "zero: {} bytes", bytes);
   auto* target = static_cast<std::byte*>(data);
-  parallel_ranges(threads_, bytes, kGrainBytes, [=](int64_t begin, int64_t end) {
-    std::memset(target + begin, 0, end - begin);
-  });
+  parallel_ranges(threads_, bytes, kGrainBytes,
+                  [=](int64_t begin, int64_t end) { std::memset(target + begin, 0, end - begin); });
 }
 
 void HostBackend::convert(Stream&, const Matrix& from, const Matrix& to) {

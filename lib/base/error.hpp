@@ -39,8 +39,8 @@ namespace detail {
 }  // namespace sparrow
 
 /// Checks a condition that the caller must guarantee, in every build. Arguments after it are a message in fmt's syntax.
-#define SPARROW_CHECK(condition, ...)                                                                  \
-  do {                                                                                                 \
-    if (!(condition)) [[unlikely]]                                                                     \
-      ::sparrow::detail::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__));  \
+#define SPARROW_CHECK(condition, ...)                                                                 \
+  do {                                                                                                \
+    if (!(condition)) [[unlikely]]                                                                    \
+      ::sparrow::detail::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__)); \
   } while (false)

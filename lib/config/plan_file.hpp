@@ -23,7 +23,7 @@
 #include <string>
 #include <string_view>
 
-#include "placement/plan.hpp"
+#include "placement/model/plan.hpp"
 
 namespace sparrow {
 

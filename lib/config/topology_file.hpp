@@ -32,7 +32,7 @@
 #include <string>
 #include <string_view>
 
-#include "placement/topology.hpp"
+#include "placement/model/topology.hpp"
 
 namespace sparrow {
 

@@ -107,8 +107,7 @@ std::string write_topology(const placement::Topology& topology, const std::strin
     const Domain& domain = tree.domain(d);
     names.push_back(domain_names.add(domain.name, fmt::to_string(d)));
     domains += fmt::format("  - name: {}\n", yaml_text(names.back()));
-    if (domain.parent >= 0)
-      domains += fmt::format("    parent: {}\n", yaml_text(names[domain.parent]));
+    if (domain.parent >= 0) domains += fmt::format("    parent: {}\n", yaml_text(names[domain.parent]));
     if (domain.count != 1) domains += fmt::format("    count: {}\n", domain.count);
     std::vector<std::string> used;
     for (const Port& port : domain.ports) {

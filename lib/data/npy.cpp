@@ -193,8 +193,7 @@ void NpyWriter::append_bytes(NpyType type, const void* values, int64_t count) {
   SPARROW_CHECK(count <= missing_, "{}: {} values more than its shape holds", path_, count - missing_);
   if (count == 0) return;
   const size_t n = static_cast<size_t>(count);
-  if (std::fwrite(values, size_of(type), n, file_.get()) != n)
-    fail_errno(fmt::format("cannot write {}.part", path_));
+  if (std::fwrite(values, size_of(type), n, file_.get()) != n) fail_errno(fmt::format("cannot write {}.part", path_));
   missing_ -= count;
 }
 

@@ -25,9 +25,7 @@ class SampleBlock {
   SampleTarget target();
   std::span<const float> dense() const { return dense_; }
   std::span<const float> labels() const { return labels_; }
-  uint32_t category(int table, int64_t sample) const {
-    return categories_[table * stride_ + sample];
-  }
+  uint32_t category(int table, int64_t sample) const { return categories_[table * stride_ + sample]; }
   const uint32_t* table(int t) const { return categories_.data() + t * stride_; }
 
  private:

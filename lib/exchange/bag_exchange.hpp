@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "data/batch.hpp"
-#include "embedding/directory.hpp"
 #include "exchange/copy_sync.hpp"
 #include "exchange/row_list.hpp"
+#include "layout/directory.hpp"
 
 namespace sparrow {
 

@@ -107,9 +107,7 @@ class EmbeddingExchange {
   StoreTraffic store_traffic() const { return fetched_ ? fetched_->traffic() : StoreTraffic{}; }
 
   /// Bytes of a stage that its communicator does not count.
-  Traffic stage_traffic(int stage) const {
-    return retired_[stage] + copies_->stage_traffic(stage);
-  }
+  Traffic stage_traffic(int stage) const { return retired_[stage] + copies_->stage_traffic(stage); }
 
  private:
   /// Slots of one list of a route, in place_rows.

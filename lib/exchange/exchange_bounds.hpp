@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "embedding/directory.hpp"
+#include "layout/directory.hpp"
 
 namespace sparrow {
 

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "embedding/fetched_rows.hpp"
+#include "store/fetched_rows.hpp"
 
 namespace sparrow {
 

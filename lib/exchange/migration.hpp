@@ -19,10 +19,10 @@
 #include <vector>
 
 #include "base/timer.hpp"
-#include "embedding/plan_change.hpp"
-#include "embedding/store.hpp"
 #include "exchange/rank_context.hpp"
 #include "exchange/row_list.hpp"
+#include "layout/plan_change.hpp"
+#include "store/store.hpp"
 
 namespace sparrow {
 

@@ -20,9 +20,9 @@
 #include <vector>
 
 #include "data/batch.hpp"
-#include "embedding/directory.hpp"
 #include "exchange/list_part.hpp"
 #include "exchange/row_split.hpp"
+#include "layout/directory.hpp"
 
 namespace sparrow {
 

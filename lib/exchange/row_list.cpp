@@ -22,11 +22,7 @@ void RowList::upload(Stream& stream) {
   group_items.upload(stream, members);
 }
 
-StageCounts::StageCounts(int peers)
-    : asked(peers),
-      asked_offsets(peers),
-      requested(peers),
-      requested_offsets(peers) {}
+StageCounts::StageCounts(int peers) : asked(peers), asked_offsets(peers), requested(peers), requested_offsets(peers) {}
 
 namespace {
 int64_t running_sum(const std::vector<int64_t>& counts, std::vector<int64_t>& offsets) {
@@ -105,8 +101,7 @@ void RowListMaker::arrange(RowList& list, StageCounts* counts) {
   host_.synchronize(*stream_);
   list.device = offsets[1];
   list.here = offsets[kHere];
-  for (int64_t p = 0; p < peers; ++p)
-    counts->asked[p] = offsets[p + kHere + 1] - offsets[p + kHere];
+  for (int64_t p = 0; p < peers; ++p) counts->asked[p] = offsets[p + kHere + 1] - offsets[p + kHere];
   if (counts) counts->sum_asked();
   const int64_t* distinct_keys = distinct_keys_.data();
   int64_t* row_keys = list.keys.reserve(list.count);

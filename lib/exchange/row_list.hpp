@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "comm/comm.hpp"
-#include "embedding/hierarchy.hpp"
 #include "exchange/exchange_bounds.hpp"
 #include "exchange/rank_context.hpp"
 #include "exchange/scratch.hpp"
 #include "kernels/backend.hpp"
+#include "layout/hierarchy.hpp"
 
 namespace sparrow {
 
@@ -68,9 +68,7 @@ class StageComms {
   int count() const { return static_cast<int>(host_.size()); }
   std::span<const int> sizes() const { return sizes_; }
   /// Number in stage s's communicator of a rank of the world.
-  int peer(int stage, int world_rank) const {
-    return peer_of_[stage][world_rank];
-  }
+  int peer(int stage, int world_rank) const { return peer_of_[stage][world_rank]; }
   /// Bytes and messages of a stage, and of all stages together.
   Traffic traffic(int stage) const;
   Traffic traffic() const;

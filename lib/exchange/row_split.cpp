@@ -77,8 +77,7 @@ void RowSplitter::tell(int stage, std::span<const Side> sides) {
     for (const Side& side : sides) {
       const StageCounts& counts = side.route.stages[stage];
       const uint8_t* shared = side.split.shared[stage].data();
-      const int32_t* rows =
-          side.route.lists[stage].row_of_member.data() + counts.requested_offsets[p];
+      const int32_t* rows = side.route.lists[stage].row_of_member.data() + counts.requested_offsets[p];
       for (int64_t i = 0; i < counts.requested[p]; ++i)
         to[i / 8] = static_cast<uint8_t>(to[i / 8] | shared[rows[i]] << (i % 8));
       to += (counts.requested[p] + 7) / 8;

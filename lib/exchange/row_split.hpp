@@ -17,8 +17,8 @@
 #include <span>
 #include <vector>
 
-#include "embedding/directory.hpp"
 #include "exchange/row_list.hpp"
+#include "layout/directory.hpp"
 
 namespace sparrow {
 
@@ -37,9 +37,7 @@ struct RowSplit {
   std::vector<Scratch<uint8_t>> shared;            ///< by level [rows of the list]
   std::vector<std::array<StageCounts, 2>> stages;  ///< by stage and half
 
-  const StageCounts& counts(int stage, RowHalf half) const {
-    return stages[stage][index_of(half)];
-  }
+  const StageCounts& counts(int stage, RowHalf half) const { return stages[stage][index_of(half)]; }
   /// Counts of a stage where all rows are shared.
   void take_all(size_t stage, const StageCounts& all);
 };

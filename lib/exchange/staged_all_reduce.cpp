@@ -35,8 +35,7 @@ std::vector<StagedAllReduce::Owner> StagedAllReduce::owners(const Hierarchy& hie
     for (size_t c = 0; c < children.size(); ++c) end = std::min(end, children[c][at[c]].end);
     for (int64_t c = 0; c < count; ++c) {
       const int64_t first = begin + (end - begin) * c / count, last = begin + (end - begin) * (c + 1) / count;
-      if (first < last)
-        result.push_back({first, last, children[c][at[c]].rank});
+      if (first < last) result.push_back({first, last, children[c][at[c]].rank});
     }
     for (size_t c = 0; c < children.size(); ++c)
       if (children[c][at[c]].end == end) ++at[c];
@@ -74,8 +73,7 @@ void StagedAllReduce::plan_stage(const Hierarchy& hierarchy, int level, int rank
 int64_t StagedAllReduce::sizes(const std::vector<Piece>& pieces, std::vector<int64_t>& bytes,
                                std::vector<int64_t>& offsets) const {
   std::fill(bytes.begin(), bytes.end(), 0);
-  for (const Piece& piece : pieces)
-    bytes[piece.peer] += (piece.end - piece.begin) * size_of(wire_);
+  for (const Piece& piece : pieces) bytes[piece.peer] += (piece.end - piece.begin) * size_of(wire_);
   int64_t total = 0;
   for (size_t p = 0; p < bytes.size(); ++p) {
     offsets[p] = total;

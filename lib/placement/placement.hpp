@@ -145,11 +145,10 @@
 // row touched by ranks S now and S' next; summed: w (2 sum_r q_r - u - (1 - prod_r (1 - q_r^2)) / u).
 #pragma once
 
-#include "placement/cost.hpp"
-#include "placement/distribution.hpp"
-#include "placement/plan.hpp"
-#include "placement/presets.hpp"
-#include "placement/solve.hpp"
-#include "placement/strategies.hpp"
-#include "placement/topology.hpp"
-#include "placement/workload.hpp"
+#include "placement/baselines/strategies.hpp"
+#include "placement/cost/cost.hpp"
+#include "placement/model/distribution.hpp"
+#include "placement/model/plan.hpp"
+#include "placement/model/topology.hpp"
+#include "placement/model/workload.hpp"
+#include "placement/solve/solve.hpp"

@@ -4,11 +4,11 @@
 
 #include "comm/collectives.hpp"
 #include "data/criteo.hpp"
-#include "embedding/store.hpp"
 #include "exchange/embedding_exchange.hpp"
 #include "exchange/migration.hpp"
 #include "exchange/staged_all_reduce.hpp"
 #include "model/dlrm.hpp"
+#include "store/store.hpp"
 #include "train/row_reader.hpp"
 
 namespace sparrow {

@@ -77,9 +77,7 @@ const RowReader::Rows& RowReader::read(int table, const std::vector<int64_t>& po
 
 void RowReader::load_fetched() {
   fetched_.clear();
-  const auto slots = [](RowList& list) {
-    return std::span(list.slots.data() + list.device, list.here - list.device);
-  };
+  const auto slots = [](RowList& list) { return std::span(list.slots.data() + list.device, list.here - list.device); };
   for (RowList& list : route_.lists) fetched_.add(slots(list));
   fetched_.start(trainer_.store().fetched(), trainer_.directory().device_slots());
   for (RowList& list : route_.lists) fetched_.to_places(slots(list));

@@ -4,10 +4,10 @@
 #include <cstdint>
 
 #include "config/options.hpp"
-#include "embedding/directory.hpp"
-#include "embedding/fetched_rows.hpp"
 #include "exchange/exchange_bounds.hpp"
 #include "kernels/backend.hpp"
+#include "layout/directory.hpp"
+#include "store/fetched_rows.hpp"
 
 namespace sparrow {
 

@@ -10,8 +10,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "base/subnormals.hpp"
 #include "base/error.hpp"
+#include "base/subnormals.hpp"
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "test/bench/cublas_products.hpp"

@@ -16,8 +16,8 @@
 #include <random>
 #include <string>
 
-#include "base/subnormals.hpp"
 #include "base/random.hpp"
+#include "base/subnormals.hpp"
 #include "base/timer.hpp"
 #include "kernels/backend.hpp"
 #include "test/bench/machine_limits.hpp"

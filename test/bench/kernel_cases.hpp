@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kernels/backend.hpp"
-#include "kernels/cuda/work.hpp"
+#include "test/bench/kernel_work.hpp"
 
 namespace sparrow::bench {
 

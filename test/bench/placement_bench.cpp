@@ -8,11 +8,11 @@
 #include <filesystem>
 #include <string>
 
+#include "apps/plan_request.hpp"
 #include "base/error.hpp"
 #include "base/timer.hpp"
 #include "data/npy.hpp"
 #include "placement/placement.hpp"
-#include "apps/plan_request.hpp"
 
 using namespace sparrow;
 using namespace sparrow::placement;

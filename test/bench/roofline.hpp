@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "kernels/cuda/work.hpp"
+#include "test/bench/kernel_work.hpp"
 
 namespace sparrow::bench {
 

@@ -6,8 +6,8 @@
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
 #include "comm/operation.hpp"
-#include "comm/thread_comm.hpp"
 #include "comm_cases.hpp"
+#include "test/support/thread_comm.hpp"
 
 using namespace sparrow;
 using Catch::Matchers::Contains;

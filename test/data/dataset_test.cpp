@@ -98,8 +98,7 @@ TEST_CASE("Scattered samples read the same as pieces", "[dataset]") {
   SampleBlock block(1000);
   data.read_scattered(wanted, offsets, block.target());
   data.release_pages();
-  for (int64_t i = 0; i < 1000; ++i)
-    REQUIRE(equal(block, i, samples[wanted[i]]));
+  for (int64_t i = 0; i < 1000; ++i) REQUIRE(equal(block, i, samples[wanted[i]]));
 }
 
 TEST_CASE("Threads may read at the same time", "[dataset]") {

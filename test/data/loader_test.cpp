@@ -4,8 +4,8 @@
 #include <set>
 #include <thread>
 
+#include "access/counts_folder.hpp"
 #include "base/random.hpp"
-#include "data/counts.hpp"
 #include "data/shuffle.hpp"
 #include "support.hpp"
 
@@ -109,8 +109,7 @@ struct Fixture {
         REQUIRE(batch.index == k);
         REQUIRE(batch.first_sample == at);
         REQUIRE(batch.global_samples == std::min(options.global_batch, range.size() - k * options.global_batch));
-        for (int64_t i = 0; i < batch.samples; ++i)
-          check_sample(batch, i, samples[range.first + source(at + i)]);
+        for (int64_t i = 0; i < batch.samples; ++i) check_sample(batch, i, samples[range.first + source(at + i)]);
         at += batch.samples;
       }
     }
@@ -154,8 +153,7 @@ TEST_CASE_METHOD(Fixture, "Divided data give each rank a part of its own, every 
       for (const Kept& batch : load(data, options)) {
         const int64_t in_batch = std::min(options.global_batch, range.size() - batch.index * options.global_batch);
         CHECK(batch.samples == part_of_batch(in_batch, options.rank, options.ranks, options.shares).size());
-        for (int64_t i = 0; i < batch.samples; ++i)
-          check_sample(batch, i, samples[range.first + at + i]);
+        for (int64_t i = 0; i < batch.samples; ++i) check_sample(batch, i, samples[range.first + at + i]);
         at += batch.samples;
       }
       CHECK(own.last == at);

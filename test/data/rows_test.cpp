@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "access/counts_folder.hpp"
 #include "base/random.hpp"
-#include "data/counts.hpp"
 #include "data/position_map.hpp"
 #include "support.hpp"
 
@@ -79,8 +79,7 @@ TEST_CASE("Counts are those of a plain count, in parts too, with bags", "[counts
     for (int t = 0; t < kCriteoTables; ++t) {
       const int64_t id = samples[i].categories[t] % 1000;
       ++expected[t][id];
-      for (int j = 1; j < bags[t]; ++j)
-        ++expected[t][bag_id(t, id, j, 1000)];
+      for (int j = 1; j < bags[t]; ++j) ++expected[t][bag_id(t, id, j, 1000)];
     }
   }
   Counts whole = zero_counts(tables), parts = zero_counts(tables);
@@ -144,9 +143,7 @@ TEST_CASE("Positions agree with a stable sort, and the inverse undoes them", "[p
     const std::vector<int64_t>& count = counts[t];
     std::vector<int64_t> ids(5000);
     for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int64_t>(i);
-    std::stable_sort(ids.begin(), ids.end(), [&](int64_t a, int64_t b) {
-      return count[a] > count[b];
-    });
+    std::stable_sort(ids.begin(), ids.end(), [&](int64_t a, int64_t b) { return count[a] > count[b]; });
     for (int64_t p = 0; p < 5000; ++p) {
       REQUIRE(map.position(t, ids[p]) == p);
       REQUIRE(inverse.position(t, p) == ids[p]);

@@ -7,9 +7,9 @@
 #include <random>
 #include <set>
 
-#include "comm/thread_comm.hpp"
 #include "exchange/embedding_exchange.hpp"
 #include "test/support/hierarchies.hpp"
+#include "test/support/thread_comm.hpp"
 
 using namespace sparrow;
 using sparrow::test::hierarchies;
@@ -108,8 +108,7 @@ void check(const Tables& tables, const Case& c) {
             for (size_t e = 0; e < kDim; ++e) pooled[e] += route.addresses()[route.bags.row_of_lookup[l]][e];
           for (int64_t l = mine.offsets[bag]; l < mine.offsets[static_cast<size_t>(bag) + 1]; ++l)
             for (size_t e = 0; e < kDim; ++e)
-              expected[e] +=
-                  value_of(tables.first_key(t) + mine.positions[l], static_cast<int64_t>(e));
+              expected[e] += value_of(tables.first_key(t) + mine.positions[l], static_cast<int64_t>(e));
           if (pooled != expected) found.push_back("wrong sum of bag " + std::to_string(bag));
         }
       const int64_t bags = mine.batch.samples * tables.count();
@@ -131,8 +130,7 @@ void check(const Tables& tables, const Case& c) {
       return directory.device_slots() + route.fetched.slots()[update.slots[i]];
     };
     for (const RowUpdate& update : exchange.updates())
-      for (int64_t i = 0; i < update.count; ++i)
-        note(keys[slot_of(update, i)], update.gradients[i * kDim + kDim - 1]);
+      for (int64_t i = 0; i < update.count; ++i) note(keys[slot_of(update, i)], update.gradients[i * kDim + kDim - 1]);
     exchange.finish(route, true);
   });
   CHECK(problems == std::vector<std::string>{});
@@ -247,8 +245,8 @@ TEST_CASE("RowsThatTwoBatchesUseAreFoundByAllWhoAskForThem") {
         batches[k].emplace_back(tables, rank == 1 ? 0 : 5 + rank, 4, static_cast<unsigned>(100 * k) + rank);
         const RandomBatch& batch = batches[k].back();
         for (int t = 0; t < tables.count(); ++t)
-          for (int64_t l = batch.offsets[t * batch.batch.samples];
-               l < batch.offsets[(t + 1) * batch.batch.samples]; ++l)
+          for (int64_t l = batch.offsets[t * batch.batch.samples]; l < batch.offsets[(t + 1) * batch.batch.samples];
+               ++l)
             used[k].insert(tables.first_key(t) + batch.positions[l]);
       }
     std::mutex mutex;

@@ -94,8 +94,8 @@ TEST_CASE("An all-to-all brings every part to its rank, in stream order, and cou
     comm->wait(ticket);
     CHECK(received(rank, e) == e.expected);
   }
-  const int64_t sent = std::accumulate(e.send_bytes.begin(), e.send_bytes.end(), int64_t{0}) -
-                       e.send_bytes[comm->rank()];
+  const int64_t sent =
+      std::accumulate(e.send_bytes.begin(), e.send_bytes.end(), int64_t{0}) - e.send_bytes[comm->rank()];
   CHECK(comm->traffic().sent_bytes[static_cast<size_t>(Phase::rows)] == 3 * sent);
   rank.finish_together();
 }

@@ -55,8 +55,7 @@ inline std::vector<int64_t> random_integers(int64_t n, int64_t below, uint32_t s
   std::vector<int64_t> values(n);
   for (int64_t i = 0; i < n; ++i) {
     const Philox4 words = random_words(seed, 2, static_cast<uint64_t>(i), 0);
-    values[i] =
-        static_cast<int64_t>((uint64_t{words.v[0]} << 32 | words.v[1]) % static_cast<uint64_t>(below));
+    values[i] = static_cast<int64_t>((uint64_t{words.v[0]} << 32 | words.v[1]) % static_cast<uint64_t>(below));
   }
   return values;
 }

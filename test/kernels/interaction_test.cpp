@@ -47,8 +47,7 @@ struct Gradients {
 };
 
 Gradients reference_backward(const Case& c, const std::vector<double>& features, const std::vector<double>& dz) {
-  Gradients g{std::vector<ExactSum>(c.b * c.dim),
-              std::vector<ExactSum>((c.vectors - 1) * c.b * c.dim)};
+  Gradients g{std::vector<ExactSum>(c.b * c.dim), std::vector<ExactSum>((c.vectors - 1) * c.b * c.dim)};
   for (int64_t s = 0; s < c.b; ++s) {
     const double* f = features.data() + s * c.vectors * c.dim;
     const double* d = dz.data() + s * (c.dim + pairs(c.vectors));

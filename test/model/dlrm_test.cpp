@@ -144,8 +144,7 @@ TEST_CASE("GradientsAreTheSlopesOfTheLoss") {
   REQUIRE(largest > 0.05);
   int wrong = 0;  // a ReLU may switch within the step of a difference: a few parameters in a hundred, no more
   for (int64_t i = 0; i < f.model.parameter_count(); ++i)
-    wrong += std::abs(slope(f, f.model.values()[i]) - static_cast<double>(gradients[i])) >
-             2e-3 * largest;
+    wrong += std::abs(slope(f, f.model.values()[i]) - static_cast<double>(gradients[i])) > 2e-3 * largest;
   CHECK(wrong <= f.model.parameter_count() * 5 / 100);
 
   wrong = 0;
@@ -154,8 +153,7 @@ TEST_CASE("GradientsAreTheSlopesOfTheLoss") {
       double gradient = 0;  // a row's is the sum over the bags that look it up
       for (int64_t bag = 0; bag < kTables * kSamples; ++bag)
         for (int64_t l = f.offsets[bag]; l < f.offsets[static_cast<size_t>(bag) + 1]; ++l)
-          if (f.row_of_lookup[l] == static_cast<int32_t>(row))
-            gradient += static_cast<double>(bags[bag * dim + e]);
+          if (f.row_of_lookup[l] == static_cast<int32_t>(row)) gradient += static_cast<double>(bags[bag * dim + e]);
       const size_t element = row * static_cast<size_t>(dim) + static_cast<size_t>(e);
       wrong += std::abs(slope(f, f.rows[element]) - gradient) > 2e-3 * largest;
     }

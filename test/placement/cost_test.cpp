@@ -24,8 +24,7 @@ std::vector<double> expected(const CostModel& model, const std::vector<Option>& 
     const double factor = pooled_pairs(mass, pooled_holders(model.tree(), option), model.table(t).lookups) / mass;
     for (const Coefficient& k : coefficients(model, option, transports[t], model.shape(t), factor))
       for (size_t c = 0; c < access.classes(); ++c)
-        quantities[k.quantity] +=
-            k.value * static_cast<double>(access.rows[c]) * model.features_of(t, c)[k.feature];
+        quantities[k.quantity] += k.value * static_cast<double>(access.rows[c]) * model.features_of(t, c)[k.feature];
   }
   return quantities;
 }
@@ -155,8 +154,7 @@ TEST_CASE("Blocks of a disk are read once however many of their rows are touched
     std::vector<char> touched_blocks(kRows / kInBlock, 0);
     const auto& access = w.tables[0].access;
     std::vector<double> weights;
-    for (size_t c = 0; c < access.classes(); ++c)
-      weights.insert(weights.end(), access.rows[c], access.p[0][c]);
+    for (size_t c = 0; c < access.classes(); ++c) weights.insert(weights.end(), access.rows[c], access.p[0][c]);
     std::discrete_distribution<int> draw(weights.begin(), weights.end());
     for (int64_t i = 0; i < kBatch; ++i) touched_blocks[draw(random) / kInBlock] = 1;
     blocks += static_cast<double>(std::count(touched_blocks.begin(), touched_blocks.end(), 1));
@@ -309,9 +307,7 @@ TEST_CASE("Overlapped: of pooled bags only ids run ahead") {
   Workload w = workload({table("t", from_law(parse_law("zipf:1"), 400), 5)}, 32);
   const CostModel model(topology, w);
   const auto quantities = expected(model, {{0, Reduction::sparse, {{2, 0}}}}, {Transport::pooled});
-  const auto flow = [&](Flow kind) {
-    return quantities[model.quantities().flow(kind, 1, 1, Direction::in)];
-  };
+  const auto flow = [&](Flow kind) { return quantities[model.quantities().flow(kind, 1, 1, Direction::in)]; };
   CHECK(flow(Flow::direct_rows) > 0);
   CHECK(flow(Flow::direct_ids) > 0);
   CHECK(flow(Flow::dirty_direct_rows) == flow(Flow::direct_rows));

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "base/error.hpp"
-#include "placement/cost.hpp"
+#include "placement/cost/cost.hpp"
 #include "support.hpp"
 
 using namespace sparrow::placement;
@@ -120,8 +120,7 @@ TEST_CASE("A sample keeps mass for the rows it did not see, and finds their numb
   std::mt19937_64 random(7);
   std::vector<int64_t> counts(p.size(), 0);
   for (int i = 0; i < 30000; ++i)
-    ++counts[std::upper_bound(cumulative.begin(), cumulative.end() - 1, uniform(random, 0, 1)) -
-                                 cumulative.begin()];
+    ++counts[std::upper_bound(cumulative.begin(), cumulative.end() - 1, uniform(random, 0, 1)) - cumulative.begin()];
   CountHistogram histogram;
   histogram.add(counts);
   double unseen_mass = 0, exact = 0;

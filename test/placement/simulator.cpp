@@ -133,8 +133,7 @@ std::vector<int> Simulator::holders(const Option& option) {
   }
   for (int i = 0; i < size(); ++i) {
     if (at(i).level != option.level) continue;
-    const auto site =
-        option.sites[std::find(types.begin(), types.end(), at(i).type) - types.begin()];
+    const auto site = option.sites[std::find(types.begin(), types.end(), at(i).type) - types.begin()];
     std::vector<int> slots;
     for (int j = 0; j < size(); ++j)
       if (at(j).type == site.domain && inside(j, i)) slots.push_back(j);

@@ -8,8 +8,8 @@
 #include <random>
 #include <vector>
 
-#include "placement/cost.hpp"
-#include "placement/model.hpp"
+#include "placement/cost/cost.hpp"
+#include "placement/cost/cost_model.hpp"
 
 namespace sparrow::placement {
 

@@ -14,8 +14,7 @@ bool fits(const CostModel& model, const Placement& placement) {
   const auto fullest = fullest_instances(to_plan(model, placement, "brute"), model.tree(), model.workload());
   for (int d = 0; d < model.tree().size(); ++d)
     for (size_t s = 0; s < fullest[d].size(); ++s)
-      if (static_cast<double>(fullest[d][s]) > model.capacity({d, static_cast<int>(s)}))
-        return false;
+      if (static_cast<double>(fullest[d][s]) > model.capacity({d, static_cast<int>(s)})) return false;
   return true;
 }
 

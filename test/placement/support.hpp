@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "placement/model.hpp"
-#include "placement/solve.hpp"
+#include "placement/cost/cost_model.hpp"
+#include "placement/solve/solve.hpp"
 
 namespace sparrow::placement {
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "embedding/directory.hpp"
-#include "embedding/hierarchy.hpp"
+#include "layout/directory.hpp"
+#include "layout/hierarchy.hpp"
 
 namespace sparrow::test {
 

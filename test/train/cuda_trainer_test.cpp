@@ -7,7 +7,7 @@
 
 #include "comm/collectives.hpp"
 #include "comm/mpi_comm.hpp"
-#include "exchange/lone_comm.hpp"
+#include "exchange/self_comm.hpp"
 #include "kernels/cuda_module.hpp"
 #include "test/support/hierarchies.hpp"
 #include "training_case.hpp"
@@ -31,7 +31,7 @@ class Rank {
     if (mpi_.size() > 1)
       device_comm_ = make_nccl_comm(make_mpi_comm(mpi_, 60), SPARROW_CUDA_MODULE_DIR);
     else
-      device_comm_ = std::make_unique<LoneComm>(*cuda_);
+      device_comm_ = std::make_unique<SelfComm>(*cuda_);
   }
   ~Rank() {  // nobody may still wait for a rank that has gone
     if (std::uncaught_exceptions() == 0) barrier(*comm_);
@@ -174,8 +174,7 @@ TEST_CASE("FetchedRowsTrainToTheBitsOfHeldOnesOnCuda") {
     problem.hierarchy = hierarchy;
     const Seen held = run(rank, problem);
     problem.plan = CopyPlan::uniform(tables_of(problem), hierarchy, 0);
-    for (CopyOption& option : problem.plan->options)
-      option.stores.assign(hierarchy.domains(0), CopyStore::fetched);
+    for (CopyOption& option : problem.plan->options) option.stores.assign(hierarchy.domains(0), CopyStore::fetched);
     problem.overlapped = true;
     const Seen fetched = run(rank, problem);
     CHECK(same_bits(held, fetched));

@@ -7,7 +7,7 @@
 #include <random>
 
 #include "base/error.hpp"
-#include "comm/thread_comm.hpp"
+#include "test/support/thread_comm.hpp"
 
 using namespace sparrow;
 
@@ -159,9 +159,8 @@ TEST_CASE("InfiniteScoresAreOrdered") {
   std::vector<Metrics> found(3);
   run_ranks(3, [&](Comm& comm) {
     const bool here = comm.rank() == 1;
-    found[comm.rank()] =
-        evaluate_predictions(comm, here ? std::span<const float>(p.logits) : std::span<const float>(),
-                             here ? std::span<const float>(p.labels) : std::span<const float>(), 0);
+    found[comm.rank()] = evaluate_predictions(comm, here ? std::span<const float>(p.logits) : std::span<const float>(),
+                                              here ? std::span<const float>(p.labels) : std::span<const float>(), 0);
   });
   for (const Metrics& metrics : found) CHECK(metrics.auc == expected);
 }

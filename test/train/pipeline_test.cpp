@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "base/subnormals.hpp"
-#include "comm/thread_comm.hpp"
 #include "test/support/hierarchies.hpp"
+#include "test/support/thread_comm.hpp"
 #include "training_case.hpp"
 
 using namespace sparrow;

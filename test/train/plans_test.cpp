@@ -4,8 +4,8 @@
 #include <limits>
 #include <mutex>
 
-#include "comm/thread_comm.hpp"
 #include "test/support/hierarchies.hpp"
+#include "test/support/thread_comm.hpp"
 #include "training_case.hpp"
 
 using namespace sparrow;

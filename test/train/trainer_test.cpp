@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "comm/collectives.hpp"
-#include "comm/thread_comm.hpp"
+#include "test/support/thread_comm.hpp"
 #include "training_case.hpp"
 
 using namespace sparrow;

@@ -7,8 +7,8 @@
 #include <random>
 
 #include "comm/collectives.hpp"
-#include "comm/thread_comm.hpp"
 #include "data/parts.hpp"
+#include "test/support/thread_comm.hpp"
 
 namespace sparrow::test {
 
@@ -56,8 +56,7 @@ void for_each_held_row(Trainer& trainer, const Store::IdOfPosition& id_of, Visit
   for (size_t slot = 0; slot < keys.size(); ++slot) {
     if (keys[slot] < 0) continue;
     const int table = directory.tables().table_of(keys[slot]);
-    visit(static_cast<int64_t>(slot), table,
-          id_of(table, keys[slot] - directory.tables().first_key(table)));
+    visit(static_cast<int64_t>(slot), table, id_of(table, keys[slot] - directory.tables().first_key(table)));
   }
 }
 
@@ -130,8 +129,7 @@ RankTrainer::RankTrainer(const TrainingCase& problem, const RankContext& context
 }
 
 Store::IdOfPosition RankTrainer::id_of() const {
-  return
-      [rows = problem_.rows](int table, int64_t position) { return rows[table] - 1 - position; };
+  return [rows = problem_.rows](int table, int64_t position) { return rows[table] - 1 - position; };
 }
 
 double RankTrainer::step(int64_t k, bool look_ahead) {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "comm/comm.hpp"
-#include "embedding/hierarchy.hpp"
+#include "layout/hierarchy.hpp"
 #include "train/trainer.hpp"
 
 namespace sparrow::test {

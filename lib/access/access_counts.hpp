@@ -1,0 +1,57 @@
+// How often rows are looked up, counted when a run starts: what their positions and its first plan are made from.
+//
+// Where every batch is divided among the ranks (data.split: batches) all ranks draw from the same rows. Where each rank
+// has data of its own (data.split: ranks) every rank counts a sample of its own part, as large a part of
+// data.count_samples as its part is of the data, and rank 0 puts ranks with like data into access groups and rows with
+// like counts in every group into classes (data/group_counts.hpp). Counts files (data.counts) know no ranks: with them
+// all ranks are planned for as if they drew alike, and the run says so.
+//
+// What is found is kept in the folder of positions:
+//   positions_TT.npy         data/position_map.hpp
+//   histogram_TT.npy         where all ranks draw alike: (count, rows)
+//   groups.json              else: the group and the samples of each rank, the ratio of counts taken to be alike by
+//   table group_histogram_TT.npy   int64 (classes, 1 + groups): rows of the class and their lookups by group, in the
+//   order of
+//                            positions
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "access/counts_folder.hpp"
+#include "access/group_counts.hpp"
+#include "comm/comm.hpp"
+#include "data/dataset.hpp"
+#include "data/options.hpp"
+
+namespace sparrow {
+
+struct AccessCounts {
+  bool sampled = false;  ///< rows never seen may still come
+  /// All ranks draw alike: by table, counts and how many rows have them.
+  std::vector<std::vector<CountGroup>> histograms;
+  // Or they differ, histograms being empty:
+  std::vector<std::vector<GroupedRows>> classes;  ///< by table, in the order of positions
+  std::vector<double> ratios;                     ///< by table, of counts that one class takes to be alike
+  std::vector<int> group_of_rank;
+
+  bool by_group() const { return histograms.empty(); }
+};
+
+/// What each rank trains on, where ranks see different data; no parts: they do not.
+struct RankParts {
+  std::vector<SampleRange> of_rank;
+  std::vector<int> groups;  ///< access groups that the topology gives; empty: to be found
+};
+
+/// Makes positions, and what else this file's opening says, in `folder`, unless an earlier run left them there.
+/// Collective: all ranks share the folder.
+void make_counts(Comm& comm, const DataOptions& options, const Dataset& train, SampleRange range,
+                 const TableShapes& shapes, const RankParts& parts, const std::string& folder);
+
+/// Reads them back, on every rank for itself. Counts of other parts than these (a run continued on other ranks, or with
+/// other shares) are taken together, as if all ranks drew alike. Throws Error for files that are damaged.
+AccessCounts load_counts_of_run(const std::string& folder, const DataOptions& options, SampleRange range,
+                                const TableShapes& shapes, const RankParts& parts);
+
+}  // namespace sparrow

@@ -1,0 +1,144 @@
+// Where rows live, as one rank sees it: for every key the copy level, the rank that holds the copy this rank uses, and
+// the slot of the rows this rank holds itself. Arithmetic on a short list of intervals; memory does not grow with the
+// tables.
+//
+// Slots number the places for rows here: first those in device memory, 0 .. device_slots() - 1, then those of the
+// slower store, whose own numbers begin at device_slots(). Within an interval, the rows held here have consecutive
+// slots in order of position.
+//
+// When rows change holders (follow), a row that stays keeps its slot, a row that leaves frees it, and a row that comes
+// gets a free one: an interval is cut where its rows do not fit into one run of free slots. So no list of single rows
+// is ever kept, and a plan's cuts mend when the rows of one option move in order. Example, slots 0 .. 5: rank 0 of 2
+// holds positions 0 2 4 6 8 10; 0 2 4 leave, and positions 1 3 come: they get slots 0 1, slot 2 is free.
+//
+// Paths. A row with copy level l has one copy in each domain of level l. A rank that wants it asks, stage by stage from
+// the leaves up, a **proxy** in the domain of that stage, which asks on behalf of all its ranks, until the domain that
+// has a copy:
+//
+//   2 nodes of 2 ranks, copy level 0, holder rank 3: rank 0 asks the proxy of its node, rank 1 (stage 1, inside the
+//   node); rank 1 asks rank 3 (stage 0, between the nodes). Rank 2 asks rank 3 at stage 1: where the holder is in the
+//   domain, it is the proxy itself.
+//
+// Above the copies the same tree is used to add up the gradients of rows with several copies: `merger` names, per row
+// and domain, the holder among its copies that adds for that domain.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "layout/copy_plan.hpp"
+#include "layout/free_slots.hpp"
+
+namespace sparrow {
+
+/// Places for rows in a rank's stores.
+struct SlotRoom {
+  int64_t device = 0, fetched = 0;
+};
+
+class Directory {
+ public:
+  /// Throws Error if the plan does not cover the tables or names ranks outside a domain. Keeps references to tables and
+  /// hierarchy.
+  /// room: at least so many slots, for rows that come later.
+  Directory(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan, int rank, SlotRoom room = {});
+
+  /// From here on rows are where `plan`, of the same tables and hierarchy, says. The number of slots stays. Throws
+  /// Error, and changes nothing, when a store has no room. Moves no data: see exchange/migration.hpp.
+  void follow(const CopyPlan& plan);
+
+  const Tables& tables() const { return tables_; }
+  const Hierarchy& hierarchy() const { return hierarchy_; }
+  const CopyPlan& plan() const { return plan_; }
+  int rank() const { return rank_; }
+
+  /// Number of the row's option in the plan, and its level.
+  int option(int64_t key) const { return intervals_[interval_of(key)].option; }
+  int level(int64_t key) const { return intervals_[interval_of(key)].level; }
+  CopyTransport transport(int64_t key) const { return intervals_[interval_of(key)].rule.transport; }
+  /// Whether a copy at this rank is in its slower store.
+  bool fetched(int64_t key) const { return intervals_[interval_of(key)].fetched; }
+
+  /// The rank that holds the copy used by ranks of this rank's domain at the row's copy level.
+  int holder(int64_t key) const { return holder(intervals_[interval_of(key)], key); }
+
+  /// Whom this rank asks at `stage` for a row that it wants on behalf of its own domain at level stage + 1: a rank of
+  /// its domain at level `stage` (perhaps itself), or -1 when there is nothing to ask (the copy level is below this
+  /// stage: the row is here).
+  /// Tables without staged transport have no proxies: their rows are asked for at the stage of their copy level, of the
+  /// holder.
+  int ask(int stage, int64_t key) const;
+
+  /// The holder that adds up the row's gradients for `domain` of `level`, which is not below the row's copy level; at
+  /// the copy level it is the domain's holder, above it that of one of the child domains, chosen by row.
+  int merger(int64_t key, int level, int domain) const;
+
+  /// Slot in this rank's stores; the row must be held here.
+  int64_t slot(int64_t key) const;
+  int64_t slots() const { return slots_; }
+  int64_t device_slots() const { return device_slots_; }
+  int64_t fetched_slots() const { return slots_ - device_slots_; }
+
+  /// Rows held here.
+  SlotRoom held() const;
+
+  /// Keys held here in slots [first, first + keys.size()); -1 for a free slot.
+  void keys_of_slots(int64_t first, std::span<int64_t> keys) const;
+
+  /// Runs of slots of one option: [first, first + count).
+  struct SlotRun {
+    int64_t first = 0, count = 0;
+  };
+  std::vector<SlotRun> slots_of_option(int option) const;  ///< in the order of the keys, which all ranks share
+
+ private:
+  /// Places of one ring, as this rank sees it.
+  struct Ring {
+    std::vector<int> ranks;
+    std::vector<int64_t> mine_before;  ///< [places + 1], places before i that are this rank's
+    std::vector<int64_t> mine;         ///< this rank's places
+  };
+  struct Interval {
+    int64_t first_key, end_key;
+    int table, option, level;
+    CopyRule rule;
+    bool fetched;             ///< this rank's rows of it
+    int64_t shift;            ///< position + offset = key + shift
+    int ring;                 ///< of this rank's domain
+    int64_t first_turn_mine;  ///< places of this rank up to the interval's first row, counted from place 0 of turn 0
+    int64_t first_slot, slots;
+  };
+  size_t interval_of(int64_t key) const;
+  int holder(const Interval& interval, int64_t key) const;
+  int make_ring(const CopyOption& option, int64_t holder_slot);
+  const Ring& ring_of(const Interval& interval) const { return rings_[interval.ring]; }
+  int64_t places_before(const Ring& ring, int64_t place) const;
+  int64_t key_of_place(const Interval& interval, int64_t mine) const;
+  // How intervals get their slots (directory_slots.cpp):
+  void check(const CopyPlan& plan) const;
+  Interval make_interval(const CopyPlan& plan, int table, const CopyInterval& from, int64_t end);
+  std::vector<Interval> make_intervals(const CopyPlan& plan);
+  void assign(std::vector<Interval> intervals);
+  std::vector<Interval> with_kept_slots(const std::vector<Interval>& intervals) const;
+  std::array<FreeSlots, 2> free_slots(const std::vector<Interval>& pieces) const;
+  void place(Interval piece, FreeSlots& free, std::vector<Interval>& result) const;
+  bool stays(const Interval& before, const Interval& after) const;
+  void append(const Interval& piece, std::vector<Interval>& result) const;
+  Interval part(const Interval& whole, int64_t first_key, int64_t end_key) const;
+
+  const Tables& tables_;
+  const Hierarchy& hierarchy_;
+  CopyPlan plan_;
+  int rank_;
+  std::vector<Ring> rings_;
+  std::vector<Interval> intervals_;
+  std::vector<int64_t> first_keys_;
+  /// A guess, right or wrong: keys are looked up table by table. Threads share it (std::atomic_ref).
+  mutable size_t last_interval_ = 0;
+  std::vector<size_t> by_slot_;  ///< intervals in the order of their slots
+  int64_t slots_ = 0, device_slots_ = 0;
+};
+
+}  // namespace sparrow

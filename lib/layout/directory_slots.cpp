@@ -1,0 +1,194 @@
+// How the rows of a directory get their slots, at first and when they change holders.
+#include <algorithm>
+
+#include "layout/directory.hpp"
+
+namespace sparrow {
+
+Directory::Directory(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan, int rank, SlotRoom room)
+    : tables_(tables), hierarchy_(hierarchy), plan_(plan), rank_(rank) {
+  check(plan);
+  std::vector<Interval> intervals = make_intervals(plan);
+  SlotRoom needed;
+  for (const Interval& interval : intervals) (interval.fetched ? needed.fetched : needed.device) += interval.slots;
+  device_slots_ = std::max(needed.device, room.device);
+  slots_ = device_slots_ + std::max(needed.fetched, room.fetched);
+  assign(std::move(intervals));
+}
+
+void Directory::follow(const CopyPlan& plan) {
+  check(plan);
+  assign(make_intervals(plan));
+  plan_ = plan;
+}
+
+void Directory::check(const CopyPlan& plan) const {
+  SPARROW_CHECK(static_cast<int>(plan.tables.size()) == tables_.count(), "the plan has {} tables, the model {}",
+                plan.tables.size(), tables_.count());
+  for (const CopyOption& option : plan.options) {
+    SPARROW_CHECK(option.level >= 0 && option.level <= hierarchy_.depth(), "copy level {} of {}", option.level,
+                  hierarchy_.depth());
+    SPARROW_CHECK(static_cast<int>(option.rings.size()) == hierarchy_.domains(option.level));
+    SPARROW_CHECK(option.stores.empty() || option.stores.size() == option.rings.size(), "{} stores of {} domains",
+                  option.stores.size(), option.rings.size());
+    for (size_t d = 0; d < option.rings.size(); ++d) {
+      SPARROW_CHECK(!option.rings[d].empty(), "no rank of domain {} of level {} holds anything", d, option.level);
+      for (const int holder_rank : option.rings[d])
+        SPARROW_CHECK(holder_rank >= 0 && holder_rank < hierarchy_.ranks() &&
+                          hierarchy_.domain(option.level, holder_rank) == static_cast<int>(d),
+                      "rank {} is not in domain {} of level {}", holder_rank, d, option.level);
+    }
+  }
+}
+
+std::vector<Directory::Interval> Directory::make_intervals(const CopyPlan& plan) {
+  std::vector<Interval> intervals;
+  for (int t = 0; t < tables_.count(); ++t) {
+    const auto& list = plan.tables[t].intervals;
+    SPARROW_CHECK(!list.empty() && list[0].first == 0, "the plan of table {} does not start at position 0", t);
+    for (size_t i = 0; i < list.size(); ++i)
+      intervals.push_back(make_interval(plan, t, list[i], i + 1 < list.size() ? list[i + 1].first : tables_.rows(t)));
+  }
+  return intervals;
+}
+
+Directory::Interval Directory::make_interval(const CopyPlan& plan, int table, const CopyInterval& from, int64_t end) {
+  SPARROW_CHECK(from.first < end && end <= tables_.rows(table), "bad interval of table {}: positions {} to {}", table,
+                from.first, end);
+  SPARROW_CHECK(from.option >= 0 && from.option < static_cast<int>(plan.options.size()), "table {} has option {}",
+                table, from.option);
+  const CopyTable& copies = plan.tables[table];
+  SPARROW_CHECK(from.rule >= 0 && from.rule < copies.rules(), "table {} has rule {}", table, from.rule);
+  Interval interval;
+  interval.first_key = tables_.first_key(table) + from.first;
+  interval.end_key = tables_.first_key(table) + end;
+  interval.table = table;
+  interval.option = from.option;
+  interval.rule = copies.rule(from.rule);
+  SPARROW_CHECK(interval.rule.offset >= 0);
+  const CopyOption& option = plan.options[from.option];
+  interval.level = option.level;
+  interval.fetched = option.store(hierarchy_.domain(option.level, rank_)) == CopyStore::fetched;
+  interval.shift = interval.rule.offset - tables_.first_key(table);
+  interval.ring = make_ring(option, interval.rule.holder_slot);
+  interval.first_slot = -1;  // not yet known
+  return part(interval, interval.first_key, interval.end_key);
+}
+
+/// The rows [first_key, end_key) of an interval, with their part of its slots.
+Directory::Interval Directory::part(const Interval& whole, int64_t first_key, int64_t end_key) const {
+  const Ring& ring = ring_of(whole);
+  Interval piece = whole;
+  piece.first_key = first_key;
+  piece.end_key = end_key;
+  piece.first_turn_mine = places_before(ring, first_key + whole.shift);
+  piece.slots = places_before(ring, end_key + whole.shift) - piece.first_turn_mine;
+  if (whole.first_slot >= 0) piece.first_slot = whole.first_slot + piece.first_turn_mine - whole.first_turn_mine;
+  return piece;
+}
+
+/// Gives all rows slots: those that they have, or free ones.
+void Directory::assign(std::vector<Interval> intervals) {
+  const std::vector<Interval> pieces = with_kept_slots(intervals);
+  std::array<FreeSlots, 2> free = free_slots(pieces);
+  intervals.clear();
+  for (const Interval& piece : pieces) {
+    if (piece.first_slot >= 0 || piece.slots == 0)
+      append(piece, intervals);
+    else
+      place(piece, free[piece.fetched ? 1 : 0], intervals);
+  }
+  intervals_ = std::move(intervals);
+  first_keys_.clear();
+  by_slot_.clear();
+  for (size_t i = 0; i < intervals_.size(); ++i) {
+    first_keys_.push_back(intervals_[i].first_key);
+    if (intervals_[i].slots > 0) by_slot_.push_back(i);
+  }
+  std::sort(by_slot_.begin(), by_slot_.end(),
+            [&](size_t a, size_t b) { return intervals_[a].first_slot < intervals_[b].first_slot; });
+}
+
+/// Whether rows of both that this rank holds are the same ones, in the same store.
+bool Directory::stays(const Interval& before, const Interval& after) const {
+  const auto turn = static_cast<int64_t>(ring_of(after).ranks.size());
+  return before.ring == after.ring && before.fetched == after.fetched && (before.shift - after.shift) % turn == 0;
+}
+
+/// The intervals, cut at those there are now; pieces whose rows stay at this rank have their slots.
+std::vector<Directory::Interval> Directory::with_kept_slots(const std::vector<Interval>& intervals) const {
+  std::vector<Interval> pieces;
+  size_t before = 0;
+  for (const Interval& interval : intervals) {
+    int64_t from = interval.first_key;  // not yet in pieces
+    while (before < intervals_.size() && intervals_[before].end_key <= interval.first_key) ++before;
+    for (size_t i = before; i < intervals_.size() && intervals_[i].first_key < interval.end_key; ++i) {
+      if (!stays(intervals_[i], interval)) continue;
+      const int64_t first = std::max(interval.first_key, intervals_[i].first_key);
+      const int64_t end = std::min(interval.end_key, intervals_[i].end_key);
+      if (from < first) pieces.push_back(part(interval, from, first));
+      Interval kept = part(interval, first, end);
+      kept.first_slot = kept.slots > 0 ? part(intervals_[i], first, end).first_slot : -1;
+      pieces.push_back(kept);
+      from = end;
+    }
+    if (from < interval.end_key) pieces.push_back(part(interval, from, interval.end_key));
+  }
+  return pieces;
+}
+
+/// The slots that no piece has: of device memory, and of the slower store.
+std::array<FreeSlots, 2> Directory::free_slots(const std::vector<Interval>& pieces) const {
+  std::vector<SlotRun> used;
+  for (const Interval& piece : pieces)
+    if (piece.first_slot >= 0 && piece.slots > 0) used.push_back({piece.first_slot, piece.slots});
+  used.push_back({device_slots_, 0});  // no run of free slots is in both stores
+  used.push_back({slots_, 0});
+  std::sort(used.begin(), used.end(), [](const SlotRun& a, const SlotRun& b) {
+    return a.first != b.first ? a.first < b.first : a.count < b.count;
+  });
+  std::array<FreeSlots, 2> free;
+  int64_t next = 0;
+  for (const SlotRun& run : used) {
+    free[next >= device_slots_ ? 1 : 0].add(next, run.first - next);
+    next = run.first + run.count;
+  }
+  return free;
+}
+
+/// Gives a piece free slots, cut where these end.
+void Directory::place(Interval piece, FreeSlots& free, std::vector<Interval>& result) const {
+  while (true) {
+    const int64_t after = result.empty() ? 0 : result.back().first_slot + result.back().slots;
+    const FreeSlots::Run run = free.take(after, piece.slots);
+    if (run.count == 0)
+      fail("rank {} has no room for {} more rows of table {} in its {}", rank_, piece.slots, piece.table,
+           piece.fetched ? "slower store" : "device memory");
+    const bool whole = run.count == piece.slots;
+    const int64_t end = whole ? piece.end_key : key_of_place(piece, piece.first_turn_mine + run.count);
+    Interval placed = part(piece, piece.first_key, end);
+    placed.first_slot = run.first;
+    append(placed, result);
+    if (whole) return;
+    piece = part(piece, end, piece.end_key);
+  }
+}
+
+/// Adds a piece, to the last one if it goes on with it.
+void Directory::append(const Interval& piece, std::vector<Interval>& result) const {
+  if (!result.empty()) {
+    Interval& last = result.back();
+    const bool same = last.end_key == piece.first_key && last.table == piece.table && last.option == piece.option &&
+                      last.rule == piece.rule;
+    const bool in_a_row = last.slots == 0 || piece.slots == 0 || last.first_slot + last.slots == piece.first_slot;
+    if (same && in_a_row) {
+      if (last.slots == 0) last.first_slot = piece.first_slot;
+      last.slots += piece.slots;
+      last.end_key = piece.end_key;
+      return;
+    }
+  }
+  result.push_back(piece);
+}
+
+}  // namespace sparrow

@@ -1,0 +1,185 @@
+// Numbering of quantities, features of classes, memory that the batch itself needs.
+#include "placement/cost/cost_model.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.hpp"
+
+namespace sparrow::placement {
+namespace {
+
+/// Rows that fit with probability 1 - 1e-9 when `mean` distinct ones are expected: the multiplicative Chernoff bound
+/// exp(-x^2 / (2 mean + x)) = 1e-9 solved for the excess x. (Touched rows are negatively associated, so it holds for
+/// their number.)
+double with_margin(double mean) {
+  const double l = std::log(1e9);
+  return mean + (l + std::sqrt(l * l + 8 * mean * l)) / 2;
+}
+
+}  // namespace
+
+double touched(double p, double draws) {
+  return draws <= 0 ? 0 : -std::expm1(draws * std::log1p(-std::min(p, 1.0)));
+}
+
+void validate(const Workload& workload) {
+  if (workload.tables.empty()) fail("workload: no tables");
+  if (workload.global_batch < 1) fail("workload: a global batch of {}", workload.global_batch);
+  if (workload.id_bytes < 0) fail("workload: id_bytes = {}", workload.id_bytes);
+  for (double value : {workload.dense_bytes, workload.flops_per_sample, workload.flops_behind_per_sample,
+                       workload.flops_per_sample - workload.flops_behind_per_sample, workload.buffer_bytes_per_sample})
+    if (!(value >= 0) || std::isinf(value)) fail("workload: a size of {}", value);
+  const size_t groups = workload.tables[0].access.p.size();
+  for (const Table& table : workload.tables) {
+    validate(table.access, "table " + table.name);
+    if (!(table.lookups > 0) || table.lookups > 1e9) fail("table {}: lookups = {}", table.name, table.lookups);
+    if (table.row_bytes < 1 || table.wire_bytes < 1 || table.state_bytes < 0)
+      fail("table {}: rows of {} bytes with {} of state, {} on the wire", table.name, table.row_bytes,
+           table.state_bytes, table.wire_bytes);
+    if (table.row_bytes > int64_t{1} << 40 || table.state_bytes > int64_t{1} << 40)
+      fail("table {}: rows of {} + {} bytes", table.name, table.row_bytes, table.state_bytes);
+    if (table.access.p.size() != groups)
+      fail("table {}: probabilities for {} access groups, others have {}", table.name, table.access.p.size(), groups);
+  }
+}
+
+Quantities::Quantities(const Tree& tree) {
+  const auto n = static_cast<size_t>(tree.size());
+  flow_.assign(kFlows, std::vector<std::vector<int>>(static_cast<size_t>(tree.depth()) + 1, std::vector<int>(n, -1)));
+  for (auto& kind : flow_)
+    for (int stage = 1; stage <= tree.depth(); ++stage)
+      for (int e = 0; e < tree.size(); ++e)
+        if (tree.level(e) >= stage) {
+          kind[stage][e] = size_;
+          size_ += 2;
+        }
+  work_.assign(n, -1);
+  sites_.assign(n, -1);
+  for (int e = 0; e < tree.size(); ++e) {
+    if (tree.is_rank(e)) {
+      work_[e] = size_;
+      size_ += kWork;
+    }
+    sites_[e] = size_;
+    size_ += 3 * static_cast<int>(tree.domain(e).stores.size());
+  }
+}
+
+CostModel::CostModel(const Topology& topology, const Workload& workload)
+    : tree_(topology), workload_(&workload), quantities_(tree_) {
+  validate(workload);
+  features_.domains = tree_.size();
+  features_.groups = static_cast<int>(workload.tables[0].access.p.size());
+  const int64_t granule = largest_granule();
+  features_.packed = std::any_of(workload.tables.begin(), workload.tables.end(), [&](const Table& table) {
+    return pack_blocks(table.row_bytes + table.state_bytes, granule).rows > 1;
+  });
+  if (tree_.access_groups() > features_.groups)
+    fail("workload: probabilities for {} access groups, topology {} draws from {}", features_.groups, topology.name,
+         tree_.access_groups());
+
+  const auto f = static_cast<size_t>(features_.size());
+  occurs_.assign(f, false);
+  const auto ranks = tree_.at_level(tree_.depth());
+  for (const Table& table : workload.tables) {
+    const size_t classes = table.access.classes();
+    std::vector<double> features(classes * f, 0);
+    for (size_t c = 0; c < classes; ++c) {
+      double* of = features.data() + c * f;
+      of[Features::one()] = 1;
+      std::vector<double> log_miss(features_.groups);
+      for (int g = 0; g < features_.groups; ++g) {
+        const double p = table.access.p[g][c];
+        of[features_.p(g)] = p;
+        log_miss[g] = std::log1p(-std::min(p, 1.0));
+      }
+      double log_untouched = 0;  // by anyone
+      for (int a = 0; a < tree_.size(); ++a) {
+        double exponent = 0;  // log of the probability that a misses it
+        for (int r : ranks)
+          if (tree_.inside(r, a) && batch_of(r) > 0)
+            exponent += static_cast<double>(tree_.instances_in(r, a)) * table.lookups * batch_of(r) *
+                        log_miss[tree_.domain(r).access_group];
+        of[Features::v(a)] = -std::expm1(exponent);
+        if (a == 0) log_untouched = exponent;
+      }
+      const double nowhere = std::exp(log_untouched);
+      for (int a = 0; a < tree_.size(); ++a) {
+        of[features_.dirty(a)] = of[Features::v(0)] * of[Features::v(a)];
+        of[features_.clean(a)] = nowhere * of[Features::v(a)];
+      }
+      const auto in_block = static_cast<double>(pack_blocks(table.row_bytes + table.state_bytes, granule).rows);
+      for (int a = 0; a < tree_.size() && features_.packed; ++a)
+        of[features_.blocks(a)] = touched(of[Features::v(a)], in_block) / in_block;
+    }
+    for (size_t i = 0; i < features.size(); ++i)
+      if (features[i] > 0) occurs_[i % f] = true;
+    features_of_.push_back(std::move(features));
+  }
+
+  base_.assign(quantities_.size(), 0);
+  if (workload.dense_bytes > 0) {  // as one replicated row of that size, which no table has
+    Option replicated{tree_.depth(), Reduction::dense, {}};
+    for (int r : ranks) replicated.sites.push_back({r, 0});
+    const TableShape shape{0, 0, workload.dense_bytes, 0, 0};
+    for (const Coefficient& c : coefficients(*this, replicated, Transport::staged, shape))
+      if (c.feature == Features::one()) base_[c.quantity] += c.value;
+    const auto at = [&](int quantity) -> double& { return base_[quantity]; };
+    for (int stage = 1; stage <= tree_.depth(); ++stage)  // those of rows wait for other steps
+      for (int e = 0; e < tree_.size(); ++e)
+        for (Direction way : {Direction::in, Direction::out}) {
+          if (tree_.level(e) < stage) continue;
+          std::swap(at(quantities_.flow(Flow::dirty_up, stage, e, way)),
+                    at(quantities_.flow(Flow::dense_up, stage, e, way)));
+          std::swap(at(quantities_.flow(Flow::dirty_down, stage, e, way)),
+                    at(quantities_.flow(Flow::dense_down, stage, e, way)));
+        }
+    for (int r : ranks) at(quantities_.dense_update(r)) = workload.dense_bytes;
+  }
+
+  reserved_.assign(tree_.size(), 0);
+  for (int r : ranks) {
+    double bytes = workload.buffer_bytes_per_sample * batch_of(r);
+    for (int t = 0; t < tables() && workload.sized_buffers; ++t) {
+      double rows = 0;  // its own distinct rows, and those it fetches as a proxy for each domain above
+      for (size_t c = 0; c < table(t).access.classes(); ++c)
+        for (int l = 1; l <= tree_.depth(); ++l) {
+          const int a = tree_.ancestor(r, l);
+          rows += static_cast<double>(table(t).access.rows[c]) * features_of(t, c)[Features::v(a)] * tree_.rho(r, a);
+        }
+      bytes += 2 * with_margin(rows) * static_cast<double>(table(t).row_bytes);  // rows and gradients
+    }
+    reserved_[r] = bytes;
+  }
+  time_ = make_time_model(*this);
+}
+
+TableShape CostModel::shape(int t) const {
+  const Table& of = table(t);
+  return {static_cast<double>(of.row_bytes), static_cast<double>(of.row_bytes + of.state_bytes),
+          static_cast<double>(of.wire_bytes), static_cast<double>(workload_->id_bytes), of.lookups};
+}
+
+int64_t CostModel::largest_granule() const {
+  int64_t granule = 1;
+  for (const Domain& domain : tree_.topology().domains)
+    for (const Store& store : domain.stores) granule = std::max(granule, store.granule_bytes);
+  return granule;
+}
+
+double CostModel::reserved(Site s) const {
+  return tree_.is_device(s) ? reserved_[s.domain] : 0;
+}
+
+double CostModel::capacity(Site s) const {
+  return static_cast<double>(tree_.store(s).capacity_bytes) - reserved(s);
+}
+
+double CostModel::lookups_per_sample() const {
+  double sum = 0;
+  for (const Table& table : workload_->tables) sum += table.lookups;
+  return sum;
+}
+
+}  // namespace sparrow::placement

@@ -1,0 +1,217 @@
+// Reading a plan, and checking it without trusting whoever made it.
+#include "placement/model/plan.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.hpp"
+
+namespace sparrow::placement {
+namespace {
+
+/// Positions i in first .. last - 1 with (i + offset) mod k == slot.
+int64_t positions_on_slot(int64_t first, int64_t last, int64_t offset, int64_t k, int64_t slot) {
+  const int64_t residue = ((slot - offset) % k + k) % k;
+  const auto below = [&](int64_t n) { return n <= residue ? 0 : (n - residue - 1) / k + 1; };
+  return below(last) - below(first);
+}
+
+void check_option(const Plan& plan, const Tree& tree, size_t index) {
+  const Option& option = plan.options[index];
+  if (option.level < 0 || option.level > tree.depth())
+    fail("plan: options[{}]: level {} of a tree of depth {}", index, option.level, tree.depth());
+  const auto& types = tree.at_level(option.level);
+  if (option.sites.size() != types.size())
+    fail("plan: options[{}]: {} sites for the {} domain types of level {}", index, option.sites.size(), types.size(),
+         option.level);
+  for (size_t i = 0; i < types.size(); ++i) {
+    const Site site = option.sites[i];
+    const bool exists = site.domain >= 0 && site.domain < tree.size() && site.store >= 0 &&
+                        site.store < static_cast<int>(tree.domain(site.domain).stores.size());
+    if (!exists) fail("plan: options[{}]: there is no store {} of domain {}", index, site.store, site.domain);
+    const auto& inside = tree.sites_in(types[i]);
+    if (std::find(inside.begin(), inside.end(), site) == inside.end())
+      fail("plan: options[{}]: {} does not hold copies for {}", index, tree.site_name(site), tree.path(types[i]));
+  }
+}
+
+void check_intervals(const TablePlan& table, size_t options) {
+  int64_t next = 0;
+  for (const Interval& interval : table.intervals) {
+    if (interval.first != next || interval.last <= interval.first)
+      fail("plan: table {}: positions {} to {} do not follow on {}", table.name, interval.first, interval.last, next);
+    if (interval.option < 0 || interval.option >= static_cast<int>(options))
+      fail("plan: table {}: positions from {} take option {}, there are {}", table.name, interval.first,
+           interval.option, options);
+    next = interval.last;
+  }
+  if (next != table.rows) fail("plan: table {}: its intervals end at {} of {} rows", table.name, next, table.rows);
+  int64_t before = -1;
+  for (const Exception& exception : table.exceptions) {
+    if (exception.position <= before || exception.position >= table.rows)
+      fail("plan: table {}: the exception at position {} is out of order or range", table.name, exception.position);
+    if (exception.option < 0 || exception.option >= static_cast<int>(options))
+      fail("plan: table {}: position {} takes option {}, there are {}", table.name, exception.position,
+           exception.option, options);
+    before = exception.position;
+  }
+}
+
+/// Bytes on every instance of every store, in tree order: usage[domain][store][instance].
+class Usage {
+ public:
+  explicit Usage(const Tree& tree) : tree_(tree), bytes_(tree.size()) {}
+
+  /// rows_on(slot) rows of `size` bytes in every instance of each domain type of the option's level.
+  template <class RowsOn>
+  void add(const Option& option, int64_t size, RowsOn rows_on) {
+    const auto& types = tree_.at_level(option.level);
+    for (size_t i = 0; i < types.size(); ++i) {
+      const Site site = option.sites[i];
+      auto& stores = bytes_[site.domain];
+      stores.resize(tree_.domain(site.domain).stores.size());
+      auto& instances = stores[site.store];
+      instances.resize(tree_.instances(site.domain), 0);
+      const int64_t k = tree_.instances_in(site.domain, types[i]);
+      std::vector<int64_t> bytes(k);
+      for (int64_t slot = 0; slot < k; ++slot) bytes[slot] = rows_on(slot, k) * size;
+      for (size_t instance = 0; instance < instances.size(); ++instance)
+        instances[instance] += bytes[instance % static_cast<size_t>(k)];
+    }
+  }
+  const std::vector<std::vector<std::vector<int64_t>>>& bytes() const { return bytes_; }
+
+ private:
+  const Tree& tree_;
+  std::vector<std::vector<std::vector<int64_t>>> bytes_;
+};
+
+/// Adds `sign` times the rows first .. last - 1 of a table, all of one option.
+void add_rows(const TablePlan& table, const Table& of, const Option& option, int64_t first, int64_t last, int64_t sign,
+              Usage& usage) {
+  const auto slices = static_cast<int64_t>(table.slices.size());
+  if (slices > 0 && option.level == 0) {  // copies in several domains are whole
+    const int64_t size = (of.row_bytes + slices - 1) / slices + of.state_bytes;
+    usage.add(option, sign * size * (last - first), [&](int64_t slot, int64_t k) {
+      return std::count_if(table.slices.begin(), table.slices.end(), [&](int64_t s) { return s % k == slot; });
+    });
+    return;
+  }
+  usage.add(option, sign * (of.row_bytes + of.state_bytes), [&](int64_t slot, int64_t k) {
+    if (table.holder_slot >= 0) return table.holder_slot % k == slot ? last - first : int64_t{0};
+    return positions_on_slot(first, last, table.offset, k, slot);
+  });
+}
+
+Usage usage_of(const Plan& plan, const Tree& tree, const Workload& workload) {
+  Usage usage(tree);
+  for (size_t t = 0; t < plan.tables.size(); ++t) {
+    const TablePlan& table = plan.tables[t];
+    const auto add = [&](int option, int64_t first, int64_t last, int64_t sign) {
+      add_rows(table, workload.tables[t], plan.options[option], first, last, sign, usage);
+    };
+    for (const Interval& interval : table.intervals) add(interval.option, interval.first, interval.last, 1);
+    auto interval = table.intervals.begin();
+    for (const Exception& exception : table.exceptions) {
+      while (interval->last <= exception.position) ++interval;
+      add(interval->option, exception.position, exception.position + 1, -1);
+      add(exception.option, exception.position, exception.position + 1, 1);
+    }
+  }
+  return usage;
+}
+
+}  // namespace
+
+int option_at(const TablePlan& table, int64_t position) {
+  SPARROW_CHECK(position >= 0 && position < table.rows, "position {} of table {} with {} rows", position, table.name,
+                table.rows);
+  const auto exception = std::lower_bound(table.exceptions.begin(), table.exceptions.end(), position,
+                                          [](const Exception& e, int64_t p) { return e.position < p; });
+  if (exception != table.exceptions.end() && exception->position == position) return exception->option;
+  const auto interval = std::upper_bound(table.intervals.begin(), table.intervals.end(), position,
+                                         [](int64_t p, const Interval& i) { return p < i.last; });
+  return interval->option;
+}
+
+int64_t holder_slot(const TablePlan& table, int64_t position, int64_t k) {
+  return table.holder_slot >= 0 ? table.holder_slot % k : (position + table.offset) % k;
+}
+
+std::vector<std::vector<int64_t>> fullest_instances(const Plan& plan, const Tree& tree, const Workload& workload) {
+  const Usage usage = usage_of(plan, tree, workload);
+  std::vector<std::vector<int64_t>> result;
+  for (int d = 0; d < tree.size(); ++d) {
+    result.emplace_back(tree.domain(d).stores.size(), 0);
+    const auto& stores = usage.bytes()[d];
+    for (size_t s = 0; s < stores.size(); ++s)
+      for (int64_t bytes : stores[s]) result.back()[s] = std::max(result.back()[s], bytes);
+  }
+  return result;
+}
+
+void check(const Plan& plan, const Topology& topology, const Workload& workload, const std::vector<double>& reserved) {
+  const Tree tree(topology);
+  if (plan.version != 1) fail("plan: version {}, this program reads version 1", plan.version);
+  if (plan.tables.size() != workload.tables.size())
+    fail("plan: {} tables, the model has {}", plan.tables.size(), workload.tables.size());
+  for (size_t o = 0; o < plan.options.size(); ++o) check_option(plan, tree, o);
+  for (size_t t = 0; t < plan.tables.size(); ++t) {
+    const int64_t rows = workload.tables[t].access.total_rows();
+    if (plan.tables[t].rows != rows)
+      fail("plan: table {} has {} rows, the model's has {}", plan.tables[t].name, plan.tables[t].rows, rows);
+    if (plan.tables[t].offset < 0) fail("plan: table {}: offset {}", plan.tables[t].name, plan.tables[t].offset);
+    for (int64_t slot : plan.tables[t].slices)
+      if (slot < 0) fail("plan: table {}: a slice on slot {}", plan.tables[t].name, slot);
+    if (plan.tables[t].slices.size() > static_cast<size_t>(workload.tables[t].row_bytes))
+      fail("plan: table {}: {} slices of rows of {} bytes", plan.tables[t].name, plan.tables[t].slices.size(),
+           workload.tables[t].row_bytes);
+    check_intervals(plan.tables[t], plan.options.size());
+  }
+  const auto fullest = fullest_instances(plan, tree, workload);
+  const auto& ranks = tree.at_level(tree.depth());
+  for (int d = 0; d < tree.size(); ++d)
+    for (size_t s = 0; s < fullest[d].size(); ++s) {
+      const Site site{d, static_cast<int>(s)};
+      double kept = 0;
+      if (tree.is_device(site) && !reserved.empty())
+        kept = reserved[std::find(ranks.begin(), ranks.end(), d) - ranks.begin()];
+      const double bytes = static_cast<double>(fullest[d][s]);
+      const double capacity = static_cast<double>(tree.store(site).capacity_bytes);
+      if (bytes > 0 && bytes + kept > capacity)
+        fail("plan: {} needs {:.0f} bytes for rows and {:.0f} for buffers, it has {:.0f}", tree.site_name(site), bytes,
+             kept, capacity);
+    }
+}
+
+Placement to_placement(const Plan& plan, const Workload& workload) {
+  Placement placement;
+  placement.options = plan.options;
+  for (size_t t = 0; t < plan.tables.size(); ++t) {
+    const TablePlan& table = plan.tables[t];
+    TablePlacement placed;
+    placed.transport = table.transport;
+    const auto& rows = workload.tables[t].access.rows;
+    std::vector<int64_t> end(rows.size());  // position behind each class
+    std::partial_sum(rows.begin(), rows.end(), end.begin());
+    size_t c = 0;
+    for (const Interval& interval : table.intervals)
+      for (int64_t at = interval.first; at < interval.last;) {
+        while (end[c] <= at) ++c;
+        const int64_t upto = std::min(end[c], interval.last);
+        placed.shares.push_back({static_cast<int32_t>(c), interval.option, static_cast<double>(upto - at)});
+        at = upto;
+      }
+    TablePlan without = table;
+    without.exceptions.clear();
+    for (const Exception& exception : table.exceptions) {
+      const auto cls = static_cast<int32_t>(std::upper_bound(end.begin(), end.end(), exception.position) - end.begin());
+      placed.shares.push_back({cls, option_at(without, exception.position), -1});
+      placed.shares.push_back({cls, exception.option, 1});
+    }
+    placement.tables.push_back(std::move(placed));
+  }
+  return placement;
+}
+
+}  // namespace sparrow::placement

@@ -1,0 +1,85 @@
+// A plan: what `solve` decides and a run obeys, as plain data; what plan files hold. Rows are named by position
+// (falling frequency).
+//
+// Holder rule. Within one domain of an option's level the copies live on the slots of the site: the instances of
+// site.domain in that domain, numbered 0..k-1 in tree order. Position i of a table with offset o is on slot (i + o) mod
+// k. Example, a table with offset 1, option "held" on 4 ranks: positions 0 1 2 3 4 are held by ranks 1 2 3 0 1. For a
+// slower store shared by several ranks (host memory of a node) rank ((i + o) / k) mod (ranks below the slot) of the
+// slot reads and writes it. A fixed table (holder_slot >= 0) is held whole by that slot: table-wise placement.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "placement/cost/cost.hpp"
+
+namespace sparrow::placement {
+
+/// Positions first .. last - 1 take options[option].
+struct Interval {
+  int64_t first = 0, last = 0;
+  int option = 0;
+  bool operator==(const Interval&) const = default;
+};
+
+/// One position that leaves its interval.
+struct Exception {
+  int64_t position = 0;
+  int option = 0;
+  bool operator==(const Exception&) const = default;
+};
+
+struct TablePlan {
+  std::string name;
+  int64_t rows = 0;
+  Transport transport = Transport::staged;
+  bool deduplicated = true;   ///< false: every lookup travels (baselines)
+  bool partial_sums = false;  ///< holders reduce-scatter partial sums of every bag (row-wise baseline)
+  int64_t offset = 0;         ///< of the arithmetic holder
+  /// Not empty: the table's columns are cut into this many equal slices (of at least one number), slice j of every held
+  /// row is on slot slices[j] with optimiser state of its own, and holder_slot is -1.
+  std::vector<int64_t> slices;
+  int64_t holder_slot = -1;           ///< >= 0: every held row is on this slot
+  std::vector<Interval> intervals;    ///< ascending, without gaps, covering 0 .. rows
+  std::vector<Exception> exceptions;  ///< ascending by position
+};
+
+struct Plan {
+  int version = 1;
+  std::string strategy;  ///< "optimal", "held", ...
+  std::string topology;  ///< its name
+  int64_t global_batch = 0;
+  std::vector<double>
+      batch_shares;  ///< of one rank, per rank type (Tree::at_level(L)); sums, with their instances, to 1
+  std::vector<Option> options;
+  std::vector<TablePlan> tables;
+};
+
+/// The option of a position: its exception, or that of its interval.
+int option_at(const TablePlan& table, int64_t position);
+
+/// Slot of a position among k, by the holder rule.
+int64_t holder_slot(const TablePlan& table, int64_t position, int64_t k);
+
+/// Independent of how the plan was made: throws Error naming the table, position or store unless every row is placed
+/// exactly once per domain of its option's level, at a site inside it, and no instance of a store holds more than its
+/// capacity less `reserved` (bytes per rank type, in order of Tree::at_level(L); empty: nothing), counted row by row
+/// through the holder rule.
+void check(const Plan& plan, const Topology& topology, const Workload& workload,
+           const std::vector<double>& reserved = {});
+
+/// Bytes of rows on the fullest instance of each store, by domain and store, counted through the holder rule.
+std::vector<std::vector<int64_t>> fullest_instances(const Plan& plan, const Tree& tree, const Workload& workload);
+
+/// Whether no instance of a store holds more rows than its capacity less buffers, counted so.
+bool fits(const CostModel& model, const Plan& plan);
+
+/// A placement of whole rows as a plan: shares of each class in order become intervals, options that no row takes are
+/// dropped, and the tables get offsets such that their hottest held rows spread evenly over the holders.
+Plan to_plan(const CostModel& model, const Placement& placement, const std::string& strategy);
+
+/// The plan as a placement by classes, to cost it.
+Placement to_placement(const Plan& plan, const Workload& workload);
+
+}  // namespace sparrow::placement

@@ -1,0 +1,55 @@
+#include "placement/solve/table_pricing.hpp"
+
+#include <algorithm>
+
+namespace sparrow::placement {
+
+TableChoice cheapest_plain(const LinearForm& form, int t, const Prices& price) {
+  const CostModel& model = form.model();
+  const auto& rows = model.table(t).access.rows;
+  const auto f = static_cast<size_t>(model.features().size());
+  const std::vector<std::vector<double>> prices = form.variant_prices(t, price);
+  std::vector<TableColumn::Part> by_option(form.options().size());
+  TableChoice result;
+  double sum = 0;
+  for (size_t c = 0; c < rows.size(); ++c) {
+    const double* features = model.features_of(t, c);
+    double cheapest = kInfinity;
+    int option = -1;
+    for (size_t v = 0; v < prices.size(); ++v) {
+      if (form.variants(t)[v].pooled) continue;
+      const double cost = price_of(prices[v], features);
+      if (cost < cheapest) cheapest = cost, option = form.variants(t)[v].option;
+    }
+    if (option < 0) return result;
+    const double n = static_cast<double>(rows[c]);
+    sum += n * cheapest;
+    std::vector<double>& sums = by_option[option].features;
+    if (sums.empty()) sums.assign(f, 0);
+    for (size_t i = 0; i < f; ++i) sums[i] += n * features[i];
+  }
+  result.least = sum;
+  for (size_t o = 0; o < by_option.size(); ++o) {
+    if (by_option[o].features.empty()) continue;
+    by_option[o].option = static_cast<int>(o);
+    result.column.parts.push_back(std::move(by_option[o]));
+  }
+  return result;
+}
+
+double lagrangian(const LinearForm& form, const Prices& price, double tolerance, std::vector<TableChoices>* choices) {
+  double bound = form.constant_price(price);
+  for (int t = 0; t < form.model().tables(); ++t) {
+    if (!form.limits().whole(t)) {
+      bound += form.least_price(t, price);
+      continue;
+    }
+    TableChoices of{{}, cheapest_pooled(form, t, price, tolerance)};
+    if (form.limits().pooling[t] == Pooling::either) of.plain = cheapest_plain(form, t, price);
+    bound += std::min(of.plain.least, of.pooled.least);
+    if (choices != nullptr) (*choices)[t] = std::move(of);
+  }
+  return bound;
+}
+
+}  // namespace sparrow::placement

@@ -1,0 +1,47 @@
+// The plans of a run that re-plans: counts go on, the replanner is asked (replanner.hpp), and its answers are carried
+// out by the trainer, whose rows move a few per step. A plan is settled when all rows are where it wants them.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "access/training_data.hpp"
+#include "planning/replanner.hpp"
+#include "train/trainer.hpp"
+
+namespace sparrow {
+
+class PlanChanges {
+ public:
+  /// first: the plan that `trainer` was made for. Everything passed by reference must outlive it.
+  PlanChanges(const RunOptions& options, const TrainingData& data, const Tables& tables, const SystemShape& system,
+              const placement::Plan& first, Trainer& trainer);
+
+  /// Into the folder of a checkpoint, and (collective) from it, before the rows are loaded: it says where they go.
+  void save(const std::string& folder) const;
+  void load(const std::string& folder);
+
+  /// After every step on this rank's part of a batch.
+  void count(const Batch& batch) { replanner_.count(batch); }
+  void note_step();
+
+  /// Collective. Asks whether another plan would win over so many iterations; no answer while the last one is still
+  /// being carried out.
+  std::optional<Replanning> ask(int64_t iterations);
+  /// Collective. The rows begin to move, if the answer says so.
+  void carry_out(const Replanning& answer);
+
+  /// Collective. Sent per rank and iteration (mean over ranks) under the plan in force: since the last question was
+  /// asked, or its answer carried out.
+  double counted_bytes() const;
+
+ private:
+  const SystemShape& system_;
+  Trainer& trainer_;
+  Replanner replanner_;
+  placement::Plan settled_plan_;  ///< that rows follow, or come from while they move
+  Ledger settled_ledger_;         ///< when the last question was asked, or its answer carried out
+  bool moving_ = false;
+};
+
+}  // namespace sparrow

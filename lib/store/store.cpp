@@ -1,0 +1,117 @@
+#include "store/store.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace sparrow {
+
+Store::Store(Backend& backend, const Directory& directory, int64_t state_dim, const FetchedOptions& fetched)
+    : backend_(backend),
+      directory_(directory),
+      values_(backend, Memory::device, directory.device_slots() * directory.tables().dim(), MemoryPart::rows),
+      state_(backend, Memory::device, directory.device_slots() * state_dim, MemoryPart::row_state),
+      rows_{values_.data(), state_.data(), directory.device_slots(), directory.tables().dim(), state_dim} {
+  if (directory.fetched_slots() > 0)
+    fetched_ = make_fetched_rows(backend, directory.fetched_slots(), rows_.dim, state_dim, fetched);
+}
+
+void Store::add_needs(const Directory& directory, int64_t state_dim, MemoryByPart& needs) {
+  const int64_t dim = directory.tables().dim(), slots = directory.device_slots();
+  needs.add(MemoryPart::rows, slots * dim * 4);
+  needs.add(MemoryPart::row_state, slots * state_dim * 4);
+}
+
+MemoryByPart Store::filling_needs(const Directory& directory) {
+  const SlotRoom held = directory.held();
+  const int64_t most = std::min(kChunk, std::max(held.device, held.fetched));
+  MemoryByPart needs;
+  if (directory.fetched_slots() > 0) needs.add(MemoryPart::other, most * directory.tables().dim() * 4);
+  needs.add(MemoryPart::other, most * 8);
+  return needs;
+}
+
+void Store::write(Stream& stream, int64_t first, int64_t n, const float* values, const float* state) {
+  SPARROW_CHECK(first >= 0 && n >= 0 && first + n <= directory_.slots(), "slots {} to {} of {}", first, first + n,
+                directory_.slots());
+  const int64_t here = std::clamp<int64_t>(rows_.slots - first, 0, n);
+  backend_.copy(stream, rows_.values + first * rows_.dim, values, here * rows_.dim * 4);
+  if (state) backend_.copy(stream, rows_.state + first * rows_.state_dim, state, here * rows_.state_dim * 4);
+  backend_.synchronize(stream);
+  if (here < n)
+    fetched_->write(first + here - rows_.slots, n - here, values + here * rows_.dim,
+                    state ? state + here * rows_.state_dim : nullptr);
+}
+
+void Store::read(Stream& stream, int64_t first, int64_t n, float* values, float* state) {
+  SPARROW_CHECK(first >= 0 && n >= 0 && first + n <= directory_.slots(), "slots {} to {} of {}", first, first + n,
+                directory_.slots());
+  const auto copy = [&](const RowStore& from, int64_t slot, int64_t row, int64_t count) {
+    backend_.copy(stream, values + row * from.dim, from.values + slot * from.dim, count * from.dim * 4);
+    if (state)
+      backend_.copy(stream, state + row * from.state_dim, from.state + slot * from.state_dim,
+                    count * from.state_dim * 4);
+  };
+  const int64_t here = std::clamp<int64_t>(rows_.slots - first, 0, n);
+  if (here > 0) copy(rows_, first, 0, here);
+  if (here < n) {
+    std::vector<int64_t> slots(n - here);
+    std::iota(slots.begin(), slots.end(), first + here - rows_.slots);
+    const auto batch = fetched_->make_batch();
+    batch->start(slots);
+    batch->load();
+    copy(batch->rows(), batch->place_of(0), here, n - here);  // neighbours are neighbours there too
+    backend_.synchronize(stream);
+    batch->finish(false);
+  }
+  backend_.synchronize(stream);
+}
+
+void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const IdOfPosition& id_of) {
+  const SlotRoom held = directory_.held();  // at first, the lowest slots of each store
+  const int64_t most = std::min(kChunk, std::max(held.device, held.fetched));  // as filling_needs says
+  std::vector<float> values(fetched_ ? static_cast<size_t>(most * rows_.dim) : 0);
+  const std::vector<float> state(most * rows_.state_dim, initial_state);
+  const Array<float> made(backend_, Memory::device, static_cast<int64_t>(values.size()));
+  const Array<int64_t> ids(backend_, Memory::device, most);
+  for (int64_t first = 0; first < held.device; first += kChunk) {
+    const int64_t n = std::min(kChunk, held.device - first);
+    make_initial(stream, seed, id_of, first, n, ids, rows_.values + first * rows_.dim);
+    backend_.copy(stream, rows_.state + first * rows_.state_dim, state.data(), n * rows_.state_dim * 4);
+    backend_.synchronize(stream);
+  }
+  const int64_t fetched_end = rows_.slots + held.fetched;
+  for (int64_t first = rows_.slots; first < fetched_end; first += kChunk) {
+    const int64_t n = std::min(kChunk, fetched_end - first);
+    make_initial(stream, seed, id_of, first, n, ids, made.data());
+    backend_.copy(stream, values.data(), made.data(), n * rows_.dim * 4);
+    backend_.synchronize(stream);
+    fetched_->write(first - rows_.slots, n, values.data(), state.data());
+  }
+  if (fetched_) fetched_->drain();
+}
+
+/// Initial values (n, dim) of the rows in slots first .. first + n - 1, in device memory.
+void Store::make_initial(Stream& stream, uint64_t seed, const IdOfPosition& id_of, int64_t first, int64_t n,
+                         const Array<int64_t>& device_ids, float* values) {
+  const Tables& tables = directory_.tables();
+  std::vector<int64_t> keys(n), ids;
+  directory_.keys_of_slots(first, keys);
+  for (size_t i = 0; i < keys.size();) {  // a run of slots of one table at a time
+    const int table = tables.table_of(keys[i]);
+    const int64_t end = tables.first_key(table) + tables.rows(table);
+    const auto begin = static_cast<int64_t>(i);
+    ids.clear();
+    for (; i < keys.size() && keys[i] >= tables.first_key(table) && keys[i] < end; ++i)
+      ids.push_back(id_of(table, keys[i] - tables.first_key(table)));
+    const auto count = static_cast<int64_t>(ids.size());
+    backend_.copy(stream, device_ids.data(), ids.data(), count * 8);
+    backend_.init_rows(stream, seed, static_cast<uint32_t>(table), device_ids.data(), count, rows_.dim,
+                       tables.initial_bound(table), values + begin * rows_.dim);
+    backend_.synchronize(stream);
+  }
+}
+
+}  // namespace sparrow

@@ -1,0 +1,160 @@
+// Whole runs over ranks that are threads, with the loader's thread, evaluation and checkpoints: what the sanitizers see
+// of a run.
+#include "run/training_run.hpp"
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/error.hpp"
+#include "test/data/support.hpp"
+#include "test/support/thread_comm.hpp"
+
+using namespace sparrow;
+using namespace sparrow::test;
+using nlohmann::json;
+
+namespace {
+
+constexpr int64_t kSamples = 700;
+
+RunOptions small_run(const TempFolder& folder, const std::string& name) {
+  write_file(folder / "a.tsv", text_of(make_samples(3, 300)));
+  write_file(folder / "b.tsv", text_of(make_samples(4, kSamples - 300)));
+  RunOptions options;
+  options.data.train = {folder / "*.tsv"};
+  options.data.eval_tail = 100;
+  options.data.max_rows = {50};
+  options.data.count_samples = 200;
+  options.model = {4, {6}, {8}};
+  options.placement.strategy = "held";  // a plan would depend on measured rates, and so bits on the clock
+  options.train.global_batch = 64;
+  options.train.epochs = 2;
+  options.train.eval_every = 500;
+  options.output.dir = folder / name;
+  options.output.report_every = 1;
+  return options;
+}
+
+RunResult run(const RunOptions& options, int ranks, const std::function<bool(int rank)>& stop = {}) {
+  RunResult result;
+  run_ranks(ranks, [&](Comm& comm) {
+    const auto backend = make_host_backend(1);
+    const auto asked = stop ? std::function<bool()>([&] { return stop(comm.rank()); }) : nullptr;
+    RunResult mine = run_training(options, RankContext::on_host(*backend, comm), {0, comm.rank(), comm.size()}, asked);
+    if (comm.rank() == 0) result = mine;
+  });
+  return result;
+}
+
+/// (step, loss) of every record of a step.
+std::vector<std::pair<int64_t, double>> losses_of(const std::string& dir) {
+  std::vector<std::pair<int64_t, double>> losses;
+  std::istringstream text(read_file(dir + "/metrics.jsonl"));
+  for (std::string line; std::getline(text, line);) {
+    const json record = json::parse(line);
+    if (record.contains("loss")) losses.emplace_back(record["step"], record["loss"]);
+  }
+  return losses;
+}
+
+}  // namespace
+
+TEST_CASE("ARunGoesThroughItsPassesAndReports") {
+  const TempFolder folder;
+  RunOptions options = small_run(folder, "run");
+  options.output.resume = "never";
+  for (const int ranks : {1, 3}) {
+    const RunResult result = run(options, ranks);
+    CHECK(result.samples == 2 * (kSamples - 100));
+    CHECK(result.steps == 2 * 10);  // 600 samples in batches of 64
+    REQUIRE(result.eval.has_value());
+    CHECK(result.eval->samples == 100);
+    CHECK(losses_of(options.output.dir).size() == 20);
+    CHECK(json::parse(read_file(options.output.dir + "/summary.json"))["steps"] == 20);
+  }
+}
+
+TEST_CASE("AStoppedRunContinuesBitForBit") {
+  const TempFolder folder;
+  for (const int64_t window : {0, 128}) {
+    RunOptions options = small_run(folder, "whole");
+    options.data.shuffle_window = window;
+    options.output.resume = "never";
+    const RunResult whole = run(options, 3);
+    const auto expected = losses_of(options.output.dir);
+
+    options.output.dir = folder / "stopped" + std::to_string(window);
+    options.output.resume = "auto";
+    options.train.samples = 728;  // after the second batch of the second pass
+    run(options, 3);
+    options.train.samples = 0;
+    const RunResult rest = run(options, 3);
+    CHECK(rest.steps == whole.steps);
+    CHECK(rest.eval->auc == whole.eval->auc);
+    CHECK(rest.eval->logloss == whole.eval->logloss);
+    const auto found = losses_of(options.output.dir);
+    CHECK(found.back() == expected.back());
+  }
+}
+
+TEST_CASE("ARunThatIsAskedToStopSavesAndContinuesBitForBit") {
+  const TempFolder folder;
+  RunOptions options = small_run(folder, "whole");
+  const RunResult whole = run(options, 3, [](int) { return false; });
+  CHECK_FALSE(whole.stopped);
+  const auto expected = losses_of(options.output.dir);
+
+  options.output.dir = folder / "stopped";
+  std::atomic<int> records = 0;
+  const RunResult stopped = run(options, 3, [&](int rank) { return rank == 1 && ++records == 3; });
+  CHECK(stopped.stopped);
+  CHECK(stopped.samples == 3 * 64);
+  CHECK_FALSE(stopped.eval.has_value());  // there is no time for that
+  CHECK_FALSE(std::filesystem::exists(options.output.dir + "/summary.json"));
+  const RunResult rest = run(options, 3);
+  CHECK(rest.samples == whole.samples - 3 * 64);
+  CHECK(rest.eval->auc == whole.eval->auc);
+  CHECK(losses_of(options.output.dir) == expected);
+  CHECK(std::filesystem::exists(options.output.dir + "/summary.json"));
+}
+
+TEST_CASE("ARunWithNothingLeftToTrainEvaluatesAndKeepsItsSummary") {
+  const TempFolder folder;
+  RunOptions options = small_run(folder, "run");
+  options.train.epochs = 1;
+  const RunResult first = run(options, 2);
+  REQUIRE(first.train_loss.has_value());
+  const std::string summary = options.output.dir + "/summary.json", kept = read_file(summary);
+  const RunResult again = run(options, 2);
+  CHECK(again.samples == 0);
+  CHECK_FALSE(again.train_loss.has_value());
+  CHECK(again.eval.value().auc == first.eval.value().auc);
+  CHECK(read_file(summary) == kept);
+
+  std::filesystem::remove(summary);  // as where the run was ended before it wrote one
+  run(options, 2);
+  CHECK(json::parse(read_file(summary))["train_loss"].is_null());
+
+  options.train.epochs = 2;  // more to train: the summary is of that
+  CHECK(run(options, 2).samples == kSamples - 100);
+  CHECK(json::parse(read_file(summary))["train_loss"].is_number());
+}
+
+TEST_CASE("ARunStopsAtItsTargetAuc") {
+  const TempFolder folder;
+  RunOptions options = small_run(folder, "run");
+  options.train.target_auc = 0.01;
+  CHECK(run(options, 2).samples == 512);  // the first batch that passes eval_every
+}
+
+TEST_CASE("ALossThatIsNotFiniteEndsTheRun") {
+  const TempFolder folder;
+  RunOptions options = small_run(folder, "run");
+  options.optimizer.dense = {OptimizerKind::sgd, 1e30, 0, 0};
+  CHECK_THROWS_WITH(run(options, 2), Catch::Contains("loss is") && Catch::Contains("learning rate"));
+  CHECK_FALSE(std::filesystem::exists(options.output.dir + "/summary.json"));
+}
