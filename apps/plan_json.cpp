@@ -73,7 +73,7 @@ json tables_json(const PlanAnswer& answer, const placement::Tree& tree) {
   for (size_t t = 0; t < places.size(); ++t) {
     json rows = json::object();
     for (size_t l = 0; l < names.size(); ++l) rows[names[l]] = static_cast<int64_t>(places[t].rows.by_level[l]);
-    rows["fetched"] = static_cast<int64_t>(places[t].rows.fetched);
+    rows["fetched"] = static_cast<int64_t>(places[t].rows.offloaded);
     list.push_back(
         {{"name", answer.plan.tables[t].name}, {"rows", answer.plan.tables[t].rows}, {"rows_by_place", rows}});
   }

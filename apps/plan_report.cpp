@@ -15,7 +15,7 @@ using placement::Phase;
 using placement::Tree;
 
 double Places::total() const {
-  return std::accumulate(by_level.begin(), by_level.end(), fetched);
+  return std::accumulate(by_level.begin(), by_level.end(), offloaded);
 }
 
 std::vector<std::string> place_names(const Tree& tree) {
@@ -44,8 +44,8 @@ std::vector<TablePlaces> places_of(const PlanAnswer& answer) {
       const bool device =
           std::all_of(option.sites.begin(), option.sites.end(), [&](auto site) { return tree.is_device(site); });
       const auto level = static_cast<size_t>(option.level);
-      (device ? places.rows.by_level[level] : places.rows.fetched) += share.rows;
-      (device ? places.lookups.by_level[level] : places.lookups.fetched) += share.rows * p;
+      (device ? places.rows.by_level[level] : places.rows.offloaded) += share.rows;
+      (device ? places.lookups.by_level[level] : places.lookups.offloaded) += share.rows * p;
     }
     result.push_back(std::move(places));
   }

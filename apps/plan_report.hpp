@@ -11,7 +11,7 @@ namespace sparrow {
 /// What lives where: copies in device memory by level (0: held, L: replicated), and rows in slower stores.
 struct Places {
   std::vector<double> by_level;
-  double fetched = 0;
+  double offloaded = 0;
   double total() const;
 };
 struct TablePlaces {

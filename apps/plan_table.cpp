@@ -75,7 +75,7 @@ std::string tables_text(const PlanAnswer& answer, const Tree& tree) {
   const auto line = [&](const std::string& name, const Places& rows, const std::string& transport) {
     text += fmt::format("  {:<10} {:>13}", name, count_cell(rows.total()));
     for (size_t l = rows.by_level.size(); l-- > 0;) text += fmt::format(" {:>13}", count_cell(rows.by_level[l]));
-    text += fmt::format(" {:>13}  {}\n", count_cell(rows.fetched), transport);
+    text += fmt::format(" {:>13}  {}\n", count_cell(rows.offloaded), transport);
   };
   constexpr const char* kTransports[] = {"staged", "direct", "pooled"};
   Places rows, lookups;
@@ -92,8 +92,8 @@ std::string tables_text(const PlanAnswer& answer, const Tree& tree) {
       rows.by_level[l] += places[t].rows.by_level[l];
       lookups.by_level[l] += h * places[t].lookups.by_level[l];
     }
-    rows.fetched += places[t].rows.fetched;
-    lookups.fetched += h * places[t].lookups.fetched;
+    rows.offloaded += places[t].rows.offloaded;
+    lookups.offloaded += h * places[t].lookups.offloaded;
     all_lookups += h * places[t].lookups.total();
   }
   if (places.size() > kMostTablesShown) text += fmt::format("  ... {} tables more\n", places.size() - kMostTablesShown);
@@ -103,7 +103,7 @@ std::string tables_text(const PlanAnswer& answer, const Tree& tree) {
     return fmt::format(" {:>11.2f} %", all_lookups > 0 ? 100 * value / all_lookups : 0);
   };
   for (size_t l = names.size(); l-- > 0;) text += share(lookups.by_level[l]);
-  return text + share(lookups.fetched) + "\n\n";
+  return text + share(lookups.offloaded) + "\n\n";
 }
 
 std::string memory_text(const PlanAnswer& answer, const Tree& tree) {

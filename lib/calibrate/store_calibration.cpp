@@ -12,7 +12,7 @@
 #include "comm/collectives.hpp"
 #include "exchange/scratch.hpp"
 #include "store/disk_io.hpp"
-#include "store/fetched_rows.hpp"
+#include "store/offloaded_rows.hpp"
 
 namespace sparrow {
 
@@ -46,8 +46,8 @@ class RandomBatches {
 
   const RankContext& context_;
   std::unique_ptr<Stream> stream_;
-  std::unique_ptr<FetchedRows> store_;
-  std::unique_ptr<FetchedBatch> batch_;
+  std::unique_ptr<OffloadedRows> store_;
+  std::unique_ptr<OffloadedBatch> batch_;
   std::vector<std::vector<int64_t>> lists_;
   size_t next_ = 0;
   int64_t dim_, state_dim_;
@@ -65,7 +65,7 @@ RandomBatches::RandomBatches(const RankContext& context, const StoreCalibrationO
       block_(context.backend, Memory::device) {
   constexpr int64_t kLists = 4;
   const int64_t blocks = std::max<int64_t>(64, measured_bytes(context, options) / packing.block_bytes);
-  store_ = make_fetched_rows(context.backend, blocks * packing.rows, dim_, state_dim_, {options.folder});
+  store_ = make_offloaded_rows(context.backend, blocks * packing.rows, dim_, state_dim_, {options.folder});
   fill(blocks * packing.rows);
   batch_ = store_->make_batch();
   std::mt19937_64 random(static_cast<uint64_t>(context.comm.rank()) + 1);

@@ -46,7 +46,7 @@ BagExchange::ScratchSizes::ScratchSizes(const ExchangeBounds& bounds) {
   const ExchangeBounds::Pooled& pooled = bounds.pooled;
   if (!pooled.any) return;
   sums = pooled.requested * bounds.dim;
-  packed = bounds.with_fetched ? pooled.rows.count * bounds.dim : 0;
+  packed = bounds.with_offloaded ? pooled.rows.count * bounds.dim : 0;
   addresses = bounds.bags;
   send = recv = std::max(pooled.asked, pooled.requested) * bounds.row_bytes;
 }
@@ -137,7 +137,7 @@ void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, bool si
 
 /// The distinct rows of the lookups that came in, and where each lookup finds its row.
 void BagExchange::find_rows(BagRoute& route, std::span<const int64_t> keys) {
-  const bool in_device = directory_.fetched_slots() == 0;
+  const bool in_device = directory_.offloaded_slots() == 0;
   int32_t* slots = route.slots.reserve(route.lookups);
   int64_t* row_keys = row_keys_.reserve(route.lookups);
   std::copy(keys.begin(), keys.end(), row_keys);
@@ -148,7 +148,7 @@ void BagExchange::find_rows(BagRoute& route, std::span<const int64_t> keys) {
   } else {
     const std::span<int32_t> destinations = row_maker_.destinations(route.rows.count);
     for (size_t i = 0; i < distinct.size(); ++i)
-      destinations[i] = directory_.fetched(distinct[i]) ? RowListMaker::kFetched : RowListMaker::kDevice;
+      destinations[i] = directory_.offloaded(distinct[i]) ? RowListMaker::kOffloaded : RowListMaker::kDevice;
     row_maker_.arrange(route.rows, nullptr);
   }
   int64_t* row_slots = route.rows.slots.reserve(route.rows.count);
@@ -160,23 +160,23 @@ void BagExchange::find_rows(BagRoute& route, std::span<const int64_t> keys) {
 }
 
 /// The rows that are pooled, from both stores, in one block.
-Matrix BagExchange::pack(Stream& stream, BagRoute& route, const RowStore& fetched) {
+Matrix BagExchange::pack(Stream& stream, BagRoute& route, const RowStore& offloaded) {
   RowList& rows = route.rows;
   const float** addresses = rows.addresses.reserve(rows.count);
   const int64_t* slots = rows.slots.data();
   for (int64_t i = 0; i < rows.device; ++i) addresses[i] = store_.values + slots[i] * store_.dim;
-  for (int64_t i = rows.device; i < rows.count; ++i) addresses[i] = fetched.values + slots[i] * store_.dim;
+  for (int64_t i = rows.device; i < rows.count; ++i) addresses[i] = offloaded.values + slots[i] * store_.dim;
   rows.addresses.upload(stream, rows.count);
   const Matrix packed = Matrix::f32(packed_.reserve(rows.count * store_.dim), rows.count, store_.dim);
   backend_.pack_rows(stream, rows.addresses.device(), nullptr, rows.count, packed);
   return packed;
 }
 
-void BagExchange::fetch(Stream& stream, BagRoute& route, const RowStore& fetched) {
+void BagExchange::fetch(Stream& stream, BagRoute& route, const RowStore& offloaded) {
   const int64_t dim = store_.dim, row_bytes = dim * size_of(wire_), asked = route.parts.asked_total;
   const int64_t requested = route.parts.requested_total;
-  const Matrix rows = directory_.fetched_slots() == 0 ? Matrix::f32(store_.values, store_.slots, dim)  //
-                                                      : pack(stream, route, fetched);
+  const Matrix rows = directory_.offloaded_slots() == 0 ? Matrix::f32(store_.values, store_.slots, dim)  //
+                                                        : pack(stream, route, offloaded);
   const bool converted = wire_ != DType::f32;
   const Matrix sums = Matrix::f32(sums_.reserve(requested * dim), requested, dim);
   const Matrix vectors = Matrix::f32(route.vectors.reserve(asked * dim), asked, dim);

@@ -74,9 +74,9 @@ class BagExchange {
   /// single_lookups: on all ranks every bag has one lookup at most and no partial sums are asked for.
   void build(Stream& stream, std::span<const Lookup> lookups, bool single_lookups,
              const std::vector<char>& bag_is_partial, BagRoute& route);
-  /// Collective: route.vectors gets the pooled part vectors. fetched: where the batch's rows of the slower store are,
+  /// Collective: route.vectors gets the pooled part vectors. offloaded: where the batch's rows of the slower store are,
   /// loaded.
-  void fetch(Stream& stream, BagRoute& route, const RowStore& fetched);
+  void fetch(Stream& stream, BagRoute& route, const RowStore& offloaded);
   /// Collective: bag_gradients (bags, dim). Afterwards route.rows has the gradient sums of its rows.
   void return_gradients(Stream& stream, BagRoute& route, const Matrix& bag_gradients);
 
@@ -89,7 +89,7 @@ class BagExchange {
   void order_parts(std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial, BagRoute& route);
   void exchange_lengths(BagRoute& route);
   void find_rows(BagRoute& route, std::span<const int64_t> keys);
-  Matrix pack(Stream& stream, BagRoute& route, const RowStore& fetched);
+  Matrix pack(Stream& stream, BagRoute& route, const RowStore& offloaded);
 
   Backend& backend_;
   const Directory& directory_;

@@ -235,19 +235,19 @@ void CopySync::note_final(int level, CopyRoute& copies) {
   int32_t* rows = at.final_rows.reserve(at.delivered_count);
   int64_t* slots = at.final_slots.reserve(at.delivered_count);
   at.final_count = 0;
-  for (const bool fetched : {false, true}) {
+  for (const bool offloaded : {false, true}) {
     for (int64_t i = 0; i < at.delivered_count; ++i) {
       const int64_t key = at.delivered.data()[i];
-      if (directory_.level(key) != level || directory_.fetched(key) != fetched) continue;
+      if (directory_.level(key) != level || directory_.offloaded(key) != offloaded) continue;
       rows[at.final_count] = static_cast<int32_t>(i);
       slots[at.final_count++] = directory_.slot(key);
     }
-    if (!fetched) at.final_device = at.final_count;
-    if (directory_.fetched_slots() == 0) break;
+    if (!offloaded) at.final_device = at.final_count;
+    if (directory_.offloaded_slots() == 0) break;
   }
 }
 
-void CopySync::reduce(Stream& stream, const Route& route, CopyRoute& copies, const RowStore& fetched) {
+void CopySync::reduce(Stream& stream, const Route& route, CopyRoute& copies, const RowStore& offloaded) {
   updates_.clear();
   for (Dense& dense : dense_) reduce_dense(stream, dense, route);
   if (!sparse_needed_) return;
@@ -255,7 +255,7 @@ void CopySync::reduce(Stream& stream, const Route& route, CopyRoute& copies, con
   for (int level = depth; level >= 0; --level) merge(stream, level, route, copies);
   RowList& all = copies.levels[0].merged;
   if (wire_ != DType::f32) round_to_wire(stream, all.gradients.data(), all.count);
-  for (int stage = 0; stage < depth; ++stage) deliver(stream, stage, copies, fetched);
+  for (int stage = 0; stage < depth; ++stage) deliver(stream, stage, copies, offloaded);
 }
 
 /// Copies must not differ by what travelled and what did not: every copy is updated with a sum that fits the wire.
@@ -299,7 +299,7 @@ void CopySync::merge(Stream& stream, int level, const Route& route, CopyRoute& c
                     Matrix::f32(at.merged.gradients.reserve(at.merged.count * dim_), at.merged.count, dim_));
 }
 
-void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies, const RowStore& fetched) {
+void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies, const RowStore& offloaded) {
   const CopyRoute::Level& from = copies.levels[stage];
   CopyRoute::Level& to = copies.levels[static_cast<size_t>(stage) + 1];
   const StageCounts& counts = copies.down[stage];
@@ -331,7 +331,7 @@ void CopySync::deliver(Stream& stream, int stage, CopyRoute& copies, const RowSt
   }
   const int64_t device = to.final_device, beyond = to.final_count - device;
   if (device > 0) updates_.push_back({store_, to.final_slots.device(), final_sums, device});
-  if (beyond > 0) updates_.push_back({fetched, to.final_slots.device() + device, final_sums + device * dim_, beyond});
+  if (beyond > 0) updates_.push_back({offloaded, to.final_slots.device() + device, final_sums + device * dim_, beyond});
 }
 
 /// The gradients of this rank's touched rows in a block of all its rows of the option, summed over the holders of the

@@ -82,9 +82,9 @@ class CopySync {
   void build(Stream& stream, const Route& route, CopyRoute& copies);
 
   /// Collective: after RowExchange::return_gradients of the shared half. Afterwards updates() lists all rows with
-  /// copies that must be updated here, valid until the next call. fetched: where the batch's rows of the slower store
+  /// copies that must be updated here, valid until the next call. offloaded: where the batch's rows of the slower store
   /// are.
-  void reduce(Stream& stream, const Route& route, CopyRoute& copies, const RowStore& fetched);
+  void reduce(Stream& stream, const Route& route, CopyRoute& copies, const RowStore& offloaded);
   std::span<const RowUpdate> updates() const { return updates_; }
 
   /// As RowList::each_buffer: what all batches share. Blocks of dense options are there from the start; those of which
@@ -137,7 +137,7 @@ class CopySync {
   void build_down(int stage, CopyRoute& copies);
   void note_final(int level, CopyRoute& copies);
   void merge(Stream& stream, int level, const Route& route, CopyRoute& copies);
-  void deliver(Stream& stream, int stage, CopyRoute& copies, const RowStore& fetched);
+  void deliver(Stream& stream, int stage, CopyRoute& copies, const RowStore& offloaded);
   void reduce_dense(Stream& stream, Dense& dense, const Route& route);
   void round_to_wire(Stream& stream, float* values, int64_t rows);
 

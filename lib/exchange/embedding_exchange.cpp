@@ -22,7 +22,7 @@ bool is_pooled(CopyTransport transport) {
 }  // namespace
 
 EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
-                                     const RowStore& store, FetchedRows* fetched, DType wire)
+                                     const RowStore& store, OffloadedRows* offloaded, DType wire)
     : context_(context),
       backend_(context.backend),
       host_(context.host),
@@ -30,7 +30,7 @@ EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory
       directory_(directory),
       comms_(comms),
       store_(store),
-      fetched_(fetched),
+      offloaded_(offloaded),
       wire_(wire),
       router_(context.host, directory, comms),
       splitter_(context.host, directory, comms),
@@ -141,11 +141,11 @@ void EmbeddingExchange::place_rows(Stream& stream, BatchRoute& route, bool train
   if (training)
     for (CopyRoute::Level& level : route.copies.levels)
       all.push_back({&level.final_slots, level.final_device, level.final_count});
-  route.fetched.clear();
-  for (const SlotList& slots : all) route.fetched.add(slots.fetched());
-  route.fetched.start(fetched_, directory_.device_slots());
+  route.offloaded.clear();
+  for (const SlotList& slots : all) route.offloaded.add(slots.offloaded());
+  route.offloaded.start(offloaded_, directory_.device_slots());
   for (const SlotList& slots : all) {
-    route.fetched.to_places(slots.fetched());
+    route.offloaded.to_places(slots.offloaded());
     slots.of->upload(stream, slots.count);
   }
 }
@@ -174,7 +174,7 @@ void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {
 }
 
 void EmbeddingExchange::place(Stream& stream, BatchRoute& route) {
-  rows_.place(stream, route.rows, route.fetched.rows());
+  rows_.place(stream, route.rows, route.offloaded.rows());
   if (!pooled_) return;
   const RowList& list = route.rows.lowest();
   const int64_t parts = route.pooled.parts.asked_total, dim = directory_.tables().dim();
@@ -187,7 +187,7 @@ void EmbeddingExchange::place(Stream& stream, BatchRoute& route) {
 
 void EmbeddingExchange::fetch(Stream& stream, BatchRoute& route, RowHalf half) {
   rows_.fetch(stream, route.rows, half);
-  if (pooled_ && half == RowHalf::shared) pooled_->fetch(stream, route.pooled, route.fetched.rows());
+  if (pooled_ && half == RowHalf::shared) pooled_->fetch(stream, route.pooled, route.offloaded.rows());
 }
 
 void EmbeddingExchange::fetch(Stream& stream, BatchRoute& route) {
@@ -203,11 +203,11 @@ void EmbeddingExchange::return_gradients(Stream& stream, BatchRoute& route, cons
   rows_.return_gradients(stream, route.rows, half);
   updates_.clear();
   const ListPart& held = route.rows.part(0, half);  // rows with a single copy
-  add_update(held.slots, held.gradients.data(), held.device, held.here, route.fetched.rows());
+  add_update(held.slots, held.gradients.data(), held.device, held.here, route.offloaded.rows());
   if (!pooled_ || half == RowHalf::single) return;
   pooled_->return_gradients(stream, route.pooled, bag_gradients);
   const RowList& rows = route.pooled.rows;
-  add_update(rows.slots.device(), rows.gradients.data(), rows.device, rows.here, route.fetched.rows());
+  add_update(rows.slots.device(), rows.gradients.data(), rows.device, rows.here, route.offloaded.rows());
 }
 
 void EmbeddingExchange::return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients) {
@@ -217,14 +217,14 @@ void EmbeddingExchange::return_gradients(Stream& stream, BatchRoute& route, cons
 
 /// Rows of a list that are here, by store: the first `device` are in device memory.
 void EmbeddingExchange::add_update(const int64_t* slots, const float* gradients, int64_t device, int64_t here,
-                                   const RowStore& fetched) {
+                                   const RowStore& offloaded) {
   const int64_t beyond = here - device;
   if (device > 0) updates_.push_back({store_, slots, gradients, device});
-  if (beyond > 0) updates_.push_back({fetched, slots + device, gradients + device * store_.dim, beyond});
+  if (beyond > 0) updates_.push_back({offloaded, slots + device, gradients + device * store_.dim, beyond});
 }
 
 void EmbeddingExchange::reduce_copies(Stream& stream, BatchRoute& route) {
-  copies_->reduce(stream, route.rows, route.copies, route.fetched.rows());
+  copies_->reduce(stream, route.rows, route.copies, route.offloaded.rows());
   updates_.insert(updates_.end(), copies_->updates().begin(), copies_->updates().end());
 }
 

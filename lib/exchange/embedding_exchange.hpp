@@ -8,7 +8,7 @@
 
 #include "exchange/bag_exchange.hpp"
 #include "exchange/copy_sync.hpp"
-#include "exchange/fetched_route.hpp"
+#include "exchange/offloaded_route.hpp"
 #include "exchange/row_exchange.hpp"
 
 namespace sparrow {
@@ -17,10 +17,10 @@ namespace sparrow {
 struct BatchRoute {
   /// peers[s]: ranks of stage s's communicator; ranks: of the system.
   BatchRoute(Backend& backend, std::span<const int> peers, int ranks);
-  Route rows;            ///< lookups whose rows come to the samples
-  CopyRoute copies;      ///< rows with several copies
-  BagRoute pooled;       ///< lookups that are pooled at their holders
-  FetchedRoute fetched;  ///< rows of this rank's slower store, among all of these
+  Route rows;                ///< lookups whose rows come to the samples
+  CopyRoute copies;          ///< rows with several copies
+  BagRoute pooled;           ///< lookups that are pooled at their holders
+  OffloadedRoute offloaded;  ///< rows of this rank's slower store, among all of these
   int64_t lookups = 0;
   Bags bags;  ///< all bags, in terms of addresses(), in device memory
   // Where some tables are pooled, what the model sees is put together here: a bag's rows, then its part vectors.
@@ -51,9 +51,9 @@ struct BatchRoute {
 class EmbeddingExchange {
  public:
   /// Collective over the context's ranks. Everything passed by reference must outlive it. store: this rank's rows in
-  /// device memory, in the directory's slots; fetched: its slower store, or null if the directory puts nothing there.
+  /// device memory, in the directory's slots; offloaded: its slower store, or null if the directory puts nothing there.
   EmbeddingExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
-                    const RowStore& store, FetchedRows* fetched, DType wire);
+                    const RowStore& store, OffloadedRows* offloaded, DType wire);
 
   /// Takes the device memory that batches within the bounds share, for the plan in force.
   void reserve(const ExchangeBounds& bounds);
@@ -76,9 +76,9 @@ class EmbeddingExchange {
   void place(Stream& stream, BatchRoute& route);
   /// Waits for rows of the slower store: of a whole batch, all; else those that batch `before`, which is under way,
   /// does not use, or (with the shared half) those that it does, as passed on by it.
-  void load(BatchRoute& route) { route.fetched.load(); }
-  void load_single(BatchRoute& route, const BatchRoute& before) { route.fetched.load_single(before.fetched); }
-  void load_shared(BatchRoute& route) { route.fetched.load_shared(); }
+  void load(BatchRoute& route) { route.offloaded.load(); }
+  void load_single(BatchRoute& route, const BatchRoute& before) { route.offloaded.load_single(before.offloaded); }
+  void load_shared(BatchRoute& route) { route.offloaded.load_shared(); }
   /// Collective, after place and load: brings one half of the rows, as they are now. Pooled parts come with the shared
   /// half.
   void fetch(Stream& stream, BatchRoute& route, RowHalf half);
@@ -97,14 +97,14 @@ class EmbeddingExchange {
   /// Rows to update at this rank, each exactly once; valid until the next return_gradients.
   std::span<const RowUpdate> updates() const { return updates_; }
   /// Of the slower store: hands rows that are updated already on to the batch that follows.
-  void pass_on(BatchRoute& route) { route.fetched.pass_on(); }
+  void pass_on(BatchRoute& route) { route.offloaded.pass_on(); }
   /// The batch is done with the rows of the slower store; updated: they go back to it.
-  void finish(BatchRoute& route, bool updated) { route.fetched.finish(updated); }
+  void finish(BatchRoute& route, bool updated) { route.offloaded.finish(updated); }
   /// Waits until everything that went back to the slower store is there.
   void drain_store() {
-    if (fetched_) fetched_->drain();
+    if (offloaded_) offloaded_->drain();
   }
-  StoreTraffic store_traffic() const { return fetched_ ? fetched_->traffic() : StoreTraffic{}; }
+  StoreTraffic store_traffic() const { return offloaded_ ? offloaded_->traffic() : StoreTraffic{}; }
 
   /// Bytes of a stage that its communicator does not count.
   Traffic stage_traffic(int stage) const { return retired_[stage] + copies_->stage_traffic(stage); }
@@ -114,12 +114,13 @@ class EmbeddingExchange {
   struct SlotList {
     Mirrored<int64_t>* of;
     int64_t device, count;  ///< the first `device` are in device memory
-    std::span<int64_t> fetched() const { return {of->data() + device, static_cast<size_t>(count - device)}; }
+    std::span<int64_t> offloaded() const { return {of->data() + device, static_cast<size_t>(count - device)}; }
   };
   void split(const Batch& batch);
   void merge_bags(Stream& stream, BatchRoute& route);
   void place_rows(Stream& stream, BatchRoute& route, bool training);
-  void add_update(const int64_t* slots, const float* gradients, int64_t device, int64_t here, const RowStore& fetched);
+  void add_update(const int64_t* slots, const float* gradients, int64_t device, int64_t here,
+                  const RowStore& offloaded);
 
   RankContext context_;
   Backend& backend_;
@@ -128,7 +129,7 @@ class EmbeddingExchange {
   const Directory& directory_;
   const StageComms& comms_;
   RowStore store_;
-  FetchedRows* fetched_;
+  OffloadedRows* offloaded_;
   DType wire_;
   Router router_;
   RowSplitter splitter_;

@@ -16,7 +16,7 @@ std::vector<char> densely_reduced(const CopyPlan& plan) {
     // Domains with rings of different sizes share no row sets that could be summed whole: their rows go by key. So do
     // rows of slower stores, of which a sum over all would drag every one through memory.
     dense[o] = used[o] && option.level > 0 && option.reduction == CopyReduction::dense &&
-               std::all_of(option.rings.begin(), option.rings.end(), same_size) && !option.any_fetched();
+               std::all_of(option.rings.begin(), option.rings.end(), same_size) && !option.any_offloaded();
   }
   return dense;
 }
@@ -49,7 +49,7 @@ class Bounds {
   void find_tables();
   int64_t held() const {
     const SlotRoom held = directory_.held();
-    return held.device + held.fetched;
+    return held.device + held.offloaded;
   }
   const std::vector<int>& ranks(int level) const {
     return hierarchy_.members(level, hierarchy_.domain(level, directory_.rank()));
@@ -174,7 +174,7 @@ ExchangeBounds Bounds::make(int64_t wire_bytes_per_value, bool overlapped) const
   bounds.bags = bounds.samples * directory_.tables().count();
   bounds.lookups = bounds.samples * std::accumulate(limits_.lookups.begin(), limits_.lookups.end(), int64_t{0});
   bounds.with_offsets = limits_.with_offsets;
-  bounds.with_fetched = directory_.fetched_slots() > 0;
+  bounds.with_offloaded = directory_.offloaded_slots() > 0;
   bounds.overlapped = overlapped;
   bound_rows(bounds);
   bound_copies(bounds);

@@ -30,7 +30,7 @@ struct ExchangeBounds {
   int64_t row_bytes = 0;  ///< of a row on the wire
   int64_t samples = 0;    ///< of this rank
   int64_t bags = 0, lookups = 0;
-  bool with_offsets = false, with_fetched = false;
+  bool with_offsets = false, with_offloaded = false;
   bool overlapped = false;                ///< rows are fetched in two halves
   std::vector<ListBounds> lists;          ///< by level
   std::vector<int64_t> asked, requested;  ///< by stage: rows

@@ -37,15 +37,15 @@ Migration::Migration(const RankContext& context, Directory& directory, Store& st
 
 int Migration::slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to, std::string& why_not) {
   constexpr int kMostSlices = 1024;
-  const SlotRoom room{directory.device_slots(), directory.fetched_slots()};
+  const SlotRoom room{directory.device_slots(), directory.offloaded_slots()};
   std::string lack;
   for (int slices = 1; slices <= kMostSlices; slices *= 4) {
     const PlanChange change(directory.tables(), directory.hierarchy(), directory.plan(), to, slices);
     const SlotRoom most = change.most_held(comm.rank());
-    const bool fits = most.device <= room.device && most.fetched <= room.fetched;
+    const bool fits = most.device <= room.device && most.offloaded <= room.offloaded;
     lack = fits ? ""
                 : fmt::format("{} rows in device memory and {} in the slower store, there is room for {} and {}",
-                              most.device, most.fetched, room.device, room.fetched);
+                              most.device, most.offloaded, room.device, room.offloaded);
     if (sum(comm, int64_t{fits ? 0 : 1}) == 0) return slices;
   }
   const std::vector<std::string> lacks = all_gather(comm, lack);
@@ -104,24 +104,24 @@ void Migration::list(int64_t begin, int64_t end) {
   received_.sum();
 }
 
-FetchedBatch& Migration::fetched_batch() {
-  if (!fetched_) fetched_ = store_.fetched()->make_batch();
-  return *fetched_;
+OffloadedBatch& Migration::offloaded_batch() {
+  if (!offloaded_) offloaded_ = store_.offloaded()->make_batch();
+  return *offloaded_;
 }
 
 void Migration::pack(Stream& stream) {
   const RowStore& rows = store_.rows();
-  std::vector<int64_t> fetched;  // of the slower store, ascending
+  std::vector<int64_t> offloaded;  // of the slower store, ascending
   for (const auto& slots : sent_.by_rank)
     for (const int64_t slot : slots)
-      if (slot >= rows.slots) fetched.push_back(slot - rows.slots);
-  std::sort(fetched.begin(), fetched.end());
-  fetched.erase(std::unique(fetched.begin(), fetched.end()), fetched.end());
+      if (slot >= rows.slots) offloaded.push_back(slot - rows.slots);
+  std::sort(offloaded.begin(), offloaded.end());
+  offloaded.erase(std::unique(offloaded.begin(), offloaded.end()), offloaded.end());
   RowStore loaded{};
-  if (!fetched.empty()) {
-    fetched_batch().start(fetched);
-    fetched_batch().load();
-    loaded = fetched_batch().rows();
+  if (!offloaded.empty()) {
+    offloaded_batch().start(offloaded);
+    offloaded_batch().load();
+    loaded = offloaded_batch().rows();
   }
   const float** values = value_addresses_.reserve(sent_.total);
   const float** state = state_addresses_.reserve(sent_.total);
@@ -132,8 +132,8 @@ void Migration::pack(Stream& stream) {
       const RowStore& from = here ? rows : loaded;
       int64_t place = slot;
       if (!here)
-        place = fetched_batch().place_of(std::lower_bound(fetched.begin(), fetched.end(), slot - rows.slots) -
-                                         fetched.begin());
+        place = offloaded_batch().place_of(std::lower_bound(offloaded.begin(), offloaded.end(), slot - rows.slots) -
+                                           offloaded.begin());
       values[n] = from.values + place * rows.dim;
       state[n++] = from.state + place * rows.state_dim;
     }
@@ -144,8 +144,8 @@ void Migration::pack(Stream& stream) {
   if (rows.state_dim > 0)
     backend_.pack_rows(stream, state_addresses_.device(), nullptr, n,
                        Matrix::f32(send_state_.reserve(n * rows.state_dim), n, rows.state_dim));
-  backend_.synchronize(stream);  // addresses and fetched rows are free for others
-  if (!fetched.empty()) fetched_batch().finish(false);
+  backend_.synchronize(stream);  // addresses and offloaded rows are free for others
+  if (!offloaded.empty()) offloaded_batch().finish(false);
 }
 
 void Migration::exchange(Stream& stream) {
@@ -166,7 +166,7 @@ void Migration::exchange(Stream& stream) {
 
 void Migration::unpack(Stream& stream) {
   const RowStore& rows = store_.rows();
-  std::vector<std::pair<int64_t, int64_t>> device, fetched;  // (slot of the store, place among the received)
+  std::vector<std::pair<int64_t, int64_t>> device, offloaded;  // (slot of the store, place among the received)
   int64_t place = 0;
   for (const auto& keys : received_.by_rank)
     for (const int64_t key : keys) {
@@ -174,21 +174,21 @@ void Migration::unpack(Stream& stream) {
       if (slot < rows.slots)
         device.emplace_back(slot, place++);
       else
-        fetched.emplace_back(slot - rows.slots, place++);
+        offloaded.emplace_back(slot - rows.slots, place++);
     }
   std::sort(device.begin(), device.end());
-  std::sort(fetched.begin(), fetched.end());
+  std::sort(offloaded.begin(), offloaded.end());
   write(stream, rows, device);
   backend_.synchronize(stream);
-  if (fetched.empty()) return;
+  if (offloaded.empty()) return;
   std::vector<int64_t> slots;
-  for (const auto& [slot, from] : fetched) slots.push_back(slot);
-  FetchedBatch& batch = fetched_batch();
+  for (const auto& [slot, from] : offloaded) slots.push_back(slot);
+  OffloadedBatch& batch = offloaded_batch();
   batch.start(slots);
   batch.load();
-  for (size_t i = 0; i < fetched.size(); ++i) fetched[i].first = batch.place_of(static_cast<int64_t>(i));
-  std::sort(fetched.begin(), fetched.end());
-  write(stream, batch.rows(), fetched);
+  for (size_t i = 0; i < offloaded.size(); ++i) offloaded[i].first = batch.place_of(static_cast<int64_t>(i));
+  std::sort(offloaded.begin(), offloaded.end());
+  write(stream, batch.rows(), offloaded);
   backend_.synchronize(stream);
   batch.finish(true);
 }

@@ -78,7 +78,7 @@ class Migration {
   void exchange(Stream& stream);
   void unpack(Stream& stream);
   void write(Stream& stream, const RowStore& rows, const std::vector<std::pair<int64_t, int64_t>>& slot_and_place);
-  FetchedBatch& fetched_batch();
+  OffloadedBatch& offloaded_batch();
 
   RankContext context_;
   Backend& backend_;
@@ -90,7 +90,7 @@ class Migration {
   MigrationTotals totals_;
   Part sent_, received_;
   RowTransfer transfer_;
-  std::unique_ptr<FetchedBatch> fetched_;
+  std::unique_ptr<OffloadedBatch> offloaded_;
   Mirrored<const float*> value_addresses_, state_addresses_;
   Scratch<float> send_values_, send_state_, recv_values_, recv_state_;
 };

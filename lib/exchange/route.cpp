@@ -76,7 +76,7 @@ void Router::build(Stream& stream, const Batch& batch, Route& route) {
 void Router::collect(int level, const int64_t* keys, std::span<const int64_t> segments, Route& route) {
   RowList& list = route.lists[level];
   const std::span<const int64_t> distinct = maker_.distinct(keys, segments, list);
-  if (level == 0 && directory_.fetched_slots() == 0) {
+  if (level == 0 && directory_.offloaded_slots() == 0) {
     maker_.arrange_here(list);
   } else {
     const std::span<int32_t> destinations = maker_.destinations(list.count);
@@ -85,7 +85,7 @@ void Router::collect(int level, const int64_t* keys, std::span<const int64_t> se
       if (rank >= 0)
         destinations[i] = comms_.peer(level - 1, rank);
       else
-        destinations[i] = directory_.fetched(distinct[i]) ? RowListMaker::kFetched : RowListMaker::kDevice;
+        destinations[i] = directory_.offloaded(distinct[i]) ? RowListMaker::kOffloaded : RowListMaker::kDevice;
     }
     maker_.arrange(list, level > 0 ? &route.stages[static_cast<size_t>(level) - 1] : nullptr);
   }

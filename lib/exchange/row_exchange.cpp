@@ -57,12 +57,12 @@ void RowExchange::choose_sent(Stream& stream, int stage, Route& route) {
 }
 
 /// In a store, in the block of a stage, or for rows that this rank asks of itself, where the list above has them.
-void RowExchange::place(Stream& stream, Route& route, const RowStore& fetched) {
+void RowExchange::place(Stream& stream, Route& route, const RowStore& offloaded) {
   for (size_t level = 0; level < route.lists.size(); ++level) {
     RowList& list = route.lists[level];
     const float** addresses = list.addresses.reserve(list.count);
     for (int64_t i = 0; i < list.device; ++i) addresses[i] = store_.values + list.slots.data()[i] * dim_;
-    for (int64_t i = list.device; i < list.here; ++i) addresses[i] = fetched.values + list.slots.data()[i] * dim_;
+    for (int64_t i = list.device; i < list.here; ++i) addresses[i] = offloaded.values + list.slots.data()[i] * dim_;
     if (level > 0) {
       const RowList& above = route.lists[level - 1];
       const StageCounts& counts = route.stages[level - 1];
@@ -88,9 +88,9 @@ void RowExchange::fetch(Stream& stream, Route& route, RowHalf half) {
   for (int stage = 0; stage < comms_.count(); ++stage) send_rows(stream, stage, route, half);
 }
 
-void RowExchange::fetch_whole(Stream& stream, Route& route, const RowStore& fetched) {
+void RowExchange::fetch_whole(Stream& stream, Route& route, const RowStore& offloaded) {
   leave_rows_whole(route);
-  place(stream, route, fetched);
+  place(stream, route, offloaded);
   fetch(stream, route, RowHalf::shared);
 }
 

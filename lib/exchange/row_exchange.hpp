@@ -39,12 +39,12 @@ class RowExchange {
   void divide(Stream& stream, Route& batch, Route& next, RowSplitter& splitter);
 
   /// Says where each row's values will be: route.lowest().addresses, until the next call for this route. After the rows
-  /// are divided or left whole. fetched: where the batch's rows of the slower store will be.
-  void place(Stream& stream, Route& route, const RowStore& fetched);
+  /// are divided or left whole. offloaded: where the batch's rows of the slower store will be.
+  void place(Stream& stream, Route& route, const RowStore& offloaded);
   /// Collective, after place: brings one half of the rows. Values are those of now.
   void fetch(Stream& stream, Route& route, RowHalf half);
   /// place and fetch of a batch without neighbours.
-  void fetch_whole(Stream& stream, Route& route, const RowStore& fetched);
+  void fetch_whole(Stream& stream, Route& route, const RowStore& offloaded);
 
   /// Collective. bag_gradients: (bags, dim) as Dlrm::backward gives them, read until sum_own has passed. Afterwards, in
   /// the half's part of every list, rows [0, here) have the gradient summed over all that came up to this rank.

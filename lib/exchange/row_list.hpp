@@ -25,7 +25,7 @@ struct RowList {
   int64_t device = 0;  ///< of these, the first this many have it in device memory
   int64_t members = 0;
   Scratch<int64_t> keys;    ///< [count], on the host alone
-  Mirrored<int64_t> slots;  ///< [here], of the directory; of rows in the slower store: places in FetchedRoute::rows
+  Mirrored<int64_t> slots;  ///< [here], of the directory; of rows in the slower store: places in OffloadedRoute::rows
   Mirrored<int32_t> row_of_member;  ///< [members], place of each member's row in the list
   Groups groups;                    ///< members by row, in device memory
   Mirrored<int32_t> group_offsets, group_items;
@@ -89,9 +89,9 @@ class RowListMaker {
   /// Backend::distinct), and returns the distinct keys, valid until the next call.
   std::span<const int64_t> distinct(const int64_t* keys, std::span<const int64_t> segments, RowList& list);
 
-  /// Where each distinct row is asked for: kDevice or kFetched, which are here, or a peer of the stage. To be filled
+  /// Where each distinct row is asked for: kDevice or kOffloaded, which are here, or a peer of the stage. To be filled
   /// between distinct() and arrange().
-  static constexpr int32_t kDevice = -2, kFetched = -1;
+  static constexpr int32_t kDevice = -2, kOffloaded = -1;
   std::span<int32_t> destinations(int64_t count) { return {destination_.reserve(count), static_cast<size_t>(count)}; }
 
   /// Orders the list by destination (here first), fills keys, groups and, for `counts`, how many rows each peer is

@@ -4,8 +4,8 @@
 
 namespace sparrow {
 
-bool CopyOption::any_fetched() const {
-  return std::find(stores.begin(), stores.end(), CopyStore::fetched) != stores.end();
+bool CopyOption::any_offloaded() const {
+  return std::find(stores.begin(), stores.end(), CopyStore::offloaded) != stores.end();
 }
 
 CopyOption option_at_level(const Hierarchy& hierarchy, int level, CopyReduction reduction) {

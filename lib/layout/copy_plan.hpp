@@ -13,8 +13,8 @@ namespace sparrow {
 /// (dense), or those of the rows that some rank touched are sent with their keys (sparse).
 enum class CopyReduction : uint8_t { dense, sparse };
 
-/// Where a copy is at the rank that holds it: in device memory, or in the slower store beyond it (fetched_rows.hpp).
-enum class CopyStore : uint8_t { device, fetched };
+/// Where a copy is at the rank that holds it: in device memory, or in the slower store beyond it (offloaded_rows.hpp).
+enum class CopyStore : uint8_t { device, offloaded };
 
 /// Rows with a copy in every domain of `level`. In domain d position p of table t is held by rings[d][(p + offset_t)
 /// mod ring size], or by rings[d][holder_slot mod ring size] where the table has a fixed holder.
@@ -26,7 +26,7 @@ struct CopyOption {
 
   bool operator==(const CopyOption&) const = default;
   CopyStore store(int domain) const { return stores.empty() ? CopyStore::device : stores[domain]; }
-  bool any_fetched() const;
+  bool any_offloaded() const;
 };
 
 /// Positions from `first` to the next interval's take options[option], under one of the table's rules.

@@ -108,7 +108,7 @@ std::vector<Directory::SlotRun> Directory::slots_of_option(int option) const {
 
 SlotRoom Directory::held() const {
   SlotRoom rows;
-  for (const Interval& interval : intervals_) (interval.fetched ? rows.fetched : rows.device) += interval.slots;
+  for (const Interval& interval : intervals_) (interval.offloaded ? rows.offloaded : rows.device) += interval.slots;
   return rows;
 }
 

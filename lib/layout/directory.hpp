@@ -35,7 +35,7 @@ namespace sparrow {
 
 /// Places for rows in a rank's stores.
 struct SlotRoom {
-  int64_t device = 0, fetched = 0;
+  int64_t device = 0, offloaded = 0;
 };
 
 class Directory {
@@ -59,7 +59,7 @@ class Directory {
   int level(int64_t key) const { return intervals_[interval_of(key)].level; }
   CopyTransport transport(int64_t key) const { return intervals_[interval_of(key)].rule.transport; }
   /// Whether a copy at this rank is in its slower store.
-  bool fetched(int64_t key) const { return intervals_[interval_of(key)].fetched; }
+  bool offloaded(int64_t key) const { return intervals_[interval_of(key)].offloaded; }
 
   /// The rank that holds the copy used by ranks of this rank's domain at the row's copy level.
   int holder(int64_t key) const { return holder(intervals_[interval_of(key)], key); }
@@ -79,7 +79,7 @@ class Directory {
   int64_t slot(int64_t key) const;
   int64_t slots() const { return slots_; }
   int64_t device_slots() const { return device_slots_; }
-  int64_t fetched_slots() const { return slots_ - device_slots_; }
+  int64_t offloaded_slots() const { return slots_ - device_slots_; }
 
   /// Rows held here.
   SlotRoom held() const;
@@ -104,7 +104,7 @@ class Directory {
     int64_t first_key, end_key;
     int table, option, level;
     CopyRule rule;
-    bool fetched;             ///< this rank's rows of it
+    bool offloaded;           ///< this rank's rows of it
     int64_t shift;            ///< position + offset = key + shift
     int ring;                 ///< of this rank's domain
     int64_t first_turn_mine;  ///< places of this rank up to the interval's first row, counted from place 0 of turn 0

@@ -10,9 +10,9 @@ Directory::Directory(const Tables& tables, const Hierarchy& hierarchy, const Cop
   check(plan);
   std::vector<Interval> intervals = make_intervals(plan);
   SlotRoom needed;
-  for (const Interval& interval : intervals) (interval.fetched ? needed.fetched : needed.device) += interval.slots;
+  for (const Interval& interval : intervals) (interval.offloaded ? needed.offloaded : needed.device) += interval.slots;
   device_slots_ = std::max(needed.device, room.device);
-  slots_ = device_slots_ + std::max(needed.fetched, room.fetched);
+  slots_ = device_slots_ + std::max(needed.offloaded, room.offloaded);
   assign(std::move(intervals));
 }
 
@@ -68,7 +68,7 @@ Directory::Interval Directory::make_interval(const CopyPlan& plan, int table, co
   SPARROW_CHECK(interval.rule.offset >= 0);
   const CopyOption& option = plan.options[from.option];
   interval.level = option.level;
-  interval.fetched = option.store(hierarchy_.domain(option.level, rank_)) == CopyStore::fetched;
+  interval.offloaded = option.store(hierarchy_.domain(option.level, rank_)) == CopyStore::offloaded;
   interval.shift = interval.rule.offset - tables_.first_key(table);
   interval.ring = make_ring(option, interval.rule.holder_slot);
   interval.first_slot = -1;  // not yet known
@@ -96,7 +96,7 @@ void Directory::assign(std::vector<Interval> intervals) {
     if (piece.first_slot >= 0 || piece.slots == 0)
       append(piece, intervals);
     else
-      place(piece, free[piece.fetched ? 1 : 0], intervals);
+      place(piece, free[piece.offloaded ? 1 : 0], intervals);
   }
   intervals_ = std::move(intervals);
   first_keys_.clear();
@@ -112,7 +112,7 @@ void Directory::assign(std::vector<Interval> intervals) {
 /// Whether rows of both that this rank holds are the same ones, in the same store.
 bool Directory::stays(const Interval& before, const Interval& after) const {
   const auto turn = static_cast<int64_t>(ring_of(after).ranks.size());
-  return before.ring == after.ring && before.fetched == after.fetched && (before.shift - after.shift) % turn == 0;
+  return before.ring == after.ring && before.offloaded == after.offloaded && (before.shift - after.shift) % turn == 0;
 }
 
 /// The intervals, cut at those there are now; pieces whose rows stay at this rank have their slots.
@@ -163,7 +163,7 @@ void Directory::place(Interval piece, FreeSlots& free, std::vector<Interval>& re
     const FreeSlots::Run run = free.take(after, piece.slots);
     if (run.count == 0)
       fail("rank {} has no room for {} more rows of table {} in its {}", rank_, piece.slots, piece.table,
-           piece.fetched ? "slower store" : "device memory");
+           piece.offloaded ? "slower store" : "device memory");
     const bool whole = run.count == piece.slots;
     const int64_t end = whole ? piece.end_key : key_of_place(piece, piece.first_turn_mine + run.count);
     Interval placed = part(piece, piece.first_key, end);

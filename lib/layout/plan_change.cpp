@@ -47,7 +47,7 @@ int PlanChange::side(const CopyPlan& plan, int table, const CopyInterval& interv
   for (size_t d = 0; d < side.rings.size(); ++d) {
     auto& ring = side.rings[d];
     if (rule.holder_slot >= 0) ring = {ring[static_cast<size_t>(rule.holder_slot) % ring.size()]};
-    side.fetched.push_back(option.store(static_cast<int>(d)) == CopyStore::fetched);
+    side.offloaded.push_back(option.store(static_cast<int>(d)) == CopyStore::offloaded);
   }
   sides.push_back(std::move(side));
   return static_cast<int>(sides.size()) - 1;
@@ -83,7 +83,7 @@ std::vector<char> PlanChange::stays(const Side& from, const Side& to) const {
     const auto f = static_cast<size_t>(hierarchy_.domain(from.level, rank));
     const auto t = static_cast<size_t>(hierarchy_.domain(to.level, rank));
     const auto turn = static_cast<int64_t>(to.rings[t].size());
-    same.push_back(from.rings[f] == to.rings[t] && from.fetched[f] == to.fetched[t] &&
+    same.push_back(from.rings[f] == to.rings[t] && from.offloaded[f] == to.offloaded[t] &&
                    (from.rule.offset - to.rule.offset) % turn == 0);
   }
   return same;
@@ -92,7 +92,9 @@ std::vector<char> PlanChange::stays(const Side& from, const Side& to) const {
 /// Pieces that need fewer copies first, among equal ones the hottest rows.
 void PlanChange::order(int slices) {
   const auto growth = [&](const Move& move) {
-    const auto device_copies = [](const Side& side) { return std::count(side.fetched.begin(), side.fetched.end(), 0); };
+    const auto device_copies = [](const Side& side) {
+      return std::count(side.offloaded.begin(), side.offloaded.end(), 0);
+    };
     return device_copies(to_sides_[move.to]) - device_copies(from_sides_[move.from]);
   };
   std::vector<size_t> by_turn(moves_.size());
@@ -197,7 +199,7 @@ SlotRoom PlanChange::held(const Side& side, int64_t first, int64_t end, int rank
     return place / turn * mine + std::count(ring.begin(), ring.begin() + place % turn, rank);
   };
   const int64_t rows = mine == 0 ? 0 : before(end + side.rule.offset) - before(first + side.rule.offset);
-  return side.fetched[domain] ? SlotRoom{0, rows} : SlotRoom{rows, 0};
+  return side.offloaded[domain] ? SlotRoom{0, rows} : SlotRoom{rows, 0};
 }
 
 SlotRoom PlanChange::most_held(int rank) const {
@@ -206,7 +208,7 @@ SlotRoom PlanChange::most_held(int rank) const {
     for (const Segment& segment : segments_[t]) {
       const SlotRoom rows = held(from_sides_[segment.from], segment.first, segment.end, rank);
       now.device += rows.device;
-      now.fetched += rows.fetched;
+      now.offloaded += rows.offloaded;
     }
   SlotRoom most = now;
   for (const Slice& slice : slices_) {
@@ -224,7 +226,7 @@ SlotRoom PlanChange::most_held(int rank) const {
       held_now = after;
     };
     note(now.device, most.device, less.device, more.device);
-    note(now.fetched, most.fetched, less.fetched, more.fetched);
+    note(now.offloaded, most.offloaded, less.offloaded, more.offloaded);
   }
   return most;
 }

@@ -66,7 +66,7 @@ class PlanChange {
     int level = 0;
     CopyRule rule;
     std::vector<std::vector<int>> rings;  ///< by domain, of one rank where the table has a fixed holder
-    std::vector<char> fetched;            ///< by domain
+    std::vector<char> offloaded;          ///< by domain
     int holder(int domain, int64_t position) const {
       const auto& ring = rings[domain];
       return ring[static_cast<uint64_t>(position + rule.offset) % ring.size()];

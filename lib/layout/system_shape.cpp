@@ -160,7 +160,7 @@ CopyOption copy_option(const placement::Option& option, const placement::Tree& t
       for (const std::vector<int>& holders : shape.instances[site.domain])
         if (std::find(of_type.begin(), of_type.end(), holders[0]) != of_type.end()) slots.push_back(holders);
       result.rings[domain] = serving_ranks(slots);
-      if (!tree.is_device(site)) result.stores[domain] = CopyStore::fetched;
+      if (!tree.is_device(site)) result.stores[domain] = CopyStore::offloaded;
     }
   }
   return result;

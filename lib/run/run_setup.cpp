@@ -49,7 +49,7 @@ TrainerOptions trainer_options(const RunParts& run, const SystemShape& system) {
   options.precision = of_run.system.precision;
   options.wire = of_run.system.wire;
   options.seed = of_run.train.seed;
-  options.fetched.folder = fetched_folder(of_run);
+  options.offloaded.folder = offload_folder(of_run);
   options.overlapped = of_run.system.overlapped;
   const std::vector<double> shares = batch_shares(of_run, system);
   for (int r = 0; r < ranks; ++r)  // a short batch may round the other way, hence one more

@@ -33,7 +33,7 @@ struct RunResult {
   std::vector<std::string> replannings;    ///< rank 0's: the records of metrics.jsonl
   MigrationTotals migrated;                ///< of this rank
   double settled_bytes_per_iteration = 0;  ///< sent per rank under the last plan, if the run re-plans
-  /// Of this rank: device memory of its rows; host memory of fetched rows on their way.
+  /// Of this rank: device memory of its rows; host memory of offloaded rows on their way.
   int64_t row_bytes = 0, fetched_buffer_bytes = 0;
   int64_t planned_memory_bytes = 0, used_memory_bytes = 0;  ///< of device memory that was divided up before training
 };

@@ -28,7 +28,7 @@ bool uses_slower_store(const RunOptions& options, int ranks, int64_t memory_byte
 
 StoreCalibrationOptions store_options(const RunOptions& options, int local_ranks, int64_t local_batch, int tables) {
   StoreCalibrationOptions store;
-  store.folder = fetched_folder(options);
+  store.folder = offload_folder(options);
   store.capacity = options.system.host_memory / local_ranks;
   store.local_ranks = local_ranks;
   store.dim = options.model.embedding_dim;
@@ -59,7 +59,7 @@ placement::Topology launch_with_rates(const RankContext& context, int node, cons
 
 }  // namespace
 
-std::string fetched_folder(const RunOptions& options) {
+std::string offload_folder(const RunOptions& options) {
   return options.system.scratch.empty() ? options.output.dir : options.system.scratch;
 }
 

@@ -18,8 +18,8 @@ namespace sparrow {
 /// The slower store is measured only if rows may be put there (see uses_slower_store), or if `complete`.
 SystemShape find_system(const RankContext& context, int node, const RunOptions& options, bool complete = false);
 
-/// Where the file of fetched rows goes.
-std::string fetched_folder(const RunOptions& options);
+/// Where the file of offloaded rows goes.
+std::string offload_folder(const RunOptions& options);
 
 /// Each rank's share of the global batch, of the configuration or (planned) of the topology.
 std::vector<double> batch_shares(const RunOptions& options, const SystemShape& shape);

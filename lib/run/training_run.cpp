@@ -175,7 +175,7 @@ void TrainingRun::finish() {
   result_.row_bytes = trainer_.store().bytes();
   result_.planned_memory_bytes = trainer_.memory().needs.total();
   result_.used_memory_bytes = context_.backend.most_memory();
-  if (trainer_.store().fetched()) result_.fetched_buffer_bytes = trainer_.store().fetched()->buffer_bytes();
+  if (trainer_.store().offloaded()) result_.fetched_buffer_bytes = trainer_.store().offloaded()->buffer_bytes();
   if (result_.stopped)
     tell_stopped();
   else

@@ -33,7 +33,7 @@ ScratchFile::ScratchFile(const std::string& folder, int64_t bytes) {
   SPARROW_CHECK(bytes >= 0 && bytes % kAlignment == 0, "a file of {} bytes", bytes);
   std::error_code problem;
   std::filesystem::create_directories(folder, problem);
-  if (problem) fail("{}: cannot make the folder for fetched rows: {}", folder, problem.message());
+  if (problem) fail("{}: cannot make the folder for offloaded rows: {}", folder, problem.message());
   std::string path = folder + "/fetched_rows_XXXXXX";
   descriptor_ = mkostemp(path.data(), O_CLOEXEC);
   if (descriptor_ < 0) fail_errno(path);
@@ -44,7 +44,7 @@ ScratchFile::ScratchFile(const std::string& folder, int64_t bytes) {
     const bool known = fstatvfs(descriptor_, &system) == 0;
     close(descriptor_);
     descriptor_ = -1;
-    fail("{}: no room for fetched rows: {} bytes are needed{}: {}", folder, bytes,
+    fail("{}: no room for offloaded rows: {} bytes are needed{}: {}", folder, bytes,
          known ? fmt::format(", {} are free", static_cast<int64_t>(system.f_bavail * system.f_frsize)) : "",
          std::strerror(error));
   }
@@ -125,8 +125,8 @@ std::string DiskIo::move_rest(const Work& work, int64_t done) const {
       done += moved;
       continue;
     }
-    return fmt::format("{}: {} of {} bytes of fetched rows at offset {}: {}", file_.name(), reading ? "read" : "write",
-                       memory.iov_len, offset,
+    return fmt::format("{}: {} of {} bytes of offloaded rows at offset {}: {}", file_.name(),
+                       reading ? "read" : "write", memory.iov_len, offset,
                        moved < 0 ? std::strerror(errno) : "the file ends there: it was cut while in use");
   }
   return "";
@@ -179,7 +179,7 @@ std::unique_ptr<DiskIo> make_disk_io(const ScratchFile& file, DiskMethod method)
     std::string reason;
     if (auto ring = make_ring_io(file, reason)) return ring;
     if (method == DiskMethod::ring) fail("io_uring cannot be used here: {}", reason);
-    spdlog::info("fetched rows: io_uring cannot be used here ({}); {} threads read and write instead", reason,
+    spdlog::info("offloaded rows: io_uring cannot be used here ({}); {} threads read and write instead", reason,
                  kThreads);
   }
   return std::make_unique<ThreadIo>(file, kThreads);

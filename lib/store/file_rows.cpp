@@ -63,7 +63,7 @@ void FileRows::write_blocks(int64_t first_block, int64_t blocks, bool read, int6
 }
 
 /// The rows of a batch in the form that kernels read, and the blocks they come from.
-class FileBatch : public FetchedBatch {
+class FileBatch : public OffloadedBatch {
  public:
   explicit FileBatch(FileRows& store) : store_(store) {}
   ~FileBatch() override { store_.batch_bytes_ -= bytes(); }
@@ -93,7 +93,7 @@ class FileBatch : public FetchedBatch {
   Array<float> values_, state_;
 };
 
-std::unique_ptr<FetchedBatch> FileRows::make_batch() {
+std::unique_ptr<OffloadedBatch> FileRows::make_batch() {
   return std::make_unique<FileBatch>(*this);
 }
 
@@ -114,8 +114,8 @@ void FileBatch::start(std::span<const int64_t> slots) {
   block_of_.clear();
   place_in_block_.clear();
   for (size_t i = 0; i < slots.size(); ++i) {
-    SPARROW_CHECK(slots[i] >= 0 && slots[i] < store_.slots_, "fetched row {} of {}", slots[i], store_.slots_);
-    SPARROW_CHECK(i == 0 || slots[i] > slots[i - 1], "fetched row {} after {}: not ascending, or twice", slots[i],
+    SPARROW_CHECK(slots[i] >= 0 && slots[i] < store_.slots_, "offloaded row {} of {}", slots[i], store_.slots_);
+    SPARROW_CHECK(i == 0 || slots[i] > slots[i - 1], "offloaded row {} after {}: not ascending, or twice", slots[i],
                   slots[i - 1]);
     const int64_t block = slots[i] / store_.rows_per_block_;
     if (blocks_.empty() || blocks_.back() != block) blocks_.push_back(block);

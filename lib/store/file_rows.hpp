@@ -13,21 +13,21 @@
 #include <string>
 
 #include "store/block_cache.hpp"
-#include "store/fetched_rows.hpp"
+#include "store/offloaded_rows.hpp"
 
 namespace sparrow {
 
 /// Bytes of the file that holds so many rows.
 int64_t disk_file_bytes(int64_t rows, int64_t row_bytes);
 
-class FileRows : public FetchedRows {
+class FileRows : public OffloadedRows {
  public:
   /// The file is made in `folder`, at its full size. Throws Error when the disk has no room for it.
   FileRows(Backend& backend, const std::string& folder, int64_t slots, int64_t dim, int64_t state_dim,
            DiskMethod method = DiskMethod::automatic);
 
   int64_t slots() const override { return slots_; }
-  std::unique_ptr<FetchedBatch> make_batch() override;
+  std::unique_ptr<OffloadedBatch> make_batch() override;
   void write(int64_t first, int64_t n, const float* values, const float* state) override;
   void drain() override { cache_.drain(); }
   StoreTraffic traffic() const override { return {cache_.read_bytes(), cache_.written_bytes()}; }

@@ -19,14 +19,14 @@ void PinnedRows::write(int64_t first, int64_t n, const float* values, const floa
 }
 
 /// Counts what the kernels of a batch move; the rows are where they are.
-class PinnedBatch : public FetchedBatch {
+class PinnedBatch : public OffloadedBatch {
  public:
   explicit PinnedBatch(PinnedRows& store) : store_(store) {}
   void start(std::span<const int64_t> slots) override {
     SPARROW_CHECK(!under_way_, "the batch before is not finished");
     for (size_t i = 0; i < slots.size(); ++i)
       SPARROW_CHECK(slots[i] >= (i == 0 ? 0 : slots[i - 1] + 1) && slots[i] < store_.slots(),
-                    "fetched row {} of {}: not ascending, or twice", slots[i], store_.slots());
+                    "offloaded row {} of {}: not ascending, or twice", slots[i], store_.slots());
     slots_.assign(slots.begin(), slots.end());
     under_way_ = true;
     // A forward pass reads the values, an update reads and writes values and state.
@@ -51,7 +51,7 @@ class PinnedBatch : public FetchedBatch {
   bool under_way_ = false;
 };
 
-std::unique_ptr<FetchedBatch> PinnedRows::make_batch() {
+std::unique_ptr<OffloadedBatch> PinnedRows::make_batch() {
   return std::make_unique<PinnedBatch>(*this);
 }
 

@@ -2,17 +2,17 @@
 // nothing is copied, and nothing read ahead.
 #pragma once
 
-#include "store/fetched_rows.hpp"
+#include "store/offloaded_rows.hpp"
 
 namespace sparrow {
 
-class PinnedRows : public FetchedRows {
+class PinnedRows : public OffloadedRows {
  public:
   /// Throws Error when memory is short.
   PinnedRows(Backend& backend, int64_t slots, int64_t dim, int64_t state_dim);
 
   int64_t slots() const override { return rows_.slots; }
-  std::unique_ptr<FetchedBatch> make_batch() override;
+  std::unique_ptr<OffloadedBatch> make_batch() override;
   void write(int64_t first, int64_t n, const float* values, const float* state) override;
   void drain() override {}
   StoreTraffic traffic() const override { return traffic_; }

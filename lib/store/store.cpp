@@ -8,14 +8,14 @@
 
 namespace sparrow {
 
-Store::Store(Backend& backend, const Directory& directory, int64_t state_dim, const FetchedOptions& fetched)
+Store::Store(Backend& backend, const Directory& directory, int64_t state_dim, const OffloadOptions& offloaded)
     : backend_(backend),
       directory_(directory),
       values_(backend, Memory::device, directory.device_slots() * directory.tables().dim(), MemoryPart::rows),
       state_(backend, Memory::device, directory.device_slots() * state_dim, MemoryPart::row_state),
       rows_{values_.data(), state_.data(), directory.device_slots(), directory.tables().dim(), state_dim} {
-  if (directory.fetched_slots() > 0)
-    fetched_ = make_fetched_rows(backend, directory.fetched_slots(), rows_.dim, state_dim, fetched);
+  if (directory.offloaded_slots() > 0)
+    offloaded_ = make_offloaded_rows(backend, directory.offloaded_slots(), rows_.dim, state_dim, offloaded);
 }
 
 void Store::add_needs(const Directory& directory, int64_t state_dim, MemoryByPart& needs) {
@@ -26,9 +26,9 @@ void Store::add_needs(const Directory& directory, int64_t state_dim, MemoryByPar
 
 MemoryByPart Store::filling_needs(const Directory& directory) {
   const SlotRoom held = directory.held();
-  const int64_t most = std::min(kChunk, std::max(held.device, held.fetched));
+  const int64_t most = std::min(kChunk, std::max(held.device, held.offloaded));
   MemoryByPart needs;
-  if (directory.fetched_slots() > 0) needs.add(MemoryPart::other, most * directory.tables().dim() * 4);
+  if (directory.offloaded_slots() > 0) needs.add(MemoryPart::other, most * directory.tables().dim() * 4);
   needs.add(MemoryPart::other, most * 8);
   return needs;
 }
@@ -41,8 +41,8 @@ void Store::write(Stream& stream, int64_t first, int64_t n, const float* values,
   if (state) backend_.copy(stream, rows_.state + first * rows_.state_dim, state, here * rows_.state_dim * 4);
   backend_.synchronize(stream);
   if (here < n)
-    fetched_->write(first + here - rows_.slots, n - here, values + here * rows_.dim,
-                    state ? state + here * rows_.state_dim : nullptr);
+    offloaded_->write(first + here - rows_.slots, n - here, values + here * rows_.dim,
+                      state ? state + here * rows_.state_dim : nullptr);
 }
 
 void Store::read(Stream& stream, int64_t first, int64_t n, float* values, float* state) {
@@ -59,7 +59,7 @@ void Store::read(Stream& stream, int64_t first, int64_t n, float* values, float*
   if (here < n) {
     std::vector<int64_t> slots(n - here);
     std::iota(slots.begin(), slots.end(), first + here - rows_.slots);
-    const auto batch = fetched_->make_batch();
+    const auto batch = offloaded_->make_batch();
     batch->start(slots);
     batch->load();
     copy(batch->rows(), batch->place_of(0), here, n - here);  // neighbours are neighbours there too
@@ -71,8 +71,8 @@ void Store::read(Stream& stream, int64_t first, int64_t n, float* values, float*
 
 void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const IdOfPosition& id_of) {
   const SlotRoom held = directory_.held();  // at first, the lowest slots of each store
-  const int64_t most = std::min(kChunk, std::max(held.device, held.fetched));  // as filling_needs says
-  std::vector<float> values(fetched_ ? static_cast<size_t>(most * rows_.dim) : 0);
+  const int64_t most = std::min(kChunk, std::max(held.device, held.offloaded));  // as filling_needs says
+  std::vector<float> values(offloaded_ ? static_cast<size_t>(most * rows_.dim) : 0);
   const std::vector<float> state(most * rows_.state_dim, initial_state);
   const Array<float> made(backend_, Memory::device, static_cast<int64_t>(values.size()));
   const Array<int64_t> ids(backend_, Memory::device, most);
@@ -82,15 +82,15 @@ void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const
     backend_.copy(stream, rows_.state + first * rows_.state_dim, state.data(), n * rows_.state_dim * 4);
     backend_.synchronize(stream);
   }
-  const int64_t fetched_end = rows_.slots + held.fetched;
-  for (int64_t first = rows_.slots; first < fetched_end; first += kChunk) {
-    const int64_t n = std::min(kChunk, fetched_end - first);
+  const int64_t offloaded_end = rows_.slots + held.offloaded;
+  for (int64_t first = rows_.slots; first < offloaded_end; first += kChunk) {
+    const int64_t n = std::min(kChunk, offloaded_end - first);
     make_initial(stream, seed, id_of, first, n, ids, made.data());
     backend_.copy(stream, values.data(), made.data(), n * rows_.dim * 4);
     backend_.synchronize(stream);
-    fetched_->write(first - rows_.slots, n, values.data(), state.data());
+    offloaded_->write(first - rows_.slots, n, values.data(), state.data());
   }
-  if (fetched_) fetched_->drain();
+  if (offloaded_) offloaded_->drain();
 }
 
 /// Initial values (n, dim) of the rows in slots first .. first + n - 1, in device memory.

@@ -9,7 +9,7 @@
 
 #include "kernels/backend.hpp"
 #include "layout/directory.hpp"
-#include "store/fetched_rows.hpp"
+#include "store/offloaded_rows.hpp"
 
 namespace sparrow {
 
@@ -17,15 +17,15 @@ class Store {
  public:
   /// state_dim: values of optimiser state per row (see RowStore). Throws Error when memory, or the disk, is short.
   /// Contents start undefined.
-  Store(Backend& backend, const Directory& directory, int64_t state_dim, const FetchedOptions& fetched = {});
+  Store(Backend& backend, const Directory& directory, int64_t state_dim, const OffloadOptions& offloaded = {});
 
   /// Adds what a Store needs of device memory.
   static void add_needs(const Directory& directory, int64_t state_dim, MemoryByPart& needs);
   /// What initialise() needs besides, while it runs.
   static MemoryByPart filling_needs(const Directory& directory);
 
-  const RowStore& rows() const { return rows_; }           ///< in device memory
-  FetchedRows* fetched() const { return fetched_.get(); }  ///< null where the plan puts no rows there
+  const RowStore& rows() const { return rows_; }                 ///< in device memory
+  OffloadedRows* offloaded() const { return offloaded_.get(); }  ///< null where the plan puts no rows there
 
   /// Writes the rows in slots first .. first + n - 1, from host memory: values (n, dim), and state (n, state_dim) or
   /// null to keep what is there. Between steps. Waits.
@@ -50,7 +50,7 @@ class Store {
   const Directory& directory_;
   Array<float> values_, state_;
   RowStore rows_;
-  std::unique_ptr<FetchedRows> fetched_;
+  std::unique_ptr<OffloadedRows> offloaded_;
 };
 
 }  // namespace sparrow

@@ -68,24 +68,25 @@ const RowReader::Rows& RowReader::read(int table, const std::vector<int64_t>& po
   batch.offsets = offsets_;
   batch.positions = positions;
   router_.build(trainer_.stream(), batch, route_);
-  load_fetched();
-  take(values_, fetched_.rows(), n, rows_.dim, read_.values);
-  if (rows_.state_dim > 0) take(state_, state_of(fetched_.rows()), n, rows_.state_dim, read_.state);
-  fetched_.finish(false);
+  load_offloaded();
+  take(values_, offloaded_.rows(), n, rows_.dim, read_.values);
+  if (rows_.state_dim > 0) take(state_, state_of(offloaded_.rows()), n, rows_.state_dim, read_.state);
+  offloaded_.finish(false);
   return read_;
 }
 
-void RowReader::load_fetched() {
-  fetched_.clear();
+void RowReader::load_offloaded() {
+  offloaded_.clear();
   const auto slots = [](RowList& list) { return std::span(list.slots.data() + list.device, list.here - list.device); };
-  for (RowList& list : route_.lists) fetched_.add(slots(list));
-  fetched_.start(trainer_.store().fetched(), trainer_.directory().device_slots());
-  for (RowList& list : route_.lists) fetched_.to_places(slots(list));
-  fetched_.load();
+  for (RowList& list : route_.lists) offloaded_.add(slots(list));
+  offloaded_.start(trainer_.store().offloaded(), trainer_.directory().device_slots());
+  for (RowList& list : route_.lists) offloaded_.to_places(slots(list));
+  offloaded_.load();
 }
 
-void RowReader::take(RowExchange& exchange, const RowStore& fetched, int64_t n, int64_t dim, std::vector<float>& out) {
-  exchange.fetch_whole(trainer_.stream(), route_, fetched);
+void RowReader::take(RowExchange& exchange, const RowStore& offloaded, int64_t n, int64_t dim,
+                     std::vector<float>& out) {
+  exchange.fetch_whole(trainer_.stream(), route_, offloaded);
   out.resize(n * dim);
   float* packed = packed_.reserve(n * dim);
   trainer_.backend().pack_rows(trainer_.stream(), route_.lowest().addresses.device(),

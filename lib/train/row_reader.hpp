@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "exchange/fetched_route.hpp"
+#include "exchange/offloaded_route.hpp"
 #include "train/trainer.hpp"
 
 namespace sparrow {
@@ -26,15 +26,15 @@ class RowReader {
   static void add_needs(Backend& backend, const Directory& directory, int64_t state_dim, MemoryByPart& needs);
 
  private:
-  void load_fetched();
-  void take(RowExchange& exchange, const RowStore& fetched, int64_t n, int64_t dim, std::vector<float>& out);
+  void load_offloaded();
+  void take(RowExchange& exchange, const RowStore& offloaded, int64_t n, int64_t dim, std::vector<float>& out);
 
   Trainer& trainer_;
   RowStore rows_;
   Router router_;
   RowExchange values_, state_;
   Route route_;
-  FetchedRoute fetched_;
+  OffloadedRoute offloaded_;
   Scratch<float> packed_;
   std::vector<int64_t> offsets_;
   Rows read_;

@@ -33,8 +33,8 @@ Trainer::Trainer(const RankContext& context, Directory directory, MemoryPlan mem
       directory_(std::move(directory)),
       memory_(std::move(memory)),
       store_(backend_, directory_, state_dim(options.optimizer.sparse.kind, directory_.tables().dim()),
-             options.fetched),
-      exchange_(context_, directory_, comms_, store_.rows(), store_.fetched(), options.wire),
+             options.offloaded),
+      exchange_(context_, directory_, comms_, store_.rows(), store_.offloaded(), options.wire),
       model_(backend_, *stream_, options.model, directory_.tables().count(), options.precision, max_samples(),
              options.seed),
       reduce_dense_(backend_, context.device_comm, directory_.hierarchy(), model_.parameter_count(), DType::f32),
@@ -149,7 +149,7 @@ std::string Trainer::lack_of_room(const CopyPlan& plan) const {
   Migration::slices_that_fit(context_.comm, directory_, plan, why_not);
   if (!why_not.empty() || backend_.device_is_host()) return why_not;
   const Directory next(directory_.tables(), directory_.hierarchy(), plan, directory_.rank(),
-                       {directory_.device_slots(), directory_.fetched_slots()});
+                       {directory_.device_slots(), directory_.offloaded_slots()});
   return lack_of_memory(context_.comm, plan_memory(backend_, next, options_).needs, memory_.budget).why;
 }
 

@@ -7,7 +7,7 @@
 #include "exchange/exchange_bounds.hpp"
 #include "kernels/backend.hpp"
 #include "layout/directory.hpp"
-#include "store/fetched_rows.hpp"
+#include "store/offloaded_rows.hpp"
 
 namespace sparrow {
 
@@ -17,11 +17,11 @@ struct TrainerOptions {
   DType precision = DType::f32;
   DType wire = DType::f32;
   uint64_t seed = 1;
-  BatchLimits limits;       ///< of every batch, and so of the memory of a step
-  SlotRoom room;            ///< for rows, at least; more than the plan needs if rows are to move to another plan
-  int64_t most_moved = 0;   ///< copies of rows that move between two steps, where device memory is planned for them
-  FetchedOptions fetched;   ///< where rows beyond device memory are kept
-  bool overlapped = false;  ///< exchange beside computation (pipeline.hpp); the bits do not depend on it
+  BatchLimits limits;        ///< of every batch, and so of the memory of a step
+  SlotRoom room;             ///< for rows, at least; more than the plan needs if rows are to move to another plan
+  int64_t most_moved = 0;    ///< copies of rows that move between two steps, where device memory is planned for them
+  OffloadOptions offloaded;  ///< where rows beyond device memory are kept
+  bool overlapped = false;   ///< exchange beside computation (pipeline.hpp); the bits do not depend on it
 };
 
 }  // namespace sparrow

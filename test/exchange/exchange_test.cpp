@@ -82,11 +82,11 @@ void check(const Tables& tables, const Case& c) {
     directory.keys_of_slots(0, keys);
     for (size_t slot = 0; slot < keys.size(); ++slot)
       for (size_t e = 0; e < kDim; ++e) values[slot * kDim + e] = value_of(keys[slot], static_cast<int64_t>(e));
-    std::unique_ptr<FetchedRows> slower;
-    if (directory.fetched_slots() > 0) {
+    std::unique_ptr<OffloadedRows> slower;
+    if (directory.offloaded_slots() > 0) {
       slower =
-          make_fetched_rows(*backend, directory.fetched_slots(), kDim, 0, {std::filesystem::temp_directory_path()});
-      slower->write(0, directory.fetched_slots(), values.data() + directory.device_slots() * kDim, nullptr);
+          make_offloaded_rows(*backend, directory.offloaded_slots(), kDim, 0, {std::filesystem::temp_directory_path()});
+      slower->write(0, directory.offloaded_slots(), values.data() + directory.device_slots() * kDim, nullptr);
     }
     const RankContext context = RankContext::on_host(*backend, comm);
     const RowStore store{values.data(), nullptr, directory.device_slots(), kDim, 0};
@@ -127,7 +127,7 @@ void check(const Tables& tables, const Case& c) {
     };
     const auto slot_of = [&](const RowUpdate& update, int64_t i) {
       if (update.store.values == values.data()) return update.slots[i];
-      return directory.device_slots() + route.fetched.slots()[update.slots[i]];
+      return directory.device_slots() + route.offloaded.slots()[update.slots[i]];
     };
     for (const RowUpdate& update : exchange.updates())
       for (int64_t i = 0; i < update.count; ++i) note(keys[slot_of(update, i)], update.gradients[i * kDim + kDim - 1]);
@@ -172,7 +172,7 @@ TEST_CASE("RowsAndGradientsTravelOnEverySystem") {
         check(tables, {hierarchy, held, longest, DType::f32});
         const CopyPlan mixed = random_plan(tables, hierarchy, hierarchy.depth(), random);  // transports mixed too
         check(tables, {hierarchy, mixed, longest, DType::f32});
-        for (CopyOption& option : held.options) option.stores.assign(option.rings.size(), CopyStore::fetched);
+        for (CopyOption& option : held.options) option.stores.assign(option.rings.size(), CopyStore::offloaded);
         check(tables, {hierarchy, held, longest, DType::f32});
         const CopyPlan two_stores = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
         check(tables, {hierarchy, two_stores, longest, DType::f32});

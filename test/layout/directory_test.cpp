@@ -111,19 +111,19 @@ TEST_CASE("RowsOfTheSlowerStoreHaveTheLastSlots") {
   const Tables& tables = small_tables();
   for (const auto& [name, hierarchy] : hierarchies()) {
     const CopyPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
-    int64_t fetched = 0;
+    int64_t offloaded = 0;
     for (int rank = 0; rank < hierarchy.ranks(); ++rank) {
       const Directory directory(tables, hierarchy, plan, rank);
       std::vector<int64_t> keys(directory.slots());
       directory.keys_of_slots(0, keys);
       for (size_t slot = 0; slot < keys.size(); ++slot) {
         const CopyOption& option = plan.options[directory.option(keys[slot])];
-        const bool expected = option.store(hierarchy.domain(option.level, rank)) == CopyStore::fetched;
+        const bool expected = option.store(hierarchy.domain(option.level, rank)) == CopyStore::offloaded;
         REQUIRE((static_cast<int64_t>(slot) >= directory.device_slots()) == expected);
       }
-      fetched += directory.fetched_slots();
+      offloaded += directory.offloaded_slots();
     }
-    CHECK(fetched > 0);
+    CHECK(offloaded > 0);
   }
 }
 
@@ -136,7 +136,7 @@ TEST_CASE("PlansThatDoNotCoverTheTablesAreRefused") {
   plan.tables[2].intervals = {{0, 0}, {50, 0}};
   CHECK_THROWS_AS(Directory(tables, hierarchy, plan, 0), Error);
   plan.tables[2].intervals = {{0, 0}};
-  plan.options[0].stores = {CopyStore::device, CopyStore::fetched};  // one domain at level 0
+  plan.options[0].stores = {CopyStore::device, CopyStore::offloaded};  // one domain at level 0
   CHECK_THROWS_AS(Directory(tables, hierarchy, plan, 0), Error);
   plan.options[0].stores.clear();
   plan.tables[2].intervals = {{0, 1}};

@@ -25,7 +25,7 @@ std::map<int64_t, int64_t> slot_of_key(const Directory& directory) {
     if (keys[slot] >= 0) {
       CHECK(slots.emplace(keys[slot], static_cast<int64_t>(slot)).second);
       CHECK(directory.slot(keys[slot]) == static_cast<int64_t>(slot));
-      CHECK(directory.fetched(keys[slot]) == (static_cast<int64_t>(slot) >= directory.device_slots()));
+      CHECK(directory.offloaded(keys[slot]) == (static_cast<int64_t>(slot) >= directory.device_slots()));
     }
   return slots;
 }
@@ -83,7 +83,7 @@ TEST_CASE("RowsArriveWhereTheDirectoryLooksForThemAndTheOthersStayInTheirSlots")
           for (size_t rank = 0; rank < all.size(); ++rank) {
             const SlotRoom held = all[rank]->held();
             CHECK(held.device <= most[rank].device);
-            CHECK(held.fetched <= most[rank].fetched);
+            CHECK(held.offloaded <= most[rank].offloaded);
             for (const auto& [key, slot] : slot_of_key(*all[rank])) CHECK(contents[rank].at(slot) == key);
           }
         }

@@ -36,15 +36,15 @@ inline std::vector<NamedHierarchy> hierarchies() {
 /// Random intervals of random options: every level up to max_level, both reductions, and, if asked for, copies in the
 /// slower store of some domains or all; some tables with a fixed holder.
 inline CopyPlan random_plan(const Tables& tables, const Hierarchy& hierarchy, int max_level, std::mt19937& random,
-                            bool fetched = false) {
+                            bool offloaded = false) {
   CopyPlan plan;
   for (int level = 0; level <= max_level; ++level)
     for (const CopyReduction reduction : {CopyReduction::sparse, CopyReduction::dense}) {
       plan.options.push_back(option_at_level(hierarchy, level, reduction));
-      if (!fetched) continue;
+      if (!offloaded) continue;
       plan.options.push_back(plan.options.back());
       for (int d = 0; d < hierarchy.domains(level); ++d)
-        plan.options.back().stores.push_back(d == 0 || random() % 2 == 0 ? CopyStore::fetched : CopyStore::device);
+        plan.options.back().stores.push_back(d == 0 || random() % 2 == 0 ? CopyStore::offloaded : CopyStore::device);
     }
   for (int t = 0; t < tables.count(); ++t) {
     CopyTable table;

@@ -86,7 +86,7 @@ struct Splitting {
   std::vector<std::shared_ptr<Group>> groups;  // by old rank
   std::vector<int> ranks;                      // new rank by old rank
   int missing() const { return static_cast<int>(std::count(came.begin(), came.end(), false)); }
-  int fetched = 0;
+  int offloaded = 0;
 };
 
 /// The ranks of a communicator. Guarded by the lock of the world.
@@ -261,7 +261,7 @@ std::unique_ptr<Comm> ThreadComm::split(int color, int key) {
   }
   const auto group = std::move(splitting.groups[rank_]);
   const int rank = splitting.ranks[rank_];
-  if (++splitting.fetched == size()) group_->splittings.erase(number);
+  if (++splitting.offloaded == size()) group_->splittings.erase(number);
   if (!group) return nullptr;
   return std::make_unique<ThreadComm>(world_, group, rank);
 }

@@ -157,27 +157,27 @@ TEST_CASE("OverlappedAndSequentialGiveTheSameBitsOnCuda") {
   const Rank rank;
   std::mt19937 random(21);
   for (const Hierarchy& hierarchy : rank.hierarchies())
-    for (const bool fetched : {false, true}) {
-      TrainingCase problem = make_case(fetched ? OptimizerKind::rowwise_adagrad : OptimizerKind::adagrad, 3);
-      problem.wire = fetched ? DType::f32 : DType::bf16;
+    for (const bool offloaded : {false, true}) {
+      TrainingCase problem = make_case(offloaded ? OptimizerKind::rowwise_adagrad : OptimizerKind::adagrad, 3);
+      problem.wire = offloaded ? DType::f32 : DType::bf16;
       problem.hierarchy = hierarchy;
-      problem.plan = random_plan(tables_of(problem), hierarchy, hierarchy.depth(), random, fetched);
-      INFO((fetched ? "with" : "without") << " rows in pinned host memory");
+      problem.plan = random_plan(tables_of(problem), hierarchy, hierarchy.depth(), random, offloaded);
+      INFO((offloaded ? "with" : "without") << " rows in pinned host memory");
       check_overlapped(rank, problem);
     }
 }
 
-TEST_CASE("FetchedRowsTrainToTheBitsOfHeldOnesOnCuda") {
+TEST_CASE("OffloadedRowsTrainToTheBitsOfHeldOnesOnCuda") {
   const Rank rank;
   for (const Hierarchy& hierarchy : rank.hierarchies()) {
     TrainingCase problem = make_case(OptimizerKind::rowwise_adagrad, 1);
     problem.hierarchy = hierarchy;
     const Seen held = run(rank, problem);
     problem.plan = CopyPlan::uniform(tables_of(problem), hierarchy, 0);
-    for (CopyOption& option : problem.plan->options) option.stores.assign(hierarchy.domains(0), CopyStore::fetched);
+    for (CopyOption& option : problem.plan->options) option.stores.assign(hierarchy.domains(0), CopyStore::offloaded);
     problem.overlapped = true;
-    const Seen fetched = run(rank, problem);
-    CHECK(same_bits(held, fetched));
+    const Seen offloaded = run(rank, problem);
+    CHECK(same_bits(held, offloaded));
   }
 }
 
@@ -220,7 +220,7 @@ TEST_CASE("AMoveOnCudaChangesNoBitOfAnyRowOrItsOptimiserState") {
       while (trainer->migration()) trainer->move_rows();
       const ModelState after = rows_here(trainer);
       const SlotRoom held = trainer->directory().held();
-      CHECK(rows_of(after, problem.model.embedding_dim) == held.device + held.fetched);
+      CHECK(rows_of(after, problem.model.embedding_dim) == held.device + held.offloaded);
       CHECK(same_bits(filled_up(after, before), before));
     }
   }

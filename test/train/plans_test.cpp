@@ -69,7 +69,7 @@ std::vector<CopyPlan> plans(const TrainingCase& problem, const Hierarchy& hierar
   for (int i = 0; i < 3; ++i) list.push_back(random_plan(tables, hierarchy, hierarchy.depth(), random));
   for (int i = 0; i < 2; ++i) list.push_back(random_plan(tables, hierarchy, hierarchy.depth(), random, true));
   list.push_back(CopyPlan::uniform(tables, hierarchy, 0));
-  list.back().options[0].stores = {CopyStore::fetched};
+  list.back().options[0].stores = {CopyStore::offloaded};
   return list;
 }
 
@@ -127,10 +127,10 @@ TEST_CASE("RowsOnDiskTrainToTheSameBitsAsRowsInMemory") {
       problem.plan = CopyPlan::uniform(tables, hierarchy, 0);
       for (CopyTable& table : problem.plan->tables) table.transport = transport;
       const Trained held = train_with_copies(problem, hierarchy.ranks(), 4, nullptr, 0);
-      problem.plan->options[0].stores = {CopyStore::fetched};
-      const Trained fetched = train_with_copies(problem, hierarchy.ranks(), 4, nullptr, 0);
-      CHECK(fetched.losses == held.losses);
-      CHECK(fetched.state == held.state);
+      problem.plan->options[0].stores = {CopyStore::offloaded};
+      const Trained offloaded = train_with_copies(problem, hierarchy.ranks(), 4, nullptr, 0);
+      CHECK(offloaded.losses == held.losses);
+      CHECK(offloaded.state == held.state);
     }
 }
 

@@ -114,7 +114,7 @@ RankTrainer::RankTrainer(const TrainingCase& problem, const RankContext& context
   options.wire = problem.wire;
   options.seed = problem.seed;
   options.room = problem.room;
-  options.fetched.folder = std::filesystem::temp_directory_path();
+  options.offloaded.folder = std::filesystem::temp_directory_path();
   options.overlapped = problem.overlapped;
   for (int rank = 0; rank < comm_.size(); ++rank)
     options.limits.samples.push_back(part_of_batch(problem.global_batch, rank, comm_.size(), problem.shares).size());

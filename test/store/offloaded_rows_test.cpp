@@ -35,7 +35,7 @@ float value_of(int64_t slot, int64_t element, int version) {
 }
 
 /// Fills all rows, at version 0, in chunks of uneven sizes.
-void fill(FetchedRows& store, int64_t dim, int64_t state_dim, int64_t chunk) {
+void fill(OffloadedRows& store, int64_t dim, int64_t state_dim, int64_t chunk) {
   for (int64_t first = 0; first < store.slots(); first += chunk) {
     const int64_t n = std::min(chunk, store.slots() - first);
     std::vector<float> values, state;
@@ -48,7 +48,7 @@ void fill(FetchedRows& store, int64_t dim, int64_t state_dim, int64_t chunk) {
 }
 
 /// Whether row i of a loaded batch is `slot` at `version`.
-bool is_row(const FetchedBatch& batch, int64_t i, int64_t slot, int version) {
+bool is_row(const OffloadedBatch& batch, int64_t i, int64_t slot, int version) {
   const RowStore rows = batch.rows();
   const int64_t place = batch.place_of(i);
   for (int64_t e = 0; e < rows.dim; ++e)
@@ -58,7 +58,7 @@ bool is_row(const FetchedBatch& batch, int64_t i, int64_t slot, int version) {
   return true;
 }
 
-void set_row(const FetchedBatch& batch, int64_t i, int64_t slot, int version) {
+void set_row(const OffloadedBatch& batch, int64_t i, int64_t slot, int version) {
   const RowStore rows = batch.rows();
   const int64_t place = batch.place_of(i);
   for (int64_t e = 0; e < rows.dim; ++e) rows.values[place * rows.dim + e] = value_of(slot, e, version);
@@ -97,10 +97,10 @@ int scratch_descriptor() {
 }
 
 /// Two batches of the pipeline at a time, in random order of their parts: every row must be at its latest version.
-void check_overlapping_batches(FetchedRows& store, std::mt19937& random) {
+void check_overlapping_batches(OffloadedRows& store, std::mt19937& random) {
   std::map<int64_t, int> version;
   const auto make = [&] { return store.make_batch(); };
-  std::unique_ptr<FetchedBatch> batches[2] = {make(), make()};
+  std::unique_ptr<OffloadedBatch> batches[2] = {make(), make()};
   std::vector<int64_t> slots[2];
   slots[0] = random_slots(store.slots(), 60, random);
   batches[0]->start(slots[0]);
@@ -130,7 +130,7 @@ void check_overlapping_batches(FetchedRows& store, std::mt19937& random) {
 
 }  // namespace
 
-TEST_CASE("FetchedRowsComeBackAsTheyWereLeftWhateverIsUnderWay") {
+TEST_CASE("OffloadedRowsComeBackAsTheyWereLeftWhateverIsUnderWay") {
   const Folder folder;
   const auto backend = make_host_backend(1);
   std::mt19937 random(5);
@@ -217,7 +217,7 @@ TEST_CASE("RowsThatAreNotAscendingOrNotThereAreRefused") {
   const auto backend = make_host_backend(1);
   FileRows file(*backend, folder.path, 10, 4, 0);
   PinnedRows pinned(*backend, 10, 4, 0);
-  for (FetchedRows* store : {static_cast<FetchedRows*>(&file), static_cast<FetchedRows*>(&pinned)})
+  for (OffloadedRows* store : {static_cast<OffloadedRows*>(&file), static_cast<OffloadedRows*>(&pinned)})
     for (const std::vector<int64_t>& bad : {std::vector<int64_t>{3, 3}, {4, 2}, {-1}, {10}}) {
       const auto batch = store->make_batch();
       CHECK_THROWS_AS(batch->start(bad), Error);

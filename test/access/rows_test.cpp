@@ -5,7 +5,7 @@
 #include "access/counts_folder.hpp"
 #include "base/random.hpp"
 #include "data/position_map.hpp"
-#include "support.hpp"
+#include "test/data/support.hpp"
 
 using namespace sparrow;
 using namespace sparrow::test;

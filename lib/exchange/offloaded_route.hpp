@@ -6,11 +6,11 @@
 #include <span>
 #include <vector>
 
-#include "store/fetched_rows.hpp"
+#include "store/offloaded_rows.hpp"
 
 namespace sparrow {
 
-class FetchedRoute {
+class OffloadedRoute {
  public:
   /// Forgets the rows of the batch before, which must be finished.
   void clear() { slots_.clear(); }
@@ -20,18 +20,18 @@ class FetchedRoute {
   }
   /// Begins to read what was added, in the background. store may be null where there is nothing to read; device_slots:
   /// the directory's.
-  void start(FetchedRows* store, int64_t device_slots);
+  void start(OffloadedRows* store, int64_t device_slots);
 
   /// The store's numbers of the rows, ascending: what tells clean rows from dirty ones when batches overlap.
   const std::vector<int64_t>& slots() const { return slots_; }
   /// Null before the first batch of a rank that has such a store.
-  FetchedBatch* batch() const { return batch_.get(); }
+  OffloadedBatch* batch() const { return batch_.get(); }
 
   /// Waits until all rows are there.
   void load();
   /// The same for those that the batch before, which is under way, does not use; and for the others, once it has passed
   /// them on.
-  void load_single(const FetchedRoute& before);
+  void load_single(const OffloadedRoute& before);
   void load_shared();
   /// Hands the rows on, as updated so far, to the batch that follows; this one is not finished yet.
   void pass_on();
@@ -39,11 +39,11 @@ class FetchedRoute {
   void to_places(std::span<int64_t> directory_slots) const;
   /// Where the rows are. Empty where there is no store.
   RowStore rows() const { return batch_ ? batch_->rows() : RowStore{}; }
-  /// The batch is done with the rows; see FetchedBatch.
+  /// The batch is done with the rows; see OffloadedBatch.
   void finish(bool updated);
 
  private:
-  std::unique_ptr<FetchedBatch> batch_;
+  std::unique_ptr<OffloadedBatch> batch_;
   std::vector<int64_t> slots_;
   std::vector<int32_t> single_, shared_;  ///< places in slots_, as load_single divided them
   int64_t device_slots_ = 0;

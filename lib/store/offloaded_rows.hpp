@@ -2,7 +2,7 @@
 // is the host's, pinned host memory that kernels read and write in place (PinnedRows) where it is not. A row is `dim`
 // values and `state_dim` values of optimiser state, kept together, in slots 0 .. slots() - 1.
 //
-// A batch that touches such rows goes through a FetchedBatch:
+// A batch that touches such rows goes through a OffloadedBatch:
 //
 //   start   names the rows: reading begins and goes on in the background
 //   load    waits for the reads; from then on rows() holds the rows' values and state, to be read and updated there
@@ -37,11 +37,11 @@ struct StoreTraffic {
   }
 };
 
-/// The fetched rows of one batch. Made once and used for batch after batch; its memory grows to the largest of them.
+/// The offloaded rows of one batch. Made once and used for batch after batch; its memory grows to the largest of them.
 /// Calls throw Error naming file, offset and reason when the store cannot be read or written; it must not be used then.
-class FetchedBatch {
+class OffloadedBatch {
  public:
-  virtual ~FetchedBatch() = default;
+  virtual ~OffloadedBatch() = default;
 
   /// Returns at once. slots: ascending, all different. Must follow finish, or be the first call.
   virtual void start(std::span<const int64_t> slots) = 0;
@@ -62,12 +62,12 @@ class FetchedBatch {
   virtual int64_t place_of(int64_t i) const = 0;
 };
 
-class FetchedRows {
+class OffloadedRows {
  public:
-  virtual ~FetchedRows() = default;
+  virtual ~OffloadedRows() = default;
 
   virtual int64_t slots() const = 0;
-  virtual std::unique_ptr<FetchedBatch> make_batch() = 0;
+  virtual std::unique_ptr<OffloadedBatch> make_batch() = 0;
 
   /// Writes rows first .. first + n - 1: values (n, dim) and state (n, state_dim), both in host memory; state null
   /// keeps the state that is there. For filling the store: streams, whatever its size. No batch may be under way.
@@ -81,13 +81,13 @@ class FetchedRows {
 };
 
 /// Where a rank keeps rows beyond its device memory.
-struct FetchedOptions {
+struct OffloadOptions {
   std::string folder;  ///< for the file, where device memory is the host's
 };
 
 /// The slower store that fits the backend, for `slots` rows; contents undefined. Throws Error naming what is needed and
 /// what is free when it does not fit.
-std::unique_ptr<FetchedRows> make_fetched_rows(Backend& backend, int64_t slots, int64_t dim, int64_t state_dim,
-                                               const FetchedOptions& options);
+std::unique_ptr<OffloadedRows> make_offloaded_rows(Backend& backend, int64_t slots, int64_t dim, int64_t state_dim,
+                                                   const OffloadOptions& options);
 
 }  // namespace sparrow

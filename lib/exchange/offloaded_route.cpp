@@ -1,4 +1,4 @@
-#include "exchange/fetched_route.hpp"
+#include "exchange/offloaded_route.hpp"
 
 #include <algorithm>
 
@@ -6,7 +6,7 @@
 
 namespace sparrow {
 
-void FetchedRoute::start(FetchedRows* store, int64_t device_slots) {
+void OffloadedRoute::start(OffloadedRows* store, int64_t device_slots) {
   SPARROW_CHECK(store != nullptr || slots_.empty());
   if (store == nullptr) return;
   if (!batch_) batch_ = store->make_batch();
@@ -17,11 +17,11 @@ void FetchedRoute::start(FetchedRows* store, int64_t device_slots) {
   batch_->start(slots_);
 }
 
-void FetchedRoute::load() {
+void OffloadedRoute::load() {
   if (batch_) batch_->load();
 }
 
-void FetchedRoute::load_single(const FetchedRoute& before) {
+void OffloadedRoute::load_single(const OffloadedRoute& before) {
   if (!batch_) return;
   single_.clear();
   shared_.clear();
@@ -34,22 +34,22 @@ void FetchedRoute::load_single(const FetchedRoute& before) {
   batch_->load(single_);
 }
 
-void FetchedRoute::load_shared() {
+void OffloadedRoute::load_shared() {
   if (batch_) batch_->load(shared_);
 }
 
-void FetchedRoute::pass_on() {
+void OffloadedRoute::pass_on() {
   if (batch_) batch_->pass_on();
 }
 
-void FetchedRoute::to_places(std::span<int64_t> directory_slots) const {
+void OffloadedRoute::to_places(std::span<int64_t> directory_slots) const {
   for (int64_t& slot : directory_slots) {
     const auto found = std::lower_bound(slots_.begin(), slots_.end(), slot - device_slots_);
     slot = batch_->place_of(found - slots_.begin());
   }
 }
 
-void FetchedRoute::finish(bool updated) {
+void OffloadedRoute::finish(bool updated) {
   if (batch_) batch_->finish(updated);
 }
 
