@@ -3,15 +3,14 @@
 // Where every batch is divided among the ranks (data.split: batches) all ranks draw from the same rows. Where each rank
 // has data of its own (data.split: ranks) every rank counts a sample of its own part, as large a part of
 // data.count_samples as its part is of the data, and rank 0 puts ranks with like data into access groups and rows with
-// like counts in every group into classes (data/group_counts.hpp). Counts files (data.counts) know no ranks: with them
+// like counts in every group into classes (access/group_counts.hpp). Counts files (data.counts) know no ranks: with them
 // all ranks are planned for as if they drew alike, and the run says so.
 //
 // What is found is kept in the folder of positions:
 //   positions_TT.npy         data/position_map.hpp
 //   histogram_TT.npy         where all ranks draw alike: (count, rows)
-//   groups.json              else: the group and the samples of each rank, the ratio of counts taken to be alike by
-//   table group_histogram_TT.npy   int64 (classes, 1 + groups): rows of the class and their lookups by group, in the
-//   order of
+//   groups.json              else: the group and the samples of each rank, by table the ratio of counts taken to be alike
+//   group_histogram_TT.npy   int64 (classes, 1 + groups): rows of the class and their lookups by group, in the order of
 //                            positions
 #pragma once
 

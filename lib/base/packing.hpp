@@ -1,5 +1,5 @@
 // How rows are packed into the blocks that a slower store moves at least: no row crosses a block. Used by the store of
-// fetched rows and by the theory that predicts what it moves.
+// offloaded rows and by the theory that predicts what it moves.
 #pragma once
 
 #include <algorithm>

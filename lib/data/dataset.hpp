@@ -1,10 +1,9 @@
 // Random access to sample k of a list of shards. What it leaves out: vocabulary, positions, batches (loader.hpp).
 //
 // Opening a data set is three steps, so that the ranks of a large run can share the work:
-//   files = expand_files({"/criteo/day_*.gz"})          every rank, the same list
-//   index = scan_shard(files[i], ...)                   one rank per file (gzip: after one rank per node ran
-//   decompress_gzip); then Dataset(indexes)                                    the bytes of serialize() are exchanged
-//   and every rank has all indexes
+//   files = expand_files({"/criteo/day_*.gz"})   every rank, the same list
+//   index = scan_shard(files[i], ...)            one rank per file; gzip: after one rank per node ran decompress_gzip
+//   Dataset(indexes)                             every rank, once the bytes of serialize() have been exchanged
 // open_dataset() does all of it in one process.
 #pragma once
 

@@ -41,10 +41,11 @@
 //   pooled: as direct, with b_r k (1 - (1 - m/k)^h) vectors instead of the rows, when rows of mass m are spread over k
 //     holders.
 //   reduction over copies, level(a) <= l, Z = rho down to the level of the copies, times H below it:
-//     sparse, up    out of e  v(a) (1 - sigma(a)) Z (w + id)     into e    sigma(a) Z (w + id) * sum over siblings
-//     v(a') sparse, down  into e    u (1 - sigma(a)) Z (w + id)        out of e  sigma(a) Z (w + id) u * number of
-//     siblings dense         the same with v = u = 1 and id = 0: 2 (c - 1)/c w per child, for c equal children. The
-//     gradients of
+//     sparse, up    out of e  v(a) (1 - sigma(a)) Z (w + id)
+//                   into e    sigma(a) Z (w + id) * sum over siblings v(a')
+//     sparse, down  into e    u (1 - sigma(a)) Z (w + id)
+//                   out of e  sigma(a) Z (w + id) u * number of siblings
+//     dense         the same with v = u = 1 and id = 0: 2 (c - 1)/c w per child, for c equal children. The gradients of
 //                   the dense parameters move like this.
 //   store: a slower store packs R rows into a block of B bytes, the least multiple of its granule that they fill to
 //     three quarters (base/packing.hpp). Neighbours are used alike, so a row's share of the blocks that are touched is

@@ -5,10 +5,10 @@
 // / S) .. floor(N (s + 1) / S). Bytes may differ between machines whose C libraries round pow() differently, in about
 // one category of 10^8. Files in the folder:
 //   day_0.tsv, day_1.tsv, ...          Criteo's text format; with gzip day_0.tsv.gz, one member per 8,192 samples
-//   day_0_dense.npy (n, 13) float32 log(1 + max(x, 0)), day_0_sparse.npy (n, 26) int32, day_0_labels.npy (n, 1) int32
-//   for npy manifest.json                      arguments, files and sizes; written when all shards are there, whoever
-//   wrote them .day_0.arguments                   what shard 0 was generated with, so that an interrupted run goes on
-//   where it stopped
+//   day_0_dense.npy                    for npy: (n, 13) float32, log(1 + max(x, 0))
+//   day_0_sparse.npy, day_0_labels.npy          (n, 26) and (n, 1) int32
+//   manifest.json                      arguments, files and sizes; written when all shards are there, whoever wrote them
+//   .day_0.arguments                   what shard 0 was generated with, so that an interrupted run goes on where it stopped
 // A category's value is below 2^31 and the same in both formats; 0 is a missing one. So `vocabulary: hash` gives the
 // same ids from both.
 #pragma once

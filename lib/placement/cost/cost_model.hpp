@@ -1,9 +1,10 @@
 // The cost model as linear forms. For a pair (topology, workload) it knows
-//   features    of a class: 1, v(a), u v(a) and (1 - u) v(a) for every domain type a, and p of every access group: all
-//   that loads depend on; quantities  of an iteration: bytes of each flow (stage, domain, direction), work of each rank
-//   type, bytes moved and kept by each store; the coefficients with which one row of an option, of given features, adds
-//   to each quantity (loads.cpp); rows        that turn quantities into seconds of a resource in a step, and how steps
-//   combine to T (timing.cpp).
+//   features      of a class: 1, v(a), u v(a) and (1 - u) v(a) for every domain type a, and p of every access group: all
+//                 that loads depend on;
+//   quantities    of an iteration: bytes of each flow (stage, domain, direction), work of each rank type, bytes moved and
+//                 kept by each store;
+//   coefficients  with which one row of an option, of given features, adds to each quantity (loads.cpp);
+//   time rows     that turn quantities into seconds of a resource in a step, and how steps combine to T (timing.cpp).
 // evaluate() sums features over rows and reads off T; the optimiser hands the same coefficients to a linear programme.
 #pragma once
 
