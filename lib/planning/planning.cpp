@@ -131,7 +131,7 @@ SlotRoom room_for_rows(const SystemShape& shape, const placement::Workload& work
     const auto& stores = tree.domain(domain).stores;
     for (size_t s = tree.is_rank(domain) ? 1 : 0; s < stores.size(); ++s)
       room.offloaded = std::max(room.offloaded, fit(static_cast<double>(stores[s].capacity_bytes) /
-                                                  static_cast<double>(tree.ranks_in(domain))));
+                                                    static_cast<double>(tree.ranks_in(domain))));
   }
   return room;
 }
