@@ -3,10 +3,10 @@
 
 #include <cstdint>
 
-#include "config/options.hpp"
 #include "exchange/exchange_bounds.hpp"
 #include "kernels/backend.hpp"
 #include "layout/directory.hpp"
+#include "model/options.hpp"
 #include "store/offloaded_rows.hpp"
 
 namespace sparrow {
