@@ -36,8 +36,8 @@ Locality bind_near(const std::string& pci) {
   hwloc_topology_t created = nullptr;
   if (hwloc_topology_init(&created) != 0) return locality;
   const std::unique_ptr<hwloc_topology, decltype(&hwloc_topology_destroy)> machine(created, hwloc_topology_destroy);
-  hwloc_topology_set_flags(created,
-                           HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);  // what is beside it may be forbidden to us
+  // What is beside the device may be forbidden to us.
+  hwloc_topology_set_flags(created, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
   hwloc_topology_set_io_types_filter(created, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
   if (hwloc_topology_load(created) != 0) return locality;
   const hwloc_obj_t device = hwloc_get_pcidev_by_busidstring(created, pci.c_str());
