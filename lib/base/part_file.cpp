@@ -1,5 +1,7 @@
 #include "base/part_file.hpp"
 
+#include <unistd.h>
+
 #include "base/error.hpp"
 
 namespace sparrow {
@@ -15,6 +17,11 @@ PartFile::~PartFile() {
 
 void PartFile::write(const void* bytes, size_t count) {
   if (std::fwrite(bytes, 1, count, file_.get()) != count) fail_errno(fmt::format("cannot write {}", part_));
+}
+
+void PartFile::sync() {
+  if (std::fflush(file_.get()) != 0 || fsync(fileno(file_.get())) != 0)
+    fail_errno(fmt::format("cannot write {}", part_));
 }
 
 void PartFile::finish() {

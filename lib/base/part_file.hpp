@@ -16,6 +16,7 @@ class PartFile {
   ~PartFile();
 
   void write(const void* bytes, size_t count);
+  void sync();  ///< waits until all of it is on the disk
   void finish();
   bool finished() const { return !file_; }
 
