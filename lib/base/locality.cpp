@@ -48,10 +48,10 @@ Locality bind_near(const std::string& pci) {
   locality.nearest_adapters = nearest(created, device, HWLOC_OBJ_OSDEV_OPENFABRICS);
   if (locality.nearest_adapters.empty()) locality.nearest_adapters = nearest(created, device, HWLOC_OBJ_OSDEV_NETWORK);
   const std::unique_ptr<hwloc_bitmap_s, decltype(&hwloc_bitmap_free)> both(hwloc_bitmap_alloc(), hwloc_bitmap_free);
-  if (hwloc_get_cpubind(created, both.get(), HWLOC_CPUBIND_THREAD) != 0) fail_errno("hwloc_get_cpubind");
+  if (hwloc_get_cpubind(created, both.get(), HWLOC_CPUBIND_THREAD) != 0) return locality;
   hwloc_bitmap_and(both.get(), both.get(), place->cpuset);
-  if (hwloc_bitmap_iszero(both.get())) return locality;
-  if (hwloc_set_cpubind(created, both.get(), HWLOC_CPUBIND_PROCESS) != 0) fail_errno("hwloc_set_cpubind");
+  if (hwloc_bitmap_iszero(both.get()) || hwloc_set_cpubind(created, both.get(), HWLOC_CPUBIND_PROCESS) != 0)
+    return locality;
   locality.bound = list_of(both.get());
   return locality;
 }

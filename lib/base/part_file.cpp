@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "base/error.hpp"
 
 namespace sparrow {
@@ -25,9 +27,12 @@ void PartFile::sync() {
 }
 
 void PartFile::finish() {
-  if (std::fflush(file_.get()) != 0) fail_errno(fmt::format("cannot write {}", part_));
-  if (std::rename(part_.c_str(), path_.c_str()) != 0) fail_errno(fmt::format("cannot write {}", path_));
-  if (std::fclose(file_.release()) != 0) fail_errno(fmt::format("cannot write {}", path_));
+  if (std::fclose(file_.release()) != 0 || std::rename(part_.c_str(), path_.c_str()) != 0) {
+    const int why = errno;
+    std::remove(part_.c_str());
+    errno = why;
+    fail_errno(fmt::format("cannot write {}", path_));
+  }
 }
 
 }  // namespace sparrow
