@@ -153,7 +153,7 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
   } else {
     placement::StrategyResult result = placement::evaluate_strategy(model, *strategy);
     if (!result.plan)
-      fail("placement.strategy {}: {}", word_of(strategy),
+      fail("placement.strategy {}: {}", word_of(strategy).text,
            result.cost.infeasible.empty() ? "it has no plan on this topology" : result.cost.infeasible);
     planned.plan = std::move(*result.plan);
     planned.predicted = placement::cost_as_dealt(model, planned.plan, std::move(result.cost));

@@ -19,7 +19,7 @@ struct MemoryPlan {
 };
 
 /// For a trainer with these options, whose rows are where `directory` says. Nothing of the trainer is made yet. Whether
-/// all of it fits is for lack_of_memory to say, before a trainer is made: run_setup.hpp.
+/// all of it fits is for lack_of_memory to say, before a trainer is made: run/placed_run.hpp.
 MemoryPlan plan_memory(Backend& backend, const Directory& directory, const TrainerOptions& options);
 
 /// A table of the parts and their bytes, the sum, and the budget.
