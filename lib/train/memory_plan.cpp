@@ -36,12 +36,11 @@ MemoryPlan plan_memory(Backend& backend, const Directory& directory, const Train
 
   MemoryByPart& needs = plan.needs;
   Store::add_needs(directory, row_state, needs);
-  Dlrm::add_needs(options.model, tables.count(), options.precision, samples, needs);
-  const std::vector<LayerShape> layers = Dlrm::layer_shapes(options.model, tables.count(), options.precision, samples);
-  int64_t parameters = 0;
-  for (const LayerShape& layer : layers) parameters += layer.n * layer.k + layer.n;
+  Dlrm::add_needs(options.model, options.precision, samples, needs);
+  const std::vector<LayerShape> layers = options.model.products(options.precision, samples);
+  const int64_t parameters = options.model.parameters();
   if (options.optimizer.dense.kind != OptimizerKind::sgd) needs.add(MemoryPart::dense, parameters * 4);
-  needs.add(MemoryPart::activations, samples * kCriteoDense * 4);
+  needs.add(MemoryPart::activations, samples * options.model.dense_features * 4);
   needs.add(MemoryPart::activations, samples * 4);
   if (directory.hierarchy().depth() > 0) StagedAllReduce::add_needs(parameters, DType::f32, needs);
   EmbeddingExchange::add_needs(backend, directory.hierarchy(), directory.rank(), plan.bounds, options.wire, needs);
