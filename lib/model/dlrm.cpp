@@ -34,63 +34,27 @@ Dlrm::Dlrm(Backend& backend, Stream& stream, const ModelOptions& options, int ta
   mlps_.emplace_back(backend_, layers(0, bottom.size()), precision_, true, max_batch);
   mlps_.emplace_back(backend_, layers(bottom.size(), top.size()), precision_, false, max_batch);
 
-  const Buffers bytes(options, tables_, precision_, max_batch);
-  const auto make = [&](int64_t buffer_bytes) {
-    return Array<std::byte>(backend_, Memory::device, buffer_bytes, MemoryPart::activations);
+  const int64_t width = size_of(precision_);
+  const auto make = [&](int64_t bytes) {
+    return Array<std::byte>(backend_, Memory::device, bytes, MemoryPart::activations);
   };
-  dense_input_ = make(bytes.dense_input);
-  z_ = make(bytes.z);
-  dz_ = make(bytes.z);
-  ddense_ = make(bytes.ddense);
-  dlogits_ = make(bytes.dlogits);
-  features_ = Array<float>(backend_, Memory::device, bytes.features / 4, MemoryPart::activations);
-  dbags_ = Array<float>(backend_, Memory::device, bytes.dbags / 4, MemoryPart::activations);
-  logits_ = Array<float>(backend_, Memory::device, bytes.logits / 4, MemoryPart::activations);
+  const auto make_f32 = [&](int64_t n) { return Array<float>(backend_, Memory::device, n, MemoryPart::activations); };
+  dense_input_ = make(precision_ == DType::f32 ? 0 : max_batch * kDenseInputs * width);
+  z_ = make(max_batch * interaction_width_ * width);
+  dz_ = make(max_batch * interaction_width_ * width);
+  ddense_ = make(max_batch * dim_ * width);
+  dlogits_ = make(max_batch * width);
+  features_ = make_f32(max_batch * vectors * dim_);
+  dbags_ = make_f32(max_batch * tables_ * dim_);
+  logits_ = make_f32(max_batch);
   initialise(stream, seed);
 }
 
-Dlrm::Buffers::Buffers(const ModelOptions& options, int tables, DType precision, int64_t max_batch) {
-  const int64_t width = size_of(precision), dim = options.embedding_dim, vectors = tables + 1;
-  dense_input = precision == DType::f32 ? 0 : max_batch * kDenseInputs * width;
-  z = max_batch * (dim + vectors * (vectors - 1) / 2) * width;
-  ddense = max_batch * dim * width;
-  dlogits = max_batch * width;
-  features = max_batch * vectors * dim * 4;
-  dbags = max_batch * tables * dim * 4;
-  logits = max_batch * 4;
-}
-
-std::vector<LayerShape> Dlrm::layer_shapes(const ModelOptions& options, int tables, DType precision,
-                                           int64_t max_batch) {
-  const int64_t vectors = tables + 1, dim = options.embedding_dim;
+std::vector<LayerShape> Dlrm::layer_shapes() const {
   std::vector<LayerShape> shapes;
-  const auto add = [&](int64_t inputs, std::vector<int64_t> outputs, int64_t last) {
-    outputs.push_back(last);
-    for (const int64_t n : outputs) {
-      shapes.push_back({max_batch, inputs, n, precision});
-      inputs = n;
-    }
-  };
-  add(kDenseInputs, options.bottom, dim);
-  add(dim + vectors * (vectors - 1) / 2, options.top, 1);
+  for (const DenseParameter& of : list_)
+    if (of.shape.size() == 2) shapes.push_back({logits_.size(), of.shape[1], of.shape[0], precision_});
   return shapes;
-}
-
-void Dlrm::add_needs(const ModelOptions& options, int tables, DType precision, int64_t max_batch, MemoryByPart& needs) {
-  int64_t parameters = 0;
-  for (const LayerShape& layer : layer_shapes(options, tables, precision, max_batch))
-    parameters += layer.n * layer.k + layer.n;
-  for (int copy = 0; copy < 2; ++copy) needs.add(MemoryPart::dense, parameters * 4);  // values and gradients
-  if (precision == DType::bf16) needs.add(MemoryPart::dense, parameters * 2);
-  for (auto [outputs, last] : {std::pair{options.bottom, options.embedding_dim}, std::pair{options.top, int64_t{1}}}) {
-    outputs.push_back(last);
-    for (const int64_t bytes : Mlp::buffer_bytes(outputs, precision, max_batch))
-      for (int both = 0; both < 2; ++both) needs.add(MemoryPart::activations, bytes);  // activation and gradient
-  }
-  const Buffers bytes(options, tables, precision, max_batch);
-  for (const int64_t size :
-       {bytes.dense_input, bytes.z, bytes.z, bytes.ddense, bytes.dlogits, bytes.features, bytes.dbags, bytes.logits})
-    needs.add(MemoryPart::activations, size);
 }
 
 void Dlrm::add_layers(const std::string& name, int64_t inputs, const std::vector<int64_t>& outputs) {

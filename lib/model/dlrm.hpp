@@ -34,12 +34,8 @@ class Dlrm {
   Dlrm(Backend& backend, Stream& stream, const ModelOptions& options, int tables, DType precision, int64_t max_batch,
        uint64_t seed);
 
-  /// Adds what a Dlrm needs of device memory.
-  static void add_needs(const ModelOptions& options, int tables, DType precision, int64_t max_batch,
-                        MemoryByPart& needs);
-  /// The linear layers of a step of at most max_batch samples.
-  static std::vector<LayerShape> layer_shapes(const ModelOptions& options, int tables, DType precision,
-                                              int64_t max_batch);
+  /// The linear layers of a step of max_batch samples.
+  std::vector<LayerShape> layer_shapes() const;
 
   int64_t dim() const { return dim_; }
   int tables() const { return tables_; }
@@ -82,11 +78,6 @@ class Dlrm {
   void loss(Stream& stream, const float* labels, double* loss_sum);
 
  private:
-  /// Device memory for max_batch samples, in bytes.
-  struct Buffers {
-    Buffers(const ModelOptions& options, int tables, DType precision, int64_t max_batch);
-    int64_t dense_input, z, ddense, dlogits, features, dbags, logits;
-  };
   void add_layers(const std::string& name, int64_t inputs, const std::vector<int64_t>& outputs);
   std::vector<LinearParameters> layers(size_t first, size_t count) const;
   void initialise(Stream& stream, uint64_t seed);
