@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/fields.hpp"
-#include "data/batch.hpp"
+#include "data/criteo.hpp"
 
 namespace sparrow {
 

@@ -17,7 +17,7 @@ TrainerOptions trainer_options(Comm& comm, const PlanningProblem& problem, const
   const RunOptions& run = problem.options;
   const TableShapes& shapes = problem.shapes;
   TrainerOptions options;
-  options.model = run.model;
+  options.model = ModelShape(run.model, shapes.dense_features, shapes.tables());
   options.optimizer = run.optimizer;
   options.precision = run.system.precision;
   options.wire = run.system.wire;
