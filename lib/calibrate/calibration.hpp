@@ -7,7 +7,7 @@
 #include "comm/comm.hpp"
 #include "config/options.hpp"
 #include "exchange/rank_context.hpp"
-#include "layout/system_shape.hpp"
+#include "layout/launch_topology.hpp"
 #include "model/options.hpp"
 
 namespace sparrow {

@@ -46,11 +46,12 @@ class Migration {
  public:
   /// From the directory's plan to `to`. state.done > 0: of a run that is continued; the directory follows the plan on
   /// the way at once, what is in the store is undefined afterwards. Everything passed by reference must outlive it.
-  Migration(const RankContext& context, Directory& directory, Store& store, CopyPlan to, const MigrationState& state);
+  Migration(const RankContext& context, Directory& directory, Store& store, ResolvedPlan to,
+            const MigrationState& state);
 
   /// The fewest slices (a power of 4) with which the room of every rank suffices on the way; 0, and why, if there is no
   /// such number up to 1,024. Collective; the same on all ranks.
-  static int slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to, std::string& why_not);
+  static int slices_that_fit(Comm& comm, const Directory& directory, const ResolvedPlan& to, std::string& why_not);
 
   /// Adds what moves of at most `copies` copies at a time need of device memory at a rank. Buffers grow to the largest
   /// move, each by a quarter more than asked for.
@@ -84,7 +85,7 @@ class Migration {
   Backend& backend_;
   Directory& directory_;
   Store& store_;
-  CopyPlan to_;
+  ResolvedPlan to_;
   PlanChange change_;
   MigrationState state_;
   MigrationTotals totals_;

@@ -69,7 +69,7 @@ namespace {
 
 PlacedRun placed(const RunParts& run, const SystemShape& system, PlannedRun planned) {
   const TrainerOptions options = trainer_options(run, system);
-  Directory directory(run.tables, system.hierarchy, planned.copies, run.context.comm.rank(), options.room);
+  Directory directory(run.tables, system.hierarchy, planned.resolved, run.context.comm.rank(), options.room);
   MemoryPlan memory = plan_memory(run.context.backend, directory, options);
   return {std::move(planned), std::move(directory), std::move(memory)};
 }
@@ -83,7 +83,7 @@ PlannedRun plan_or_explain(const RunParts& run, const RunOptions& options, const
   } catch (const Error& error) {
     if (lack.bytes > 0) fail("{}\n{}", error.what(), lack.why);
     PlannedRun held;
-    held.copies = CopyPlan::uniform(run.tables, system.hierarchy, 0);
+    held.resolved = ResolvedPlan::uniform(run.tables, system.hierarchy, 0);
     const MemoryPlan memory = placed(run, system, std::move(held)).memory;
     fail("{}\nif every row were held by one rank, rank {} would need\n{}", error.what(), comm.rank(),
          describe(memory.needs, memory.budget));

@@ -11,8 +11,8 @@
 #include "checkpoint/model_loading.hpp"
 #include "comm/collectives.hpp"
 #include "data/loader.hpp"
+#include "planning/replanner.hpp"
 #include "run/metrics_file.hpp"
-#include "run/plan_changes.hpp"
 #include "run/progress.hpp"
 #include "run/run_folder.hpp"
 #include "run/run_setup.hpp"
@@ -66,7 +66,7 @@ class TrainingRun {
   PlacedRun placed_;  ///< the plan in force; what else was in it is the trainer's now
   Store::IdOfPosition id_of_, position_of_;
   Trainer trainer_;
-  std::unique_ptr<PlanChanges> plan_changes_;  ///< if placement.replan_every > 0
+  std::unique_ptr<Replanner> replanner_;  ///< if placement.replan_every > 0
   int64_t total_samples_;
   RunPosition position_, saved_;
   std::unique_ptr<MetricsFile> metrics_;
@@ -128,8 +128,8 @@ void TrainingRun::save_decisions() const {
 
 void TrainingRun::restore() {
   if (options_.placement.replan_every > 0)
-    plan_changes_ = std::make_unique<PlanChanges>(options_, data_, tables_, system_, placed_.planned.plan, trainer_);
-  if (const std::string saved = folder_.saved_replanning(); !saved.empty()) plan_changes_->load(saved);
+    replanner_ = std::make_unique<Replanner>(options_, data_, tables_, system_, placed_.planned.plan, trainer_);
+  if (const std::string saved = folder_.saved_replanning(); !saved.empty()) replanner_->load(saved);
   if (folder_.continues()) {
     position_ = load_checkpoint(trainer_, id_of_, folder_.checkpoint());
     spdlog::info("continuing from {} ({} samples)", folder_.checkpoint(), position_.samples);
@@ -170,7 +170,7 @@ void TrainingRun::finish() {
   result_.overlapped = options_.system.overlapped;
   result_.ledger = trainer_.ledger();
   result_.migrated = trainer_.migrated();
-  if (plan_changes_) result_.settled_bytes_per_iteration = plan_changes_->counted_bytes();
+  if (replanner_) result_.settled_bytes_per_iteration = replanner_->counted_bytes();
   result_.predicted = predict(placed_.planned, system_);
   result_.row_bytes = trainer_.store().bytes();
   result_.planned_memory_bytes = trainer_.memory().needs.total();
@@ -206,7 +206,7 @@ void TrainingRun::pass(int64_t number) {
     const bool last = position_.samples + batch->global_samples >= total_samples_;
     const Batch* next = last ? nullptr : next_batch();
     const double loss_sum = trainer_.step(*batch, next);
-    if (plan_changes_) plan_changes_->count(*batch);
+    if (replanner_) replanner_->count(*batch);
     position_.steps = trainer_.steps();
     position_.samples += batch->global_samples;
     after_step(loss_sum, batch->global_samples);
@@ -221,7 +221,7 @@ void TrainingRun::after_step(double loss_sum, int64_t batch_samples) {
   const int64_t samples = position_.samples;
   const auto passed = [&](int64_t every, int64_t since) { return every > 0 && samples / every > since / every; };
   if (interval_steps_ >= options_.output.report_every) report(samples);
-  if (plan_changes_) plan_changes_->note_step();
+  if (replanner_) replanner_->note_step();
   if (passed(options_.placement.replan_every, samples - batch_samples) && samples < total_samples_) replan();
   if (passed(options_.train.eval_every, samples - batch_samples) && samples < total_samples_) evaluate();
   if (passed(options_.output.checkpoint_every, samples - batch_samples) && samples < total_samples_) save();
@@ -247,7 +247,7 @@ void TrainingRun::report(int64_t samples) {
 void TrainingRun::replan() {
   const int64_t batch = options_.train.global_batch;
   const int64_t left = std::min(options_.placement.replan_every, total_samples_ - position_.samples);
-  const std::optional<Replanning> answer = plan_changes_->ask((left + batch - 1) / batch);
+  const std::optional<Replan> answer = replanner_->ask((left + batch - 1) / batch);
   if (!answer) return;
   if (comm_.rank() == 0) {
     const std::string record = to_json(*answer, position_.steps, position_.samples);
@@ -256,7 +256,7 @@ void TrainingRun::replan() {
     progress_->clear();
     spdlog::info("{}", describe(*answer));
   }
-  plan_changes_->carry_out(*answer);
+  replanner_->carry_out(*answer);
   if (answer->changes) placed_.planned = *answer->next;
 }
 
@@ -288,7 +288,7 @@ void TrainingRun::save() {
   Timer timer;
   try {
     const auto save_more = [&](const std::string& folder) {
-      if (plan_changes_) plan_changes_->save(folder + "/replanning");
+      if (replanner_) replanner_->save(folder + "/replanning");
     };
     save_checkpoint(comm_, trainer_, position_of_, position_, options_.output.dir, options_.output.keep, save_more);
     saved_ = position_;

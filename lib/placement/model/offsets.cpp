@@ -66,11 +66,11 @@ void choose_offsets(const CostModel& model, const Placement& placement, Plan& pl
       const int64_t offset = (i * k / candidates + static_cast<int64_t>(t)) % k;
       double peak = 0;
       std::vector<double> trial = load;
-      for (const auto& [at, amount] : hot) peak = std::max(peak, trial[(at + offset) % k] += amount);
+      for (const auto& [at, amount] : hot) peak = std::max(peak, trial[HolderRule{offset}.holder(at, k)] += amount);
       if (peak < best_peak) best_peak = peak, best = offset;
     }
-    for (const auto& [at, amount] : hot) load[(at + best) % k] += amount;
-    plan.tables[t].offset = best;
+    for (const auto& [at, amount] : hot) load[HolderRule{best}.holder(at, k)] += amount;
+    plan.tables[t].holders.offset = best;
   }
 }
 
@@ -91,7 +91,8 @@ void balance_memory(const CostModel& model, Plan& plan) {
       for (const Interval& interval : plan.tables[t].intervals) {
         auto& of = slots[interval.option];
         const auto k = static_cast<int64_t>(of.size());
-        for (int64_t i = 0; i < (interval.last - interval.first) % k; ++i) of[(interval.first + i + offset) % k] += row;
+        for (int64_t i = 0; i < (interval.last - interval.first) % k; ++i)
+          of[HolderRule{offset}.holder(interval.first + i, k)] += row;
       }
       double peak = 0;
       for (const auto& of : slots) peak += *std::max_element(of.begin(), of.end());
@@ -102,9 +103,9 @@ void balance_memory(const CostModel& model, Plan& plan) {
       const auto offset = static_cast<int64_t>(i * most / std::min(most, kCandidates));
       std::vector<std::vector<double>> trial = load;
       const double peak = deal(offset, trial);
-      if (peak < best_peak) best_peak = peak, plan.tables[t].offset = offset;
+      if (peak < best_peak) best_peak = peak, plan.tables[t].holders.offset = offset;
     }
-    deal(plan.tables[t].offset, load);
+    deal(plan.tables[t].holders.offset, load);
   }
 }
 
@@ -141,7 +142,7 @@ Plan to_plan(const CostModel& model, const Placement& placement, const std::stri
     table.name = model.table(t).name;
     table.rows = model.table(t).access.total_rows();
     table.transport = placed.transport;
-    table.offset = t;
+    table.holders.offset = t;
     table.intervals = intervals_of(placed, renumbered);
     plan.tables.push_back(std::move(table));
   }
