@@ -1,5 +1,5 @@
 // Moves rows, values and optimiser state, from one plan to another: some between every two steps, so that no step waits
-// for all of them. Between such moves the directory follows a plan on the way (embedding/plan_change.hpp), under which
+// for all of them. Between such moves the directory follows a plan on the way (layout/plan_change.hpp), under which
 // training is exact.
 //
 // One move, for a chunk of positions in the order of the change: every rank packs the rows that it sends, the directory
@@ -53,9 +53,14 @@ class Migration {
   /// such number up to 1,024. Collective; the same on all ranks.
   static int slices_that_fit(Comm& comm, const Directory& directory, const ResolvedPlan& to, std::string& why_not);
 
-  /// Adds what moves of at most `copies` copies at a time need of device memory at a rank. Buffers grow to the largest
-  /// move, each by a quarter more than asked for.
-  static void add_needs(Backend& backend, int64_t copies, int64_t dim, int64_t state_dim, MemoryByPart& needs);
+  /// Rows on their way, and where they are.
+  struct Buffers {
+    explicit Buffers(Backend& backend);
+    Mirrored<const float*> value_addresses, state_addresses;
+    Scratch<float> send_values, send_state, recv_values, recv_state;
+    /// For moves of at most `copies` copies.
+    void reserve(int64_t copies, int64_t dim, int64_t state_dim);
+  };
 
   /// Collective, between steps, when nothing of a batch is under way: the next rows. With the last ones the directory
   /// follows the new plan.
@@ -92,8 +97,7 @@ class Migration {
   Part sent_, received_;
   RowTransfer transfer_;
   std::unique_ptr<OffloadedBatch> offloaded_;
-  Mirrored<const float*> value_addresses_, state_addresses_;
-  Scratch<float> send_values_, send_state_, recv_values_, recv_state_;
+  Buffers buffers_;
 };
 
 }  // namespace sparrow
