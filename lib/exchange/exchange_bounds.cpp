@@ -84,20 +84,20 @@ void Bounds::find_tables() {
   const std::vector<char> dense = densely_reduced(plan_);
   const bool alone = hierarchy_.depth() == 0;  // then nothing is pooled elsewhere
   for (int t = 0; t < directory_.tables().count(); ++t) {
-    const CopyTable& of = plan_.tables[t];
+    const CopyTable& copies = plan_.tables[t];
     Table table{directory_.tables().rows(t), limits_.lookups[t]};
-    for (size_t i = 0; i < of.intervals.size(); ++i) {
-      const CopyInterval& interval = of.intervals[i];
-      const int64_t end = i + 1 < of.intervals.size() ? of.intervals[i + 1].first : table.rows;
+    for (size_t i = 0; i < copies.intervals.size(); ++i) {
+      const CopyInterval& interval = copies.intervals[i];
+      const int64_t end = i + 1 < copies.intervals.size() ? copies.intervals[i + 1].first : table.rows;
       const auto option = static_cast<size_t>(interval.option);
-      const CopyTransport transport = of.rule(interval.rule).transport;
-      const bool single = plan_.options[option].level == 0;
-      if (!single && !dense[option]) table.copied += end - interval.first;
-      if (single && is_pooled(transport)) table.pooled = true;
-      if (alone || !single || !is_pooled(transport)) table.by_rows = true;
+      const CopyTransport transport = copies.rule(interval.rule).transport;
+      const bool one_copy = plan_.options[option].level == 0;
+      if (!one_copy && !dense[option]) table.copied += end - interval.first;
+      if (one_copy && is_pooled(transport)) table.pooled = true;
+      if (alone || !one_copy || !is_pooled(transport)) table.by_rows = true;
     }
-    for (int rule = 0; rule < of.rules(); ++rule)
-      table.partial = table.partial || of.rule(rule).transport == CopyTransport::partial_sums;
+    for (int rule = 0; rule < copies.rules(); ++rule)
+      table.partial = table.partial || copies.rule(rule).transport == CopyTransport::partial_sums;
     table.pooled = table.pooled || table.partial;
     tables_.push_back(table);
   }
@@ -110,7 +110,7 @@ void Bounds::bound_rows(ExchangeBounds& bounds) const {
     ListBounds& list = bounds.lists[level];
     for (const Table& table : tables_) {
       if (!table.by_rows) continue;
-      list.members += level == depth ? bounds.samples * table.lookups : apart(level, table, table.rows);
+      list.requests += level == depth ? bounds.samples * table.lookups : apart(level, table, table.rows);
       list.count += together(level, table, table.rows);
     }
     if (level == 0) list.count = std::min(list.count, held());
@@ -118,7 +118,7 @@ void Bounds::bound_rows(ExchangeBounds& bounds) const {
   }
   for (int stage = 0; stage < depth; ++stage) {
     bounds.asked.push_back(bounds.lists[static_cast<size_t>(stage) + 1].count);
-    bounds.requested.push_back(bounds.lists[stage].members);
+    bounds.requested.push_back(bounds.lists[stage].requests);
   }
 }
 
@@ -159,7 +159,7 @@ void Bounds::bound_pooled(ExchangeBounds& bounds) const {
     if (!table.pooled) continue;
     bounds.pooled.asked += bounds.samples * (table.partial ? ranks : std::min(ranks, table.lookups));
     bounds.pooled.requested += samples_at(0);
-    bounds.pooled.rows.members += samples_at(0) * table.lookups;
+    bounds.pooled.rows.requests += samples_at(0) * table.lookups;
     bounds.pooled.rows.count += together(0, table, table.rows);
   }
   bounds.pooled.rows.count = bounds.pooled.rows.here = std::min(bounds.pooled.rows.count, held());
@@ -190,6 +190,19 @@ ExchangeBounds Bounds::make(int64_t wire_bytes_per_value, bool overlapped) const
 }
 
 }  // namespace
+
+TransferBounds bound_transfer(const ExchangeBounds& bounds) {
+  const bool converted = bounds.row_bytes < 4 * bounds.dim;  // else blocks of rows are sent and received in place
+  int64_t send = 0, recv = 0;
+  for (size_t stage = 0; stage < bounds.asked.size(); ++stage)
+    send = recv = std::max({send, bounds.requested[stage], converted ? bounds.asked[stage] : 0});
+  for (const ExchangeBounds::Copies::Level& level : bounds.copies.levels) {
+    send = std::max({send, level.sent, converted ? level.merged.count : 0});
+    if (converted) recv = std::max({recv, level.requested, level.delivered});
+  }
+  const int64_t pooled = std::max(bounds.pooled.asked, bounds.pooled.requested);
+  return {std::max(send, pooled) * bounds.row_bytes, std::max(recv, pooled) * bounds.row_bytes};
+}
 
 ExchangeBounds bound_exchange(const Directory& directory, const BatchLimits& limits, int64_t wire_bytes_per_value,
                               bool overlapped) {

@@ -25,10 +25,8 @@ Migration::Migration(const RankContext& context, Directory& directory, Store& st
       state_(state),
       value_addresses_(context.backend),
       state_addresses_(context.backend),
-      send_values_(context.backend, Memory::device),
-      send_state_(context.backend, Memory::device),
-      recv_values_(context.backend, Memory::device),
-      recv_state_(context.backend, Memory::device) {
+      value_transfer_(context.backend, store.rows().dim, DType::f32),
+      state_transfer_(context.backend, store.rows().state_dim, DType::f32) {
   SPARROW_CHECK(state.copies_per_move > 0 && state.done >= 0 && state.done <= change_.positions(),
                 "{} of {} positions moved, {} copies at a time", state.done, change_.positions(),
                 state.copies_per_move);
@@ -55,15 +53,11 @@ int Migration::slices_that_fit(Comm& comm, const Directory& directory, const Cop
   return 0;
 }
 
-void Migration::Part::sum() {
-  rows.clear();
-  offsets.clear();
-  total = 0;
-  for (const auto& list : by_rank) {
-    offsets.push_back(total);
-    rows.push_back(static_cast<int64_t>(list.size()));
-    total += rows.back();
-  }
+void Migration::Rows::count() {
+  counts.count.clear();
+  for (const auto& rows : by_rank) counts.count.push_back(static_cast<int64_t>(rows.size()));
+  counts.offset.resize(counts.count.size());
+  counts.sum_up();
 }
 
 void Migration::add_needs(Backend& backend, int64_t copies, int64_t dim, int64_t state_dim, MemoryByPart& needs) {
@@ -92,16 +86,16 @@ void Migration::move(Stream& stream) {
 /// What this rank sends, as slots that the rows have now, and what it gets, as keys.
 void Migration::list(int64_t begin, int64_t end) {
   const int me = directory_.rank();
-  for (Part* part : {&sent_, &received_}) {
-    part->by_rank.resize(context_.comm.size());
-    for (auto& keys : part->by_rank) keys.clear();
+  for (Rows* rows : {&sent_, &received_}) {
+    rows->by_rank.resize(context_.comm.size());
+    for (auto& list : rows->by_rank) list.clear();
   }
   change_.visit(begin, end, [&](const PlanChange::CopyMove& copy) {
     if (copy.source == me) sent_.by_rank[copy.destination].push_back(directory_.slot(copy.key));
     if (copy.destination == me) received_.by_rank[copy.source].push_back(copy.key);
   });
-  sent_.sum();
-  received_.sum();
+  sent_.count();
+  received_.count();
 }
 
 OffloadedBatch& Migration::offloaded_batch() {
@@ -123,58 +117,51 @@ void Migration::pack(Stream& stream) {
     offloaded_batch().load();
     loaded = offloaded_batch().rows();
   }
-  const float** values = value_addresses_.reserve(sent_.total);
-  const float** state = state_addresses_.reserve(sent_.total);
+  const float** values = value_addresses_.reserve(sent_.counts.total);
+  const float** state = state_addresses_.reserve(sent_.counts.total);
   int64_t n = 0;
   for (const auto& slots : sent_.by_rank)
     for (const int64_t slot : slots) {
       const bool here = slot < rows.slots;
       const RowStore& from = here ? rows : loaded;
-      int64_t place = slot;
+      int64_t from_slot = slot;
       if (!here)
-        place = offloaded_batch().place_of(std::lower_bound(offloaded.begin(), offloaded.end(), slot - rows.slots) -
-                                           offloaded.begin());
-      values[n] = from.values + place * rows.dim;
-      state[n++] = from.state + place * rows.state_dim;
+        from_slot = offloaded_batch().place_of(std::lower_bound(offloaded.begin(), offloaded.end(), slot - rows.slots) -
+                                               offloaded.begin());
+      values[n] = from.values + from_slot * rows.dim;
+      state[n++] = from.state + from_slot * rows.state_dim;
     }
   value_addresses_.upload(stream, n);
   state_addresses_.upload(stream, n);
-  backend_.pack_rows(stream, value_addresses_.device(), nullptr, n,
-                     Matrix::f32(send_values_.reserve(n * rows.dim), n, rows.dim));
-  if (rows.state_dim > 0)
-    backend_.pack_rows(stream, state_addresses_.device(), nullptr, n,
-                       Matrix::f32(send_state_.reserve(n * rows.state_dim), n, rows.state_dim));
+  values_ = value_transfer_.outgoing(n);
+  backend_.pack_rows(stream, value_addresses_.device(), nullptr, n, values_);
+  states_ = state_transfer_.outgoing(n);
+  if (rows.state_dim > 0) backend_.pack_rows(stream, state_addresses_.device(), nullptr, n, states_);
   backend_.synchronize(stream);  // addresses and offloaded rows are free for others
   if (!offloaded.empty()) offloaded_batch().finish(false);
 }
 
 void Migration::exchange(Stream& stream) {
   const RowStore& rows = store_.rows();
-  Comm& comm = context_.device_comm;
-  const auto send = [&](Scratch<float>& from, Scratch<float>& to, int64_t width) {
-    if (width == 0) return;
-    float* recv = to.reserve(received_.total * width);
-    comm.wait(transfer_.post(&stream, comm, Phase::control, from.data(), sent_.rows, sent_.offsets, recv,
-                             received_.rows, received_.offsets, width * 4, true));
-  };
-  send(send_values_, recv_values_, rows.dim);
-  send(send_state_, recv_state_, rows.state_dim);
-  const int64_t sent = sent_.total - sent_.rows[comm.rank()];
+  const RowTransfer::Exchange exchange{context_.device_comm, Phase::control, sent_.counts, received_.counts};
+  values_ = value_transfer_.exchange(stream, exchange, values_);
+  if (rows.state_dim > 0) states_ = state_transfer_.exchange(stream, exchange, states_);
+  const int64_t sent = sent_.counts.total - sent_.counts.count[context_.device_comm.rank()];
   totals_.sent_rows += sent;
   totals_.sent_bytes += sent * 4 * (rows.dim + rows.state_dim);
 }
 
 void Migration::unpack(Stream& stream) {
   const RowStore& rows = store_.rows();
-  std::vector<std::pair<int64_t, int64_t>> device, offloaded;  // (slot of the store, place among the received)
-  int64_t place = 0;
+  std::vector<std::pair<int64_t, int64_t>> device, offloaded;  // (slot of the store, number among the received)
+  int64_t item = 0;
   for (const auto& keys : received_.by_rank)
     for (const int64_t key : keys) {
       const int64_t slot = directory_.slot(key);
       if (slot < rows.slots)
-        device.emplace_back(slot, place++);
+        device.emplace_back(slot, item++);
       else
-        offloaded.emplace_back(slot - rows.slots, place++);
+        offloaded.emplace_back(slot - rows.slots, item++);
     }
   std::sort(device.begin(), device.end());
   std::sort(offloaded.begin(), offloaded.end());
@@ -195,21 +182,21 @@ void Migration::unpack(Stream& stream) {
 
 /// Received rows to their slots of a store, run by run of neighbouring slots.
 void Migration::write(Stream& stream, const RowStore& rows,
-                      const std::vector<std::pair<int64_t, int64_t>>& slot_and_place) {
-  const auto n = static_cast<int64_t>(slot_and_place.size());
+                      const std::vector<std::pair<int64_t, int64_t>>& slot_and_item) {
+  const auto n = static_cast<int64_t>(slot_and_item.size());
   const float** values = value_addresses_.reserve(n);
   const float** state = state_addresses_.reserve(n);
   for (int64_t i = 0; i < n; ++i) {
-    const int64_t place = slot_and_place[i].second;
-    values[i] = recv_values_.data() + place * rows.dim;
-    state[i] = recv_state_.data() + place * rows.state_dim;
+    const int64_t item = slot_and_item[i].second;
+    values[i] = values_.f32() + item * rows.dim;
+    state[i] = states_.f32() + item * rows.state_dim;
   }
   value_addresses_.upload(stream, n);
   state_addresses_.upload(stream, n);
   for (int64_t i = 0; i < n;) {
-    const int64_t slot = slot_and_place[i].first;
+    const int64_t slot = slot_and_item[i].first;
     int64_t run = 1;
-    while (i + run < n && slot_and_place[i + run].first == slot + run) ++run;
+    while (i + run < n && slot_and_item[i + run].first == slot + run) ++run;
     backend_.pack_rows(stream, value_addresses_.device() + i, nullptr, run,
                        Matrix::f32(rows.values + slot * rows.dim, run, rows.dim));
     if (rows.state_dim > 0)

@@ -1,5 +1,5 @@
 // Moves rows, values and optimiser state, from one plan to another: some between every two steps, so that no step waits
-// for all of them. Between such moves the directory follows a plan on the way (embedding/plan_change.hpp), under which
+// for all of them. Between such moves the directory follows a plan on the way (layout/plan_change.hpp), under which
 // training is exact.
 //
 // One move, for a chunk of positions in the order of the change: every rank packs the rows that it sends, the directory
@@ -20,7 +20,7 @@
 
 #include "base/timer.hpp"
 #include "exchange/rank_context.hpp"
-#include "exchange/row_list.hpp"
+#include "exchange/row_transfer.hpp"
 #include "layout/plan_change.hpp"
 #include "store/store.hpp"
 
@@ -66,18 +66,17 @@ class Migration {
   const MigrationTotals& totals() const { return totals_; }
 
  private:
-  /// Rows in the order of the ranks they go to or come from.
-  struct Part {
+  /// Rows that go to each rank or come from it.
+  struct Rows {
     std::vector<std::vector<int64_t>> by_rank;  ///< slots here (sent), keys (received)
-    std::vector<int64_t> rows, offsets;
-    int64_t total = 0;
-    void sum();
+    ItemsByRank counts{0};
+    void count();
   };
   void list(int64_t begin, int64_t end);
   void pack(Stream& stream);
   void exchange(Stream& stream);
   void unpack(Stream& stream);
-  void write(Stream& stream, const RowStore& rows, const std::vector<std::pair<int64_t, int64_t>>& slot_and_place);
+  void write(Stream& stream, const RowStore& rows, const std::vector<std::pair<int64_t, int64_t>>& slot_and_item);
   OffloadedBatch& offloaded_batch();
 
   RankContext context_;
@@ -88,11 +87,11 @@ class Migration {
   PlanChange change_;
   MigrationState state_;
   MigrationTotals totals_;
-  Part sent_, received_;
-  RowTransfer transfer_;
+  Rows sent_, received_;
   std::unique_ptr<OffloadedBatch> offloaded_;
   Mirrored<const float*> value_addresses_, state_addresses_;
-  Scratch<float> send_values_, send_state_, recv_values_, recv_state_;
+  RowTransfer value_transfer_, state_transfer_;
+  Matrix values_, states_;  ///< packed, then received
 };
 
 }  // namespace sparrow

@@ -21,28 +21,28 @@ void OffloadedRoute::load() {
   if (batch_) batch_->load();
 }
 
-void OffloadedRoute::load_single(const OffloadedRoute& before) {
+void OffloadedRoute::load_clean(const OffloadedRoute& before) {
   if (!batch_) return;
-  single_.clear();
-  shared_.clear();
+  clean_.clear();
+  dirty_.clear();
   auto other = before.slots_.begin();
   for (size_t i = 0; i < slots_.size(); ++i) {
     while (other != before.slots_.end() && *other < slots_[i]) ++other;
-    const bool shared = other != before.slots_.end() && *other == slots_[i];
-    (shared ? shared_ : single_).push_back(static_cast<int32_t>(i));
+    const bool dirty = other != before.slots_.end() && *other == slots_[i];
+    (dirty ? dirty_ : clean_).push_back(static_cast<int32_t>(i));
   }
-  batch_->load(single_);
+  batch_->load(clean_);
 }
 
-void OffloadedRoute::load_shared() {
-  if (batch_) batch_->load(shared_);
+void OffloadedRoute::load_dirty() {
+  if (batch_) batch_->load(dirty_);
 }
 
 void OffloadedRoute::pass_on() {
   if (batch_) batch_->pass_on();
 }
 
-void OffloadedRoute::to_places(std::span<int64_t> directory_slots) const {
+void OffloadedRoute::to_batch_slots(std::span<int64_t> directory_slots) const {
   for (int64_t& slot : directory_slots) {
     const auto found = std::lower_bound(slots_.begin(), slots_.end(), slot - device_slots_);
     slot = batch_->place_of(found - slots_.begin());

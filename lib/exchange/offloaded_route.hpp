@@ -31,12 +31,12 @@ class OffloadedRoute {
   void load();
   /// The same for those that the batch before, which is under way, does not use; and for the others, once it has passed
   /// them on.
-  void load_single(const OffloadedRoute& before);
-  void load_shared();
+  void load_clean(const OffloadedRoute& before);
+  void load_dirty();
   /// Hands the rows on, as updated so far, to the batch that follows; this one is not finished yet.
   void pass_on();
   /// Turns slots of the directory into those of rows(). After start.
-  void to_places(std::span<int64_t> directory_slots) const;
+  void to_batch_slots(std::span<int64_t> directory_slots) const;
   /// Where the rows are. Empty where there is no store.
   RowStore rows() const { return batch_ ? batch_->rows() : RowStore{}; }
   /// The batch is done with the rows; see OffloadedBatch.
@@ -45,7 +45,7 @@ class OffloadedRoute {
  private:
   std::unique_ptr<OffloadedBatch> batch_;
   std::vector<int64_t> slots_;
-  std::vector<int32_t> single_, shared_;  ///< places in slots_, as load_single divided them
+  std::vector<int32_t> clean_, dirty_;  ///< indices in slots_, as load_clean divided them
   int64_t device_slots_ = 0;
 };
 

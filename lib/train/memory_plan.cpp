@@ -16,10 +16,10 @@ namespace sparrow {
 namespace {
 
 /// Most items that one sum of rows has.
-int64_t most_members(const ExchangeBounds& bounds) {
-  int64_t most = bounds.pooled.rows.members;
-  for (const ListBounds& list : bounds.lists) most = std::max(most, list.members);
-  for (const auto& level : bounds.copies.levels) most = std::max(most, level.merged.members);
+int64_t most_requests(const ExchangeBounds& bounds) {
+  int64_t most = bounds.pooled.rows.requests;
+  for (const ListBounds& list : bounds.lists) most = std::max(most, list.requests);
+  for (const auto& level : bounds.copies.levels) most = std::max(most, level.merged.requests);
   return most;
 }
 
@@ -48,7 +48,7 @@ MemoryPlan plan_memory(Backend& backend, const Directory& directory, const Train
   RowReader::add_needs(backend, directory, row_state, needs);
   if (options.most_moved > 0) Migration::add_needs(backend, options.most_moved, tables.dim(), row_state, needs);
   plan.compute_scratch = backend.scratch_bytes(layers, 0, tables.dim());
-  plan.exchange_scratch = backend.scratch_bytes({}, most_members(plan.bounds), tables.dim());
+  plan.exchange_scratch = backend.scratch_bytes({}, most_requests(plan.bounds), tables.dim());
   needs.add(MemoryPart::scratch, plan.compute_scratch);
   needs.add(MemoryPart::scratch, plan.exchange_scratch);
 

@@ -22,7 +22,7 @@ ExchangeBounds bounds_of_reading(const Directory& directory, int64_t rows, int64
   }
   for (int stage = 0; stage < hierarchy.depth(); ++stage) {
     bounds.asked.push_back(bounds.lists[static_cast<size_t>(stage) + 1].count);
-    bounds.requested.push_back(bounds.lists[stage].members);
+    bounds.requested.push_back(bounds.lists[stage].requests);
   }
   return bounds;
 }
@@ -42,18 +42,20 @@ RowReader::RowReader(Trainer& trainer)
     : trainer_(trainer),
       rows_(trainer.store().rows()),
       router_(trainer.context().host, trainer.directory(), trainer.comms()),
-      values_(trainer.context(), trainer.comms(), rows_, DType::f32),
-      state_(trainer.context(), trainer.comms(), state_of(rows_), DType::f32),
+      value_transfer_(trainer.backend(), rows_.dim, DType::f32),
+      state_transfer_(trainer.backend(), rows_.state_dim, DType::f32),
+      values_(trainer.context(), trainer.comms(), rows_, value_transfer_),
+      state_(trainer.context(), trainer.comms(), state_of(rows_), state_transfer_),
       route_(trainer.backend(), trainer.comms().sizes()),
       packed_(trainer.backend(), Memory::device) {
   if (trainer.backend().device_is_host()) return;
   const auto reserve = [](auto& buffer, int64_t n) { buffer.reserve_exactly(n); };
   const Directory& directory = trainer.directory();
   const int64_t rows = most_rows_read(directory.tables());
-  const ExchangeBounds of_values = bounds_of_reading(directory, rows, rows_.dim);
-  route_.each_row_buffer(of_values, reserve);
-  values_.each_buffer(of_values, reserve);
-  state_.each_buffer(bounds_of_reading(directory, rows, rows_.state_dim), reserve);
+  const ExchangeBounds bounds = bounds_of_reading(directory, rows, rows_.dim);
+  route_.each_row_buffer(bounds, reserve);
+  value_transfer_.each_buffer(bound_transfer(bounds), reserve);
+  state_transfer_.each_buffer(bound_transfer(bounds_of_reading(directory, rows, rows_.state_dim)), reserve);
   packed_.reserve_exactly(rows * rows_.dim);
 }
 
@@ -80,7 +82,7 @@ void RowReader::load_offloaded() {
   const auto slots = [](RowList& list) { return std::span(list.slots.data() + list.device, list.here - list.device); };
   for (RowList& list : route_.lists) offloaded_.add(slots(list));
   offloaded_.start(trainer_.store().offloaded(), trainer_.directory().device_slots());
-  for (RowList& list : route_.lists) offloaded_.to_places(slots(list));
+  for (RowList& list : route_.lists) offloaded_.to_batch_slots(slots(list));
   offloaded_.load();
 }
 
@@ -90,7 +92,7 @@ void RowReader::take(RowExchange& exchange, const RowStore& offloaded, int64_t n
   out.resize(n * dim);
   float* packed = packed_.reserve(n * dim);
   trainer_.backend().pack_rows(trainer_.stream(), route_.lowest().addresses.device(),
-                               route_.lowest().row_of_member.device(), n, Matrix::f32(packed, n, dim));
+                               route_.lowest().row_of_request.device(), n, Matrix::f32(packed, n, dim));
   trainer_.backend().copy(trainer_.stream(), out.data(), packed, n * dim * 4);
   trainer_.backend().synchronize(trainer_.stream());
 }
@@ -104,8 +106,11 @@ void RowReader::add_needs(Backend& backend, const Directory& directory, int64_t 
   Route(backend, peers).each_row_buffer(bounds, [&](const auto& buffer, int64_t n) {
     exchange.add(MemoryPart::exchange, buffer.device_bytes(n));
   });
-  RowExchange::add_needs(bounds, exchange);
-  RowExchange::add_needs(bounds_of_reading(directory, rows, state_dim), exchange);
+  for (const int64_t width : {tables.dim(), state_dim}) {
+    const TransferBounds transfer = bound_transfer(bounds_of_reading(directory, rows, width));
+    exchange.add(MemoryPart::exchange, transfer.send_bytes);
+    exchange.add(MemoryPart::exchange, transfer.recv_bytes);
+  }
   exchange.add(MemoryPart::exchange, rows * tables.dim() * 4);
   needs.add(MemoryPart::checkpoint, exchange.total());
 }
