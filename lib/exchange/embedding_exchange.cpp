@@ -219,4 +219,9 @@ void EmbeddingExchange::reduce_copies(Stream& stream, BatchRoute& route) {
   sparse_copies_->reduce(stream, route.rows, route.copies, route.offloaded.rows(), updates_);
 }
 
+void EmbeddingExchange::update_rows(Stream& stream, const OptimizerStep& step) const {
+  for (const auto& [store, slots, gradients, count] : updates_)
+    backend_.update_rows(stream, step, store, slots, Matrix::f32(gradients, count, store.dim), count);
+}
+
 }  // namespace sparrow

@@ -98,6 +98,7 @@ class EmbeddingExchange {
   void reduce_copies(Stream& stream, BatchRoute& route);
   /// Rows to update at this rank, each exactly once; valid until the next return_gradients.
   std::span<const RowUpdate> updates() const { return updates_; }
+  void update_rows(Stream& stream, const OptimizerStep& step) const;
   /// Of the slower store: hands rows that are updated already on to the batch that follows.
   void pass_on(BatchRoute& route) { route.offloaded.pass_on(); }
   /// The batch is done with the rows of the slower store; updated: they go back to it.

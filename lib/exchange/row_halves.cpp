@@ -29,10 +29,7 @@ void RowDivider::divide(Stream& stream, Route& batch, Route& next) {
       side.split.dirty[level].reserve(side.route.lists[level].count);
   }
   find_dirty(sides[0], sides[1]);
-  for (int stage = 0; stage < comms_.count(); ++stage) {
-    tell(stage, sides);
-    for (const Side& side : sides) count(stage, side);
-  }
+  for (int stage = 0; stage < comms_.count(); ++stage) tell(stage, sides);
   for (size_t level = 0; level < batch.lists.size(); ++level)
     divide_list(stream, batch.lists[level], batch.with_next.dirty[level].data(), level + 1 < batch.lists.size(),
                 batch.halves[level]);
@@ -56,7 +53,7 @@ void RowDivider::find_dirty(const Side& a, const Side& b) {
 }
 
 /// Answers the requests of a stage with a bit each, those of the earlier batch before those of the later one, each
-/// peer's in whole bytes; and takes the answers into the lists one level below.
+/// peer's in whole bytes; takes the answers into the lists one level below; and counts the rows of both halves.
 void RowDivider::tell(int stage, std::span<const Side> sides) {
   Comm& comm = comms_.host(stage);
   const auto peers = static_cast<size_t>(comm.size());
@@ -75,9 +72,13 @@ void RowDivider::tell(int stage, std::span<const Side> sides) {
       const ItemsByRank& requested = side.route.stages[stage].requested;
       const uint8_t* dirty = side.split.dirty[stage].data();
       const int32_t* rows = side.route.lists[stage].row_of_request.data() + requested.offset[p];
-      for (int64_t i = 0; i < requested.count[p]; ++i)
+      int64_t dirty_rows = 0;
+      for (int64_t i = 0; i < requested.count[p]; ++i) {
         to[i / 8] = static_cast<uint8_t>(to[i / 8] | dirty[rows[i]] << (i % 8));
+        dirty_rows += dirty[rows[i]];
+      }
       to += bytes_of_bits(requested.count[p]);
+      count(side, stage, p, &StageCounts::requested, dirty_rows);
     }
   const uint8_t* from = recv_.reserve(received_.total);
   exchange_.run(nullptr, comm, Phase::ids, send_.data(), sent_, recv_.data(), received_, 1);
@@ -90,27 +91,18 @@ void RowDivider::tell(int stage, std::span<const Side> sides) {
       dirty += here + asked.offset[p];
       for (int64_t i = 0; i < asked.count[p]; ++i) dirty[i] = from[i / 8] >> (i % 8) & 1;
       from += bytes_of_bits(asked.count[p]);
+      count(side, stage, p, &StageCounts::asked, std::count(dirty, dirty + asked.count[p], 1));
     }
 }
 
-/// How many rows of a stage are in which half.
-void RowDivider::count(int stage, const Side& side) {
-  const StageCounts& all = side.route.stages[stage];
-  auto& [clean, dirty] = side.split.stages[stage];
-  const uint8_t* asked =
-      side.split.dirty[static_cast<size_t>(stage) + 1].data() + side.route.lists[static_cast<size_t>(stage) + 1].here;
-  const uint8_t* of_row = side.split.dirty[stage].data();
-  const int32_t* requested = side.route.lists[stage].row_of_request.data();
-  for (size_t p = 0; p < all.asked.count.size(); ++p) {
-    const uint8_t* first = asked + all.asked.offset[p];
-    dirty.asked.count[p] = std::count(first, first + all.asked.count[p], 1);
-    const int32_t* rows = requested + all.requested.offset[p];
-    dirty.requested.count[p] =
-        std::count_if(rows, rows + all.requested.count[p], [&](int32_t row) { return of_row[row] != 0; });
-    clean.asked.count[p] = all.asked.count[p] - dirty.asked.count[p];
-    clean.requested.count[p] = all.requested.count[p] - dirty.requested.count[p];
+/// Notes that of the rows asked of a peer, or requested by it, so many are dirty. To be called by ascending peer.
+void RowDivider::count(const Side& side, int stage, size_t peer, ItemsByRank StageCounts::*which, int64_t dirty_rows) {
+  const int64_t all = (side.route.stages[stage].*which).count[peer];
+  for (const RowHalf half : kHalves) {
+    ItemsByRank& rows = side.split.stages[stage][index_of(half)].*which;
+    rows.count[peer] = half == RowHalf::dirty ? dirty_rows : all - dirty_rows;
+    if (peer + 1 == rows.count.size()) rows.sum_up();
   }
-  for (ItemsByRank* items : {&clean.asked, &clean.requested, &dirty.asked, &dirty.requested}) items->sum_up();
 }
 
 /// Divides a list. of_requests: its rows stand for requests, which are divided like the rows; false: for bags.

@@ -36,7 +36,7 @@ class RowDivider {
   };
   void find_dirty(const Side& a, const Side& b);
   void tell(int stage, std::span<const Side> sides);
-  static void count(int stage, const Side& side);
+  static void count(const Side& side, int stage, size_t peer, ItemsByRank StageCounts::*which, int64_t dirty_rows);
   void divide_list(Stream& stream, const RowList& list, const uint8_t* dirty, bool of_requests,
                    std::array<ListHalf, 2>& halves);
   static void choose_sent(Stream& stream, int stage, Route& route);

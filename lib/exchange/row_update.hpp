@@ -9,14 +9,14 @@ namespace sparrow {
 
 struct RowUpdate {
   RowStore store;
-  const int64_t* slots = nullptr;    ///< of store
-  const float* gradients = nullptr;  ///< (count, dim)
+  const int64_t* slots = nullptr;  ///< of store
+  float* gradients = nullptr;      ///< (count, dim)
   int64_t count = 0;
 };
 
 /// Adds the rows that are here: the first `device` are in `store`, the others in `offloaded`.
 inline void add_updates(std::vector<RowUpdate>& updates, const RowStore& store, const RowStore& offloaded,
-                        const int64_t* slots, const float* gradients, int64_t device, int64_t here) {
+                        const int64_t* slots, float* gradients, int64_t device, int64_t here) {
   if (device > 0) updates.push_back({store, slots, gradients, device});
   if (here > device) updates.push_back({offloaded, slots + device, gradients + device * store.dim, here - device});
 }

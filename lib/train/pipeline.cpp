@@ -306,11 +306,7 @@ void Pipeline::exchange_dirty(bool has_next) {
 
 void Pipeline::update_rows(const OptimizerStep& step) {
   const Ledger::Booking booking(*book_, Part::update, Lane::exchange);
-  for (const RowUpdate& update : exchange_.updates()) {
-    const Matrix gradients =
-        Matrix::f32(const_cast<float*>(update.gradients), update.count, update.store.dim);  // only read
-    backend_.update_rows(*stream_, step, update.store, update.slots, gradients, update.count);
-  }
+  exchange_.update_rows(*stream_, step);
   if (!overlapped_) backend_.synchronize(*stream_);
 }
 
