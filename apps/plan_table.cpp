@@ -77,16 +77,13 @@ std::string tables_text(const PlanAnswer& answer, const Tree& tree) {
     for (size_t l = rows.by_level.size(); l-- > 0;) text += fmt::format(" {:>13}", count_cell(rows.by_level[l]));
     text += fmt::format(" {:>13}  {}\n", count_cell(rows.offloaded), transport);
   };
-  constexpr const char* kTransports[] = {"staged", "direct", "pooled"};
   Places rows, lookups;
   rows.by_level.resize(names.size());
   lookups.by_level.resize(names.size());
   double all_lookups = 0;
   for (size_t t = 0; t < places.size(); ++t) {
     const auto& plan = answer.plan.tables[t];
-    if (t < kMostTablesShown)
-      line(plan.name, places[t].rows,
-           plan.deduplicated ? kTransports[static_cast<size_t>(plan.transport)] : "every lookup");
+    if (t < kMostTablesShown) line(plan.name, places[t].rows, placement::transport_name(plan.transport));
     const double h = answer.problem.workload.tables[t].lookups;
     for (size_t l = 0; l < names.size(); ++l) {
       rows.by_level[l] += places[t].rows.by_level[l];

@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "base/error.hpp"
@@ -24,18 +25,6 @@ constexpr const char* kFormat = "sparrow-plan";
 constexpr int64_t kMostRows = int64_t{1} << 40;  // sums of positions and offsets stay far from overflow
 constexpr int64_t kMostBytes = int64_t{1} << 28;
 
-const char* name_of(Transport transport) {
-  switch (transport) {
-    case Transport::staged:
-      return "staged";
-    case Transport::direct:
-      return "direct";
-    case Transport::pooled:
-      return "pooled";
-  }
-  fail("transport {} does not exist", static_cast<int>(transport));
-}
-
 std::string quoted(const std::string& text) {
   return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -50,14 +39,13 @@ std::string option_text(const placement::Option& option, const placement::Tree& 
 }
 
 std::string table_text(const TablePlan& table) {
-  std::vector<std::string> intervals, exceptions;
+  std::vector<std::string> intervals;
   for (const auto& i : table.intervals) intervals.push_back(fmt::format("[{}, {}, {}]", i.first, i.last, i.option));
-  for (const auto& e : table.exceptions) exceptions.push_back(fmt::format("[{}, {}]", e.position, e.option));
   return fmt::format(
-      "{{\"name\": {}, \"rows\": {}, \"transport\": \"{}\", \"deduplicated\": {}, \"partial_sums\": {},\n"
-      "   \"offset\": {}, \"holder_slot\": {}, \"slices\": [{}],\n   \"intervals\": [{}],\n   \"exceptions\": [{}]}}",
-      quoted(table.name), table.rows, name_of(table.transport), table.deduplicated, table.partial_sums, table.offset,
-      table.holder_slot, fmt::join(table.slices, ", "), fmt::join(intervals, ", "), fmt::join(exceptions, ", "));
+      "{{\"name\": {}, \"rows\": {}, \"transport\": \"{}\", \"offset\": {}, \"holder_slot\": {},\n"
+      "   \"intervals\": [{}]}}",
+      quoted(table.name), table.rows, transport_name(table.transport), table.offset, table.holder_slot,
+      fmt::join(intervals, ", "));
 }
 
 /// A value of the document with its place.
@@ -66,8 +54,9 @@ class Value {
   Value(const json& value, std::string path, const std::string& file)
       : value_(value), path_(std::move(path)), file_(file) {}
 
-  /// The members of an object: exactly these.
-  std::vector<Value> members(std::initializer_list<const char*> keys) const {
+  /// The members of an object: these, and none but these and `others`.
+  std::vector<Value> members(std::initializer_list<const char*> keys,
+                             std::initializer_list<const char*> others = {}) const {
     if (!value_.is_object()) wrong("not an object");
     std::vector<Value> result;
     for (const char* key : keys) {
@@ -76,9 +65,15 @@ class Value {
       result.push_back({*member, path_.empty() ? key : fmt::format("{}.{}", path_, key), file_});
     }
     for (const auto& [key, member] : value_.items())
-      if (std::find_if(keys.begin(), keys.end(), [&k = key](const char* known) { return k == known; }) == keys.end())
+      if (std::find(keys.begin(), keys.end(), key) == keys.end() &&
+          std::find(others.begin(), others.end(), key) == others.end())
         wrong(fmt::format("unknown key {}", quoted(key)));
     return result;
+  }
+  std::optional<Value> member(const char* key) const {
+    const auto found = value_.find(key);
+    if (found == value_.end()) return std::nullopt;
+    return Value(*found, fmt::format("{}.{}", path_, key), file_);
   }
   std::vector<Value> items() const {
     if (!value_.is_array()) wrong("not a list");
@@ -151,31 +146,53 @@ placement::Option read_option(const Value& value, const placement::Tree& tree) {
   return option;
 }
 
+/// The option that a list of numbers ends with.
+int option_of(const Value& value, int64_t number, int64_t options) {
+  if (number >= options) value.wrong(fmt::format("takes option {}, there are {}", number, options));
+  return static_cast<int>(number);
+}
+
+/// Cuts a position out of its interval: it takes another option.
+void except(const Value& exception, int64_t options, std::vector<placement::Interval>& intervals) {
+  const auto numbers = exception.numbers(2);
+  const int64_t position = numbers[0];
+  const auto found = std::find_if(intervals.begin(), intervals.end(), [&](const placement::Interval& interval) {
+    return interval.first <= position && position < interval.last;
+  });
+  if (found == intervals.end()) exception.wrong(fmt::format("position {} is in no interval", position));
+  std::vector<placement::Interval> parts{{found->first, position, found->option},
+                                         {position, position + 1, option_of(exception, numbers[1], options)},
+                                         {position + 1, found->last, found->option}};
+  std::erase_if(parts, [](const placement::Interval& part) { return part.first == part.last; });
+  intervals.insert(intervals.erase(found), parts.begin(), parts.end());
+}
+
+/// Keys of a table that older programs wrote.
+constexpr std::initializer_list<const char*> kOldKeys = {"deduplicated", "partial_sums", "slices", "exceptions"};
+void read_old_keys(const Value& value, int64_t options, TablePlan& table) {
+  if (const auto deduplicated = value.member("deduplicated"); deduplicated && !deduplicated->boolean())
+    table.transport = Transport::pooled;
+  if (const auto sums = value.member("partial_sums"); sums && sums->boolean())
+    table.transport = Transport::partial_sums;
+  if (const auto slices = value.member("slices"); slices && !slices->items().empty())
+    slices->wrong("tables cut into slices of their columns do not run");
+  if (const auto exceptions = value.member("exceptions"))
+    for (const Value& exception : exceptions->items()) except(exception, options, table.intervals);
+}
+
 TablePlan read_table(const Value& value, int64_t options) {
-  const auto fields = value.members({"name", "rows", "transport", "deduplicated", "partial_sums", "offset",
-                                     "holder_slot", "slices", "intervals", "exceptions"});
-  constexpr Transport kTransports[] = {Transport::staged, Transport::direct, Transport::pooled};
+  const auto fields = value.members({"name", "rows", "transport", "offset", "holder_slot", "intervals"}, kOldKeys);
   TablePlan table;
   table.name = fields[0].text();
   table.rows = fields[1].integer(1, kMostRows);
-  table.transport = kTransports[fields[2].choice({"staged", "direct", "pooled"})];
-  table.deduplicated = fields[3].boolean();
-  table.partial_sums = fields[4].boolean();
-  table.offset = fields[5].integer(0, kMostRows);
-  table.holder_slot = fields[6].integer(-1, kMostRows);
-  const auto option_of = [&](const Value& at, int64_t number) {
-    if (number >= options) at.wrong(fmt::format("takes option {}, there are {}", number, options));
-    return static_cast<int>(number);
-  };
-  for (const Value& slot : fields[7].items()) table.slices.push_back(slot.integer(0, kMostRows));
-  for (const Value& interval : fields[8].items()) {
+  table.transport = static_cast<Transport>(fields[2].choice({"staged", "direct", "pooled", "partial_sums"}));
+  table.offset = fields[3].integer(0, kMostRows);
+  table.holder_slot = fields[4].integer(-1, kMostRows);
+  for (const Value& interval : fields[5].items()) {
     const auto numbers = interval.numbers(3);
-    table.intervals.push_back({numbers[0], numbers[1], option_of(interval, numbers[2])});
+    table.intervals.push_back({numbers[0], numbers[1], option_of(interval, numbers[2], options)});
   }
-  for (const Value& exception : fields[9].items()) {
-    const auto numbers = exception.numbers(2);
-    table.exceptions.push_back({numbers[0], option_of(exception, numbers[1])});
-  }
+  read_old_keys(value, options, table);
   return table;
 }
 

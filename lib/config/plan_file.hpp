@@ -10,14 +10,14 @@
 //     {"level": 1, "reduction": "dense",  "sites": [{"domain": 1, "store": 0, "name": "node/gpu:hbm"}]}
 //   ],
 //   "tables": [
-//     {"name": "C1", "rows": 1000, "transport": "staged", "deduplicated": true, "partial_sums": false,
-//      "offset": 3, "holder_slot": -1, "slices": [],
-//      "intervals": [[0, 10, 1], [10, 1000, 0]],      [first, last, option]: positions first .. last - 1
-//      "exceptions": [[500, 1]]}                      [position, option]
+//     {"name": "C1", "rows": 1000, "transport": "staged", "offset": 3, "holder_slot": -1,
+//      "intervals": [[0, 10, 1], [10, 1000, 0]]}      [first, last, option]: positions first .. last - 1
 //   ]}
 //
 // Positions count rows by falling frequency. Sites name their store twice, by number and by name: a plan made for
-// another topology is refused, not reinterpreted.
+// another topology is refused, not reinterpreted. Files of older programs have four keys more per table, which are read:
+// "deduplicated": false is transport pooled, "partial_sums": true partial_sums, "exceptions": [[500, 1]] gives position
+// 500 option 1, "slices" is empty.
 #pragma once
 
 #include <string>

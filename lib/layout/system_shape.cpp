@@ -166,10 +166,18 @@ CopyOption copy_option(const placement::Option& option, const placement::Tree& t
   return result;
 }
 
-CopyTransport copy_transport(const placement::TablePlan& table) {
-  if (table.partial_sums) return CopyTransport::partial_sums;
-  if (!table.deduplicated || table.transport == placement::Transport::pooled) return CopyTransport::pooled;
-  return table.transport == placement::Transport::direct ? CopyTransport::direct : CopyTransport::staged;
+CopyTransport copy_transport(placement::Transport transport) {
+  switch (transport) {
+    case placement::Transport::staged:
+      return CopyTransport::staged;
+    case placement::Transport::direct:
+      return CopyTransport::direct;
+    case placement::Transport::pooled:
+      return CopyTransport::pooled;
+    case placement::Transport::partial_sums:
+      return CopyTransport::partial_sums;
+  }
+  fail("transport {} does not exist", static_cast<int>(transport));
 }
 
 }  // namespace
@@ -179,23 +187,9 @@ CopyPlan copy_plan(const placement::Plan& plan, const SystemShape& shape) {
   CopyPlan result;
   for (const placement::Option& option : plan.options) result.options.push_back(copy_option(option, tree, shape));
   for (const placement::TablePlan& table : plan.tables) {
-    if (!table.slices.empty())
-      fail("plan: table {} is cut into {} column slices: such a plan can be compared with, not run", table.name,
-           table.slices.size());
-    CopyTable copies{copy_transport(table), table.offset, table.holder_slot, {}};
-    size_t next = 0;  // exception
-    for (const placement::Interval& interval : table.intervals) {
+    CopyTable copies{copy_transport(table.transport), table.offset, table.holder_slot, {}};
+    for (const placement::Interval& interval : table.intervals)
       copies.intervals.push_back({interval.first, interval.option});
-      for (; next < table.exceptions.size() && table.exceptions[next].position < interval.last; ++next) {
-        const placement::Exception& exception = table.exceptions[next];
-        if (copies.intervals.back().first == exception.position)
-          copies.intervals.back().option = exception.option;
-        else
-          copies.intervals.push_back({exception.position, exception.option});
-        if (exception.position + 1 < interval.last)
-          copies.intervals.push_back({exception.position + 1, interval.option});
-      }
-    }
     result.tables.push_back(std::move(copies));
   }
   return result;

@@ -8,23 +8,6 @@ namespace sparrow {
 
 namespace {
 
-/// The intervals of a table with its exceptions among them.
-std::vector<placement::Interval> all_intervals(const placement::TablePlan& table) {
-  std::vector<placement::Interval> list;
-  size_t next = 0;
-  for (const placement::Interval& interval : table.intervals) {
-    int64_t from = interval.first;
-    for (; next < table.exceptions.size() && table.exceptions[next].position < interval.last; ++next) {
-      const placement::Exception& exception = table.exceptions[next];
-      if (from < exception.position) list.push_back({from, exception.position, interval.option});
-      list.push_back({exception.position, exception.position + 1, exception.option});
-      from = exception.position + 1;
-    }
-    if (from < interval.last) list.push_back({from, interval.last, interval.option});
-  }
-  return list;
-}
-
 /// Calls action(first, end, option) for the parts of [first, end) under `intervals`.
 template <class Action>
 void for_parts(const std::vector<placement::Interval>& intervals, int64_t first, int64_t end, const Action& action) {
@@ -43,7 +26,7 @@ placement::Placement placement_by_class(const placement::Plan& plan, const std::
   for (size_t t = 0; t < profiles.size(); ++t) {
     placement::TablePlacement table;
     table.transport = plan.tables[t].transport;
-    const std::vector<placement::Interval> intervals = all_intervals(plan.tables[t]);
+    const std::vector<placement::Interval>& intervals = plan.tables[t].intervals;
     for (size_t c = 0; c < profiles[t].cells_of_class.size(); ++c) {
       std::vector<double> rows(plan.options.size());
       for (const int cell : profiles[t].cells_of_class[c])
@@ -96,8 +79,8 @@ placement::Plan by_position(const placement::Plan& ranked, const std::vector<Acc
   placement::Plan plan = ranked;
   for (size_t t = 0; t < profiles.size(); ++t) {
     const AccessProfile& profile = profiles[t];
-    const std::vector<placement::Interval> before = all_intervals(current.tables[t]);
-    const std::vector<placement::Interval> wanted = all_intervals(ranked.tables[t]);
+    const std::vector<placement::Interval>& before = current.tables[t].intervals;
+    const std::vector<placement::Interval>& wanted = ranked.tables[t].intervals;
     std::vector<placement::Interval> result;
     int64_t rank = 0;
     for (size_t c = 0; c < profile.cells_of_class.size(); ++c) {
@@ -117,7 +100,6 @@ placement::Plan by_position(const placement::Plan& ranked, const std::vector<Acc
               [](const placement::Interval& a, const placement::Interval& b) { return a.first < b.first; });
     placement::TablePlan& table = plan.tables[t];
     table.intervals.clear();
-    table.exceptions.clear();
     for (const placement::Interval& interval : result) {
       if (!table.intervals.empty() && table.intervals.back().option == interval.option)
         table.intervals.back().last = interval.last;

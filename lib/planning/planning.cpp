@@ -1,7 +1,5 @@
 #include "planning/planning.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <map>
 #include <numeric>
@@ -71,25 +69,11 @@ placement::Workload make_workload(const RunOptions& options, const TableShapes& 
 
 namespace {
 
-/// Runs keep tables whole where a plan cuts their columns: each stays with the holder of its first slice.
-void keep_tables_whole(placement::Plan& plan) {
-  for (placement::TablePlan& table : plan.tables) {
-    if (table.slices.empty()) continue;
-    spdlog::warn("table {} is kept whole; the plan, and the costs predicted, cut it into {} slices of columns",
-                 table.name, table.slices.size());
-    table.holder_slot = table.slices[0];
-    table.slices.clear();
-  }
-}
-
 /// Strategies that move no duplicates: rows on one rank each, by themselves or with their tables, of which distinct
 /// ones alone travel, those of a rank or, combined, of every domain.
 void deduplicate(placement::Plan& plan, bool combine) {
-  for (placement::TablePlan& table : plan.tables) {
-    table.deduplicated = true;
-    table.partial_sums = false;
+  for (placement::TablePlan& table : plan.tables)
     table.transport = combine ? placement::Transport::staged : placement::Transport::direct;
-  }
 }
 
 }  // namespace
@@ -172,17 +156,16 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
       fail("placement.strategy {}: {}", options.placement.strategy,
            result.cost.infeasible.empty() ? "it has no plan on this topology" : result.cost.infeasible);
     planned.plan = std::move(*result.plan);
-    keep_tables_whole(planned.plan);
     planned.predicted = placement::cost_as_dealt(model, planned.plan, std::move(result.cost));
     if (*strategy == placement::Strategy::fetched && !options.placement.deduplicate) {
-      for (placement::TablePlan& table : planned.plan.tables) {
-        table.deduplicated = false;
-        table.transport = placement::Transport::pooled;
-      }
+      for (placement::TablePlan& table : planned.plan.tables) table.transport = placement::Transport::pooled;
       planned.predicted = placement::evaluate(model, placement::to_placement(planned.plan, workload));
     }
-    const bool undeduplicated = std::any_of(planned.plan.tables.begin(), planned.plan.tables.end(),
-                                            [](const placement::TablePlan& table) { return !table.deduplicated; });
+    const bool undeduplicated =
+        std::any_of(planned.plan.tables.begin(), planned.plan.tables.end(), [](const placement::TablePlan& table) {
+          return table.transport == placement::Transport::pooled ||
+                 table.transport == placement::Transport::partial_sums;
+        });
     const bool combined = options.placement.combine && model.tree().depth() > 1;  // strategies exchange directly
     if ((undeduplicated || combined) && options.placement.deduplicate) {
       deduplicate(planned.plan, options.placement.combine);
@@ -223,7 +206,6 @@ std::string describe_plan(const PlannedRun& planned, const SystemShape& shape) {
   for (const placement::TablePlan& table : planned.plan.tables) {
     for (const placement::Interval& interval : table.intervals)
       rows_of[interval.option] += interval.last - interval.first;
-    for (const placement::Exception& exception : table.exceptions) ++rows_of[exception.option];
     total += table.rows;
   }
   for (const auto& [option, rows] : rows_of)

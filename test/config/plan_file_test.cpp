@@ -1,6 +1,7 @@
 // Plan files: what is written reads back, and files that lie are refused with the place of the lie.
 #include "config/plan_file.hpp"
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <filesystem>
@@ -51,11 +52,9 @@ Plan sample_plan() {
   plan.tables[0].rows = 100;
   plan.tables[0].offset = 1;
   plan.tables[0].intervals = {{0, 10, 0}, {10, 60, 1}, {60, 100, 2}};
-  plan.tables[0].exceptions = {{3, 1}, {99, 0}};
   plan.tables[1].name = "b";
   plan.tables[1].rows = 7;
   plan.tables[1].transport = placement::Transport::pooled;
-  plan.tables[1].deduplicated = false;
   plan.tables[1].holder_slot = 1;
   plan.tables[1].intervals = {{0, 7, 1}};
   return plan;
@@ -85,14 +84,41 @@ TEST_CASE("A plan reads back as it was written, and the same plan gives the same
     CHECK(again.tables[t].name == plan.tables[t].name);
     CHECK(again.tables[t].rows == plan.tables[t].rows);
     CHECK(again.tables[t].transport == plan.tables[t].transport);
-    CHECK(again.tables[t].deduplicated == plan.tables[t].deduplicated);
-    CHECK(again.tables[t].partial_sums == plan.tables[t].partial_sums);
     CHECK(again.tables[t].offset == plan.tables[t].offset);
     CHECK(again.tables[t].holder_slot == plan.tables[t].holder_slot);
     CHECK(again.tables[t].intervals == plan.tables[t].intervals);
-    CHECK(again.tables[t].exceptions == plan.tables[t].exceptions);
   }
   placement::check(again, topology(), workload());
+}
+
+TEST_CASE("Files of older programs say how rows travel in three keys, and have exceptions") {
+  const std::string text = write_plan(sample_plan(), topology());
+  const std::string first = "\"transport\": \"staged\", ", second = "\"transport\": \"pooled\", ";
+  const auto old = [](const char* transport, const char* deduplicated, const char* sums, const char* exceptions) {
+    return fmt::format(
+        "\"transport\": \"{}\", \"deduplicated\": {}, \"partial_sums\": {}, \"slices\": [], "
+        "\"exceptions\": {}, ",
+        transport, deduplicated, sums, exceptions);
+  };
+  std::string older = with(text, first, old("staged", "true", "false", "[[3, 1], [99, 0], [10, 0]]"));
+  older = with(older, second, old("pooled", "false", "true", "[]"));
+  Plan plan = parse_plan(older, "plan.json", topology());
+  const std::vector<placement::Interval> folded = {{0, 3, 0},   {3, 4, 1},   {4, 10, 0},  {10, 11, 0},
+                                                   {11, 60, 1}, {60, 99, 2}, {99, 100, 0}};
+  CHECK(plan.tables[0].intervals == folded);
+  CHECK(plan.tables[0].transport == placement::Transport::staged);
+  CHECK(plan.tables[1].transport == placement::Transport::partial_sums);
+  CHECK(write_plan(plan, topology()).find("exceptions") == std::string::npos);
+  placement::check(plan, topology(), workload());
+  plan = parse_plan(with(text, first, old("direct", "false", "false", "[]")), "plan.json", topology());
+  CHECK(plan.tables[0].transport == placement::Transport::pooled);
+  for (const auto& [from, to, said] : std::vector<std::array<std::string, 3>>{
+           {"\"deduplicated\": true", "\"deduplicated\": 1", "tables[0].deduplicated"},
+           {"[3, 1]", "[3, 1, 1]", "tables[0].exceptions[0]"},
+           {"[3, 1]", "[100, 1]", "position 100 is in no interval"},
+           {"[3, 1]", "[3, 7]", "takes option 7"},
+           {"\"slices\": []", "\"slices\": [0, 1]", "slices"}})
+    CHECK_THROWS_WITH(parse_plan(with(older, from, to), "plan.json", topology()), Catch::Contains(said));
 }
 
 TEST_CASE("A saved plan is whole") {
@@ -137,11 +163,9 @@ TEST_CASE("Files that are no plan for this topology are refused with file and ke
       {with(good, "\"offset\": 1", "\"offset\": -1"), "tables[0].offset"},
       {with(good, "\"offset\": 1", "\"offset\": 9223372036854775807"), "tables[0].offset"},
       {with(good, "\"transport\": \"staged\"", "\"transport\": 3"), "tables[0].transport"},
-      {with(good, "\"deduplicated\": true", "\"deduplicated\": 1"), "tables[0].deduplicated"},
       {with(good, "[10, 60, 1]", "[10, 60, 7]"), "tables[0].intervals[1]"},
       {with(good, "[10, 60, 1]", "[10, 60]"), "tables[0].intervals[1]"},
       {with(good, "[10, 60, 1]", "[10, -60, 1]"), "tables[0].intervals[1][1]"},
-      {with(good, "[3, 1]", "[3, 1, 1]"), "tables[0].exceptions[0]"},
   };
   for (const auto& [text, said] : cases) {
     const std::string error = test::error_of([&] { parse_plan(text, "plan.json", topology()); });
@@ -153,12 +177,11 @@ TEST_CASE("Files that are no plan for this topology are refused with file and ke
 
 TEST_CASE("What a well-formed file says of rows and memory is left to the checker, which refuses it") {
   const std::string good = write_plan(sample_plan(), topology());
-  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
-           {"[10, 60, 1]", "[11, 60, 1]"},   // position 10 is nowhere
-           {"[10, 60, 1]", "[9, 60, 1]"},    // position 9 is placed twice
-           {"[60, 100, 2]", "[60, 99, 2]"},  // the last row is nowhere
-           {"[3, 1]", "[100, 1]"},           // an exception for a row that does not exist
-           {"\"rows\": 100", "\"rows\": 101"}}) {
+  for (const auto& [from, to] :
+       std::vector<std::pair<std::string, std::string>>{{"[10, 60, 1]", "[11, 60, 1]"},   // position 10 is nowhere
+                                                        {"[10, 60, 1]", "[9, 60, 1]"},    // position 9 is placed twice
+                                                        {"[60, 100, 2]", "[60, 99, 2]"},  // the last row is nowhere
+                                                        {"\"rows\": 100", "\"rows\": 101"}}) {
     INFO(to);
     const Plan plan = parse_plan(with(good, from, to), "plan.json", topology());
     CHECK_THROWS_AS(placement::check(plan, topology(), workload()), Error);

@@ -1,4 +1,4 @@
-// Plans: holder rule, intervals and exceptions, and that the checker finds every kind of fault.
+// Plans: holder rule and intervals, and that the checker finds every kind of fault.
 #include <catch2/catch.hpp>
 
 #include "base/error.hpp"
@@ -22,8 +22,7 @@ struct Example {
     t.name = "t";
     t.rows = 30;
     t.offset = 1;
-    t.intervals = {{0, 5, 0}, {5, 20, 1}, {20, 30, 2}};
-    t.exceptions = {{7, 2}, {25, 1}};
+    t.intervals = {{0, 5, 0}, {5, 7, 1}, {7, 8, 2}, {8, 20, 1}, {20, 25, 2}, {25, 26, 1}, {26, 30, 2}};
     plan.tables = {t};
   }
 };
@@ -69,13 +68,11 @@ TEST_CASE("The checker accepts a right plan and names what is wrong with others"
   refuse([](Example& e) { e.plan.version = 2; }, "version 2");
   refuse([](Example& e) { e.plan.tables.clear(); }, "0 tables");
   refuse([](Example& e) { e.plan.tables[0].rows = 31; }, "table t has 31 rows");
-  refuse([](Example& e) { e.plan.tables[0].intervals[1].first = 6; }, "positions 6 to 20 do not follow on 5");
+  refuse([](Example& e) { e.plan.tables[0].intervals[1].first = 6; }, "positions 6 to 7 do not follow on 5");
   refuse([](Example& e) { e.plan.tables[0].intervals[1].first = 4; }, "do not follow");
-  refuse([](Example& e) { e.plan.tables[0].intervals.pop_back(); }, "end at 20 of 30");
+  refuse([](Example& e) { e.plan.tables[0].intervals.pop_back(); }, "end at 26 of 30");
   refuse([](Example& e) { e.plan.tables[0].intervals[2].option = 3; }, "take option 3");
-  refuse([](Example& e) { e.plan.tables[0].exceptions[1].position = 7; }, "position 7");
-  refuse([](Example& e) { e.plan.tables[0].exceptions[1].position = 30; }, "position 30");
-  refuse([](Example& e) { e.plan.tables[0].exceptions[1].option = -1; }, "option -1");
+  refuse([](Example& e) { e.plan.tables[0].intervals[1].option = -1; }, "option -1");
   refuse([](Example& e) { e.plan.options[0].level = 3; }, "level 3");
   refuse([](Example& e) { e.plan.options[0].sites.clear(); }, "0 sites");
   refuse([](Example& e) { e.plan.options[2].sites[0].store = 1; }, "no store 1");
@@ -91,7 +88,6 @@ TEST_CASE("The checker accepts a right plan and names what is wrong with others"
 
 TEST_CASE("A plan survives the way through classes and back") {
   Example e;
-  e.plan.tables[0].exceptions.clear();
   const CostModel model(e.topology, e.load);
   const Placement placement = to_placement(e.plan, e.load);
   const Plan again = to_plan(model, placement, "optimal");
@@ -99,19 +95,19 @@ TEST_CASE("A plan survives the way through classes and back") {
   CHECK(again.options == e.plan.options);
 }
 
-TEST_CASE("Exceptions are costed as the rows they are") {
-  Example with, without;
-  without.plan.tables[0].exceptions.clear();
-  const CostModel model(with.topology, with.load);
-  const Placement moved = to_placement(with.plan, with.load);
+TEST_CASE("Rows are costed by what their class takes") {
+  Example moved, hotter;
+  hotter.plan.tables[0].intervals = {{0, 5, 0}, {5, 20, 1}, {20, 30, 2}};
+  const CostModel model(moved.topology, moved.load);
+  const Placement placed = to_placement(moved.plan, moved.load);
   double by_option[3] = {0, 0, 0};
-  for (const Share& share : moved.tables[0].shares) by_option[share.option] += share.rows;
+  for (const Share& share : placed.tables[0].shares) by_option[share.option] += share.rows;
   CHECK(by_option[0] == 5);
-  CHECK(by_option[1] == 15);  // one left, one came
+  CHECK(by_option[1] == 15);
   CHECK(by_option[2] == 10);
   // Position 7 is hotter than position 25, and the host is slower.
-  CHECK(evaluate(model, moved).seconds_by_phase[static_cast<size_t>(Phase::fetch)] >
-        evaluate(model, to_placement(without.plan, without.load)).seconds_by_phase[static_cast<size_t>(Phase::fetch)]);
+  CHECK(evaluate(model, placed).seconds_by_phase[static_cast<size_t>(Phase::fetch)] >
+        evaluate(model, to_placement(hotter.plan, hotter.load)).seconds_by_phase[static_cast<size_t>(Phase::fetch)]);
 }
 
 TEST_CASE("Offsets keep the hottest rows of many tables off one rank") {

@@ -276,12 +276,10 @@ TEST_CASE("APlanByPositionMovesNoMoreRowsThanItsClassesDo") {
   placement::TablePlan table;
   table.rows = 10;
   table.offset = 3;
-  table.intervals = {{0, 2, 1}, {2, 10, 0}};
-  table.exceptions = {{2, 1}};  // positions 0 1 2 are replicated
+  table.intervals = {{0, 3, 1}, {3, 10, 0}};
   current.tables = {table};
   table.offset = 5;
   table.intervals = {{0, 3, 0}, {3, 10, 1}};  // the 3 likeliest replicated
-  table.exceptions = {};
   ranked.tables = {table};
   const placement::Plan plan = by_position(ranked, {profile}, current);
   // Row 4, and two of the next class: of 0 1 2, which have copies already, the first two.

@@ -19,7 +19,7 @@ double sent_to_a_rank(const CostModel& model, int t, const TablePlan& plan, cons
     mass += share.rows * features[model.features().p(model.tree().domain(rank).access_group)];
     distinct += share.rows * features[Features::v(rank)];
   }
-  if (plan.deduplicated && plan.transport != Transport::pooled) return distinct;
+  if (plan.transport == Transport::staged || plan.transport == Transport::direct) return distinct;
   return model.batch_of(rank) * touched(std::min(1.0, mass), model.table(t).lookups);
 }
 
@@ -30,10 +30,9 @@ std::vector<double> sent_by_slot(const CostModel& model, const Plan& plan, Site 
   for (int t = 0; t < model.tables(); ++t) {
     const TablePlan& table = plan.tables[t];
     const double sent = sent_to_a_rank(model, t, table, placement, site.domain);
-    std::vector<int64_t> slots = table.slices;
-    if (slots.empty() && table.holder_slot >= 0) slots = {table.holder_slot};
-    for (const int64_t slot : slots) result.at(slot) += sent / static_cast<double>(slots.size());
-    if (slots.empty())  // dealt row by row
+    if (table.holder_slot >= 0)
+      result.at(table.holder_slot) += sent;
+    else  // dealt row by row
       for (double& of : result) of += sent / static_cast<double>(result.size());
   }
   return result;
@@ -54,9 +53,8 @@ double most_over_mean(const Tree& tree, const std::vector<double>& by_slot, int 
 }  // namespace
 
 Cost cost_as_dealt(const CostModel& model, const Plan& plan, Cost fair) {
-  const bool whole = std::any_of(plan.tables.begin(), plan.tables.end(), [](const TablePlan& table) {
-    return table.holder_slot >= 0 || !table.slices.empty();
-  });
+  const bool whole = std::any_of(plan.tables.begin(), plan.tables.end(),
+                                 [](const TablePlan& table) { return table.holder_slot >= 0; });
   const std::vector<Site> sites = device_sites(model);
   if (!whole || sites.size() != 1) return fair;
   const Tree& tree = model.tree();

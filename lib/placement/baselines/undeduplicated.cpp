@@ -152,10 +152,8 @@ Placement split_options(const CostModel& model, const std::vector<Site>& sites) 
 
 Plan undeduplicated_plan(const CostModel& model, Strategy strategy, const Placement& placement) {
   Plan plan = to_plan(model, placement, strategy_name(strategy));
-  for (TablePlan& table : plan.tables) {
-    table.deduplicated = false;
-    table.partial_sums = strategy == Strategy::row_wise;
-  }
+  for (TablePlan& table : plan.tables)
+    if (strategy == Strategy::row_wise) table.transport = Transport::partial_sums;
   return plan;
 }
 
@@ -193,12 +191,7 @@ std::optional<Plan> whole_table_plan(const CostModel& model, Strategy strategy, 
     placement.tables.push_back(std::move(placed));
   }
   Plan plan = undeduplicated_plan(model, strategy, placement);
-  for (size_t t = 0; t < dealt.size(); ++t) {
-    if (dealt[t].slots.size() == 1)
-      plan.tables[t].holder_slot = dealt[t].slots[0];
-    else
-      plan.tables[t].slices = dealt[t].slots;
-  }
+  for (size_t t = 0; t < dealt.size(); ++t) plan.tables[t].holder_slot = dealt[t].slots[0];
   if (!fits(model, plan)) return std::nullopt;
   return plan;
 }

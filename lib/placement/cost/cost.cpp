@@ -26,7 +26,7 @@ void add_table(const CostModel& model, const Placement& placement, int t, std::v
     if (sum[Features::one()] == 0) continue;
     const Option& option = placement.options[o];
     double factor = 1;
-    if (table.transport == Transport::pooled) {
+    if (table.transport == Transport::pooled || table.transport == Transport::partial_sums) {
       double mass = 0;  // with several access groups, of the mean rank
       for (int g = 0; g < model.features().groups; ++g) mass += sum[model.features().p(g)] / model.features().groups;
       if (mass > 0)
@@ -38,6 +38,11 @@ void add_table(const CostModel& model, const Placement& placement, int t, std::v
 }
 
 }  // namespace
+
+const char* transport_name(Transport transport) {
+  constexpr const char* kNames[kTransports] = {"staged", "direct", "pooled", "partial_sums"};
+  return kNames[static_cast<size_t>(transport)];
+}
 
 const char* phase_name(Phase phase) {
   constexpr const char* kNames[kPhases] = {"ids", "fetch", "forward", "compute", "backward", "reduction", "update"};

@@ -30,9 +30,12 @@ struct Option {
 enum class Transport : uint8_t {
   staged,  ///< deduplicated at every level: one transient copy per domain, at its proxy, fetched and summed there
   direct,  ///< deduplicated per rank only: holder and rank exchange directly
-  pooled,  ///< bags longer than one: the holder sums a sample's rows first; one vector per (sample, holder) pair with
-           ///< anything to send
+  pooled,  ///< nothing deduplicated: the holder sums the rows of a sample's bag that it holds; one vector per (sample,
+           ///< holder) pair with anything to send
+  partial_sums,  ///< likewise from every holder, zeros where it has none: the reduce-scatter of row-wise sharding
 };
+constexpr int kTransports = 4;
+const char* transport_name(Transport transport);
 
 /// `rows` rows of class `cls` take option `option` (an index into Placement::options). Fractions are allowed: a linear
 /// programme's solution.

@@ -296,6 +296,7 @@ std::vector<Coefficient> coefficients(const CostModel& model, const Option& opti
                                       const TableShape& shape, double pooled_factor) {
   SPARROW_CHECK(option.level >= 0 && option.level <= model.tree().depth(), "level {}", option.level);
   SPARROW_CHECK(option.sites.size() == model.tree().at_level(option.level).size(), "{} sites", option.sites.size());
+  if (transport == Transport::partial_sums) transport = Transport::pooled;
   LoadBuilder builder(model, option, transport, shape);
   if (transport == Transport::staged) builder.staged_exchange();
   if (transport == Transport::direct) builder.direct_exchange();

@@ -46,15 +46,6 @@ void check_intervals(const TablePlan& table, size_t options) {
     next = interval.last;
   }
   if (next != table.rows) fail("plan: table {}: its intervals end at {} of {} rows", table.name, next, table.rows);
-  int64_t before = -1;
-  for (const Exception& exception : table.exceptions) {
-    if (exception.position <= before || exception.position >= table.rows)
-      fail("plan: table {}: the exception at position {} is out of order or range", table.name, exception.position);
-    if (exception.option < 0 || exception.option >= static_cast<int>(options))
-      fail("plan: table {}: position {} takes option {}, there are {}", table.name, exception.position,
-           exception.option, options);
-    before = exception.position;
-  }
 }
 
 /// Bytes on every instance of every store, in tree order: usage[domain][store][instance].
@@ -86,18 +77,10 @@ class Usage {
   std::vector<std::vector<std::vector<int64_t>>> bytes_;
 };
 
-/// Adds `sign` times the rows first .. last - 1 of a table, all of one option.
-void add_rows(const TablePlan& table, const Table& of, const Option& option, int64_t first, int64_t last, int64_t sign,
+/// Adds the rows first .. last - 1 of a table, all of one option.
+void add_rows(const TablePlan& table, const Table& of, const Option& option, int64_t first, int64_t last,
               Usage& usage) {
-  const auto slices = static_cast<int64_t>(table.slices.size());
-  if (slices > 0 && option.level == 0) {  // copies in several domains are whole
-    const int64_t size = (of.row_bytes + slices - 1) / slices + of.state_bytes;
-    usage.add(option, sign * size * (last - first), [&](int64_t slot, int64_t k) {
-      return std::count_if(table.slices.begin(), table.slices.end(), [&](int64_t s) { return s % k == slot; });
-    });
-    return;
-  }
-  usage.add(option, sign * (of.row_bytes + of.state_bytes), [&](int64_t slot, int64_t k) {
+  usage.add(option, (of.row_bytes + of.state_bytes), [&](int64_t slot, int64_t k) {
     if (table.holder_slot >= 0) return table.holder_slot % k == slot ? last - first : int64_t{0};
     return positions_on_slot(first, last, table.offset, k, slot);
   });
@@ -107,16 +90,8 @@ Usage usage_of(const Plan& plan, const Tree& tree, const Workload& workload) {
   Usage usage(tree);
   for (size_t t = 0; t < plan.tables.size(); ++t) {
     const TablePlan& table = plan.tables[t];
-    const auto add = [&](int option, int64_t first, int64_t last, int64_t sign) {
-      add_rows(table, workload.tables[t], plan.options[option], first, last, sign, usage);
-    };
-    for (const Interval& interval : table.intervals) add(interval.option, interval.first, interval.last, 1);
-    auto interval = table.intervals.begin();
-    for (const Exception& exception : table.exceptions) {
-      while (interval->last <= exception.position) ++interval;
-      add(interval->option, exception.position, exception.position + 1, -1);
-      add(exception.option, exception.position, exception.position + 1, 1);
-    }
+    for (const Interval& interval : table.intervals)
+      add_rows(table, workload.tables[t], plan.options[interval.option], interval.first, interval.last, usage);
   }
   return usage;
 }
@@ -126,9 +101,6 @@ Usage usage_of(const Plan& plan, const Tree& tree, const Workload& workload) {
 int option_at(const TablePlan& table, int64_t position) {
   SPARROW_CHECK(position >= 0 && position < table.rows, "position {} of table {} with {} rows", position, table.name,
                 table.rows);
-  const auto exception = std::lower_bound(table.exceptions.begin(), table.exceptions.end(), position,
-                                          [](const Exception& e, int64_t p) { return e.position < p; });
-  if (exception != table.exceptions.end() && exception->position == position) return exception->option;
   const auto interval = std::upper_bound(table.intervals.begin(), table.intervals.end(), position,
                                          [](int64_t p, const Interval& i) { return p < i.last; });
   return interval->option;
@@ -161,11 +133,6 @@ void check(const Plan& plan, const Topology& topology, const Workload& workload,
     if (plan.tables[t].rows != rows)
       fail("plan: table {} has {} rows, the model's has {}", plan.tables[t].name, plan.tables[t].rows, rows);
     if (plan.tables[t].offset < 0) fail("plan: table {}: offset {}", plan.tables[t].name, plan.tables[t].offset);
-    for (int64_t slot : plan.tables[t].slices)
-      if (slot < 0) fail("plan: table {}: a slice on slot {}", plan.tables[t].name, slot);
-    if (plan.tables[t].slices.size() > static_cast<size_t>(workload.tables[t].row_bytes))
-      fail("plan: table {}: {} slices of rows of {} bytes", plan.tables[t].name, plan.tables[t].slices.size(),
-           workload.tables[t].row_bytes);
     check_intervals(plan.tables[t], plan.options.size());
   }
   const auto fullest = fullest_instances(plan, tree, workload);
@@ -202,13 +169,6 @@ Placement to_placement(const Plan& plan, const Workload& workload) {
         placed.shares.push_back({static_cast<int32_t>(c), interval.option, static_cast<double>(upto - at)});
         at = upto;
       }
-    TablePlan without = table;
-    without.exceptions.clear();
-    for (const Exception& exception : table.exceptions) {
-      const auto cls = static_cast<int32_t>(std::upper_bound(end.begin(), end.end(), exception.position) - end.begin());
-      placed.shares.push_back({cls, option_at(without, exception.position), -1});
-      placed.shares.push_back({cls, exception.option, 1});
-    }
     placement.tables.push_back(std::move(placed));
   }
   return placement;

@@ -23,26 +23,13 @@ struct Interval {
   bool operator==(const Interval&) const = default;
 };
 
-/// One position that leaves its interval.
-struct Exception {
-  int64_t position = 0;
-  int option = 0;
-  bool operator==(const Exception&) const = default;
-};
-
 struct TablePlan {
   std::string name;
   int64_t rows = 0;
   Transport transport = Transport::staged;
-  bool deduplicated = true;   ///< false: every lookup travels (baselines)
-  bool partial_sums = false;  ///< holders reduce-scatter partial sums of every bag (row-wise baseline)
-  int64_t offset = 0;         ///< of the arithmetic holder
-  /// Not empty: the table's columns are cut into this many equal slices (of at least one number), slice j of every held
-  /// row is on slot slices[j] with optimiser state of its own, and holder_slot is -1.
-  std::vector<int64_t> slices;
-  int64_t holder_slot = -1;           ///< >= 0: every held row is on this slot
-  std::vector<Interval> intervals;    ///< ascending, without gaps, covering 0 .. rows
-  std::vector<Exception> exceptions;  ///< ascending by position
+  int64_t offset = 0;               ///< of the arithmetic holder
+  int64_t holder_slot = -1;         ///< >= 0: every held row is on this slot
+  std::vector<Interval> intervals;  ///< ascending, without gaps, covering 0 .. rows
 };
 
 struct Plan {
@@ -56,7 +43,7 @@ struct Plan {
   std::vector<TablePlan> tables;
 };
 
-/// The option of a position: its exception, or that of its interval.
+/// The option of a position.
 int option_at(const TablePlan& table, int64_t position);
 
 /// Slot of a position among k, by the holder rule.
