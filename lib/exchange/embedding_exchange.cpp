@@ -132,20 +132,18 @@ void EmbeddingExchange::build(Stream& stream, const Batch& batch, BatchRoute& ro
 
 /// Lists the rows of the slower store, begins to read them, and turns their slots into those of the batch.
 void EmbeddingExchange::start_offloaded(Stream& stream, BatchRoute& route, bool training) {
-  std::vector<SlotList>& all = slot_lists_;
-  all.clear();
-  for (RowList& list : route.rows.lists) all.push_back({&list.slots, list.device, list.here});
-  if (pooled_) all.push_back({&route.pooled.rows.slots, route.pooled.rows.device, route.pooled.rows.count});
-  if (training)
+  const auto each_list = [&](const auto& f) {  // f(slots, how many are in device memory, how many there are)
+    for (RowList& list : route.rows.lists) f(list.slots, list.device, list.here);
+    if (pooled_) f(route.pooled.rows.slots, route.pooled.rows.device, route.pooled.rows.count);
     for (CopyRoute::Level& level : route.copies.levels)
-      all.push_back({&level.final_slots, level.final_device, level.final_count});
-  route.offloaded.clear();
-  for (const SlotList& slots : all) route.offloaded.add(slots.offloaded());
-  route.offloaded.start(offloaded_, directory_.device_slots());
-  for (const SlotList& slots : all) {
-    route.offloaded.to_batch_slots(slots.offloaded());
-    slots.slots->upload(stream, slots.count);
-  }
+      if (training) f(level.final_slots, level.final_device, level.final_count);
+  };
+  offloaded_slots_.clear();
+  each_list([&](Mirrored<int64_t>& slots, int64_t device, int64_t count) {
+    offloaded_slots_.emplace_back(slots.data() + device, count - device);
+  });
+  route.offloaded.start(offloaded_, directory_.device_slots(), offloaded_slots_);
+  each_list([&](Mirrored<int64_t>& slots, int64_t, int64_t count) { slots.upload(stream, count); });
 }
 
 void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {

@@ -113,12 +113,6 @@ class EmbeddingExchange {
   Traffic stage_traffic(int stage) const { return retired_[stage] + dense_copies_->stage_traffic(stage); }
 
  private:
-  /// Slots of one list of a route, in start_offloaded.
-  struct SlotList {
-    Mirrored<int64_t>* slots;
-    int64_t device, count;  ///< the first `device` are in device memory
-    std::span<int64_t> offloaded() const { return {slots->data() + device, static_cast<size_t>(count - device)}; }
-  };
   void split(const Batch& batch);
   void merge_bags(Stream& stream, BatchRoute& route);
   void start_offloaded(Stream& stream, BatchRoute& route, bool training);
@@ -141,7 +135,7 @@ class EmbeddingExchange {
   std::unique_ptr<BagExchange> pooled_;  ///< only if some table is pooled
   std::vector<Traffic> retired_;         ///< by stage: of dense_copies_ under earlier plans
   std::vector<RowUpdate> updates_;
-  std::vector<SlotList> slot_lists_;
+  std::vector<std::span<int64_t>> offloaded_slots_;  ///< by list of a route
   // The part of a batch that is not pooled, and the part that is:
   std::vector<int64_t> row_offsets_, row_positions_;
   std::vector<BagExchange::Lookup> lookups_;

@@ -98,38 +98,30 @@ void Migration::list(int64_t begin, int64_t end) {
   received_.count();
 }
 
-OffloadedBatch& Migration::offloaded_batch() {
-  if (!offloaded_) offloaded_ = store_.offloaded()->make_batch();
-  return *offloaded_;
+/// Slots of the directory become those of offloaded_.rows().
+void Migration::load_offloaded(std::span<int64_t> slots) {
+  offloaded_.start(store_.offloaded(), directory_.device_slots(), {&slots, 1});
+  offloaded_.load();
 }
 
 void Migration::pack(Stream& stream) {
   const RowStore& rows = store_.rows();
-  std::vector<int64_t> offloaded;  // of the slower store, ascending
+  std::vector<int64_t> offloaded;
   for (const auto& slots : sent_.by_rank)
-    for (const int64_t slot : slots)
-      if (slot >= rows.slots) offloaded.push_back(slot - rows.slots);
-  std::sort(offloaded.begin(), offloaded.end());
-  offloaded.erase(std::unique(offloaded.begin(), offloaded.end()), offloaded.end());
-  RowStore loaded{};
-  if (!offloaded.empty()) {
-    offloaded_batch().start(offloaded);
-    offloaded_batch().load();
-    loaded = offloaded_batch().rows();
-  }
+    std::copy_if(slots.begin(), slots.end(), std::back_inserter(offloaded), [&](int64_t s) { return s >= rows.slots; });
+  if (!offloaded.empty()) load_offloaded(offloaded);
+  const RowStore loaded = offloaded_.rows();
   const float** values = value_addresses_.reserve(sent_.counts.total);
   const float** state = state_addresses_.reserve(sent_.counts.total);
   int64_t n = 0;
+  auto next_offloaded = offloaded.begin();
   for (const auto& slots : sent_.by_rank)
-    for (const int64_t slot : slots) {
-      const bool here = slot < rows.slots;
-      const RowStore& from = here ? rows : loaded;
-      int64_t from_slot = slot;
-      if (!here)
-        from_slot = offloaded_batch().place_of(std::lower_bound(offloaded.begin(), offloaded.end(), slot - rows.slots) -
-                                               offloaded.begin());
-      values[n] = from.values + from_slot * rows.dim;
-      state[n++] = from.state + from_slot * rows.state_dim;
+    for (int64_t slot : slots) {
+      const bool in_device = slot < rows.slots;
+      const RowStore& from = in_device ? rows : loaded;
+      if (!in_device) slot = *next_offloaded++;
+      values[n] = from.values + slot * rows.dim;
+      state[n++] = from.state + slot * rows.state_dim;
     }
   value_addresses_.upload(stream, n);
   state_addresses_.upload(stream, n);
@@ -138,7 +130,7 @@ void Migration::pack(Stream& stream) {
   states_ = state_transfer_.outgoing(n);
   if (rows.state_dim > 0) backend_.pack_rows(stream, state_addresses_.device(), nullptr, n, states_);
   backend_.synchronize(stream);  // addresses and offloaded rows are free for others
-  if (!offloaded.empty()) offloaded_batch().finish(false);
+  if (!offloaded.empty()) offloaded_.finish(false);
 }
 
 void Migration::exchange(Stream& stream) {
@@ -154,35 +146,25 @@ void Migration::exchange(Stream& stream) {
 void Migration::unpack(Stream& stream) {
   const RowStore& rows = store_.rows();
   std::vector<std::pair<int64_t, int64_t>> device, offloaded;  // (slot of the store, number among the received)
+  std::vector<int64_t> offloaded_slots;
   int64_t item = 0;
   for (const auto& keys : received_.by_rank)
     for (const int64_t key : keys) {
       const int64_t slot = directory_.slot(key);
-      if (slot < rows.slots)
-        device.emplace_back(slot, item++);
-      else
-        offloaded.emplace_back(slot - rows.slots, item++);
+      (slot < rows.slots ? device : offloaded).emplace_back(slot, item++);
+      if (slot >= rows.slots) offloaded_slots.push_back(slot);
     }
-  std::sort(device.begin(), device.end());
-  std::sort(offloaded.begin(), offloaded.end());
   write(stream, rows, device);
-  backend_.synchronize(stream);
   if (offloaded.empty()) return;
-  std::vector<int64_t> slots;
-  for (const auto& [slot, from] : offloaded) slots.push_back(slot);
-  OffloadedBatch& batch = offloaded_batch();
-  batch.start(slots);
-  batch.load();
-  for (size_t i = 0; i < offloaded.size(); ++i) offloaded[i].first = batch.place_of(static_cast<int64_t>(i));
-  std::sort(offloaded.begin(), offloaded.end());
-  write(stream, batch.rows(), offloaded);
-  backend_.synchronize(stream);
-  batch.finish(true);
+  load_offloaded(offloaded_slots);
+  for (size_t i = 0; i < offloaded.size(); ++i) offloaded[i].first = offloaded_slots[i];
+  write(stream, offloaded_.rows(), offloaded);
+  offloaded_.finish(true);
 }
 
-/// Received rows to their slots of a store, run by run of neighbouring slots.
-void Migration::write(Stream& stream, const RowStore& rows,
-                      const std::vector<std::pair<int64_t, int64_t>>& slot_and_item) {
+/// Received rows to their slots of a store, run by run of neighbouring slots. Waits.
+void Migration::write(Stream& stream, const RowStore& rows, std::vector<std::pair<int64_t, int64_t>>& slot_and_item) {
+  std::sort(slot_and_item.begin(), slot_and_item.end());
   const auto n = static_cast<int64_t>(slot_and_item.size());
   const float** values = value_addresses_.reserve(n);
   const float** state = state_addresses_.reserve(n);
@@ -204,6 +186,7 @@ void Migration::write(Stream& stream, const RowStore& rows,
                          Matrix::f32(rows.state + slot * rows.state_dim, run, rows.state_dim));
     i += run;
   }
+  backend_.synchronize(stream);
 }
 
 }  // namespace sparrow

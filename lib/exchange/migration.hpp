@@ -15,10 +15,11 @@
 // counted here.
 #pragma once
 
-#include <memory>
+#include <span>
 #include <vector>
 
 #include "base/timer.hpp"
+#include "exchange/offloaded_route.hpp"
 #include "exchange/rank_context.hpp"
 #include "exchange/row_transfer.hpp"
 #include "layout/plan_change.hpp"
@@ -76,8 +77,8 @@ class Migration {
   void pack(Stream& stream);
   void exchange(Stream& stream);
   void unpack(Stream& stream);
-  void write(Stream& stream, const RowStore& rows, const std::vector<std::pair<int64_t, int64_t>>& slot_and_item);
-  OffloadedBatch& offloaded_batch();
+  void write(Stream& stream, const RowStore& rows, std::vector<std::pair<int64_t, int64_t>>& slot_and_item);
+  void load_offloaded(std::span<int64_t> slots);
 
   RankContext context_;
   Backend& backend_;
@@ -88,7 +89,7 @@ class Migration {
   MigrationState state_;
   MigrationTotals totals_;
   Rows sent_, received_;
-  std::unique_ptr<OffloadedBatch> offloaded_;
+  OffloadedRoute offloaded_;
   Mirrored<const float*> value_addresses_, state_addresses_;
   RowTransfer value_transfer_, state_transfer_;
   Matrix values_, states_;  ///< packed, then received

@@ -6,15 +6,19 @@
 
 namespace sparrow {
 
-void OffloadedRoute::start(OffloadedRows* store, int64_t device_slots) {
+void OffloadedRoute::start(OffloadedRows* store, int64_t device_slots, std::span<const std::span<int64_t>> lists) {
+  slots_.clear();
+  for (const std::span<int64_t> list : lists)
+    for (const int64_t slot : list) slots_.push_back(slot - device_slots);
   SPARROW_CHECK(store != nullptr || slots_.empty());
   if (store == nullptr) return;
   if (!batch_) batch_ = store->make_batch();
-  device_slots_ = device_slots;
   std::sort(slots_.begin(), slots_.end());
   slots_.erase(std::unique(slots_.begin(), slots_.end()), slots_.end());
-  for (int64_t& slot : slots_) slot -= device_slots;
   batch_->start(slots_);
+  for (const std::span<int64_t> list : lists)
+    for (int64_t& slot : list)
+      slot = batch_->slot_of(std::lower_bound(slots_.begin(), slots_.end(), slot - device_slots) - slots_.begin());
 }
 
 void OffloadedRoute::load() {
@@ -40,13 +44,6 @@ void OffloadedRoute::load_dirty() {
 
 void OffloadedRoute::pass_on() {
   if (batch_) batch_->pass_on();
-}
-
-void OffloadedRoute::to_batch_slots(std::span<int64_t> directory_slots) const {
-  for (int64_t& slot : directory_slots) {
-    const auto found = std::lower_bound(slots_.begin(), slots_.end(), slot - device_slots_);
-    slot = batch_->place_of(found - slots_.begin());
-  }
 }
 
 void OffloadedRoute::finish(bool updated) {

@@ -78,11 +78,9 @@ const RowReader::Rows& RowReader::read(int table, const std::vector<int64_t>& po
 }
 
 void RowReader::load_offloaded() {
-  offloaded_.clear();
-  const auto slots = [](RowList& list) { return std::span(list.slots.data() + list.device, list.here - list.device); };
-  for (RowList& list : route_.lists) offloaded_.add(slots(list));
-  offloaded_.start(trainer_.store().offloaded(), trainer_.directory().device_slots());
-  for (RowList& list : route_.lists) offloaded_.to_batch_slots(slots(list));
+  std::vector<std::span<int64_t>> slots;
+  for (RowList& list : route_.lists) slots.emplace_back(list.slots.data() + list.device, list.here - list.device);
+  offloaded_.start(trainer_.store().offloaded(), trainer_.directory().device_slots(), slots);
   offloaded_.load();
 }
 
