@@ -35,18 +35,12 @@ BagExchange::BagExchange(const RankContext& context, const Directory& directory,
                 store.slots);
 }
 
-BagExchange::ScratchSizes::ScratchSizes(const ExchangeBounds& bounds) {
+void BagExchange::reserve(const ExchangeBounds& bounds) {
   const ExchangeBounds::Pooled& pooled = bounds.pooled;
   if (!pooled.any) return;
-  sums = pooled.requested * bounds.dim;
-  packed = bounds.with_offloaded ? pooled.rows.count * bounds.dim : 0;
-  addresses = bounds.bags;
-}
-
-void BagExchange::add_needs(const ExchangeBounds& bounds, MemoryByPart& needs) {
-  const ScratchSizes most(bounds);
-  for (const int64_t bytes : {most.sums * 4, most.packed * 4, most.addresses * int64_t{sizeof(const float*)}})
-    needs.add(MemoryPart::exchange, bytes);
+  sums_.reserve_exactly(pooled.requested * bounds.dim);
+  if (bounds.with_offloaded) packed_.reserve_exactly(pooled.rows.count * bounds.dim);
+  addresses_.reserve_exactly(bounds.bags);
 }
 
 /// Parts of this rank's bags by holder, with the number of lookups in each.

@@ -41,11 +41,12 @@ void DenseCopies::make_block(const RankContext& context, int option, DType wire)
   const auto& ring = copies.rings[all.domain(copies.level, world.rank())];
   const auto place = std::find(ring.begin(), ring.end(), world.rank()) - ring.begin();
   const bool in_ring = place < static_cast<int64_t>(ring.size());
-  auto group = world.split(in_ring ? static_cast<int>(place) : -1, world.rank());
-  if (!in_ring) return;
   std::vector<int> ranks;
-  for (const auto& domain_ring : copies.rings) ranks.push_back(domain_ring[place]);
+  if (in_ring)
+    for (const auto& domain_ring : copies.rings) ranks.push_back(domain_ring[place]);
   std::sort(ranks.begin(), ranks.end());
+  auto group = world.group(ranks);
+  if (!in_ring) return;
 
   Block block(backend_);
   block.option = option;
@@ -67,19 +68,10 @@ void DenseCopies::make_block(const RankContext& context, int option, DType wire)
   blocks_.push_back(std::move(block));
 }
 
-int64_t DenseCopies::most_touched(const ExchangeBounds& bounds) {
-  int64_t most = 0;
-  for (const ListBounds& list : bounds.lists) most = std::max(most, list.here);
-  return most;
-}
-
-void DenseCopies::add_needs(const ExchangeBounds& bounds, DType wire, MemoryByPart& needs) {
-  for (const int64_t rows : bounds.dense_rows) {
-    needs.add(MemoryPart::exchange, rows * bounds.dim * 4);
-    needs.add(MemoryPart::exchange, rows * 8);
-    needs.add(MemoryPart::exchange, most_touched(bounds) * 8);
-    StagedAllReduce::add_needs(rows * bounds.dim, wire, needs);
-  }
+void DenseCopies::reserve(const ExchangeBounds& bounds) {
+  int64_t touched = 0;
+  for (const ListBounds& list : bounds.lists) touched = std::max(touched, list.here);
+  for (Block& block : blocks_) block.touched_rows.reserve_exactly(touched);
 }
 
 Traffic DenseCopies::stage_traffic(int stage) const {

@@ -21,14 +21,8 @@ class DenseCopies {
   /// updates, valid until the next call.
   void reduce(Stream& stream, const Route& route, std::vector<RowUpdate>& updates);
 
-  /// As RowList::each_buffer: what all batches share. Blocks are there from the start; those of which device memory is
-  /// planned first are counted by add_needs.
-  template <class F>
-  void each_buffer(const ExchangeBounds& bounds, const F& f) {
-    for (Block& block : blocks_) f(block.touched_rows, most_touched(bounds));
-  }
-  /// Adds what they need of device memory.
-  static void add_needs(const ExchangeBounds& bounds, DType wire, MemoryByPart& needs);
+  /// As RowList::reserve: what all batches share. Blocks are there from the start.
+  void reserve(const ExchangeBounds& bounds);
 
   /// Bytes of a stage: the stage communicators do not count them.
   Traffic stage_traffic(int stage) const;
@@ -52,7 +46,6 @@ class DenseCopies {
     std::vector<Directory::SlotRun> touched;  ///< runs of rows of the batch's list
     int64_t row_of(int64_t slot) const;
   };
-  static int64_t most_touched(const ExchangeBounds& bounds);
   void make_block(const RankContext& context, int option, DType wire);
   void reduce(Stream& stream, const Route& route, Block& block);
 

@@ -14,8 +14,6 @@ BatchRoute::BatchRoute(Backend& backend, std::span<const int> peers, int ranks)
 
 namespace {
 
-const auto kReserve = [](auto& buffer, int64_t n) { buffer.reserve_exactly(n); };
-
 bool is_pooled(CopyTransport transport) {
   return transport == CopyTransport::pooled || transport == CopyTransport::partial_sums;
 }
@@ -42,29 +40,10 @@ EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory
   replan();
 }
 
-void BatchRoute::reserve(const ExchangeBounds& bounds) {
-  each_buffer(bounds, kReserve);
-}
-
 void EmbeddingExchange::reserve(const ExchangeBounds& bounds) {
-  transfer_.each_buffer(bound_transfer(bounds), kReserve);
-  dense_copies_->each_buffer(bounds, kReserve);
-  if (pooled_) pooled_->each_buffer(bounds, kReserve);
-}
-
-void EmbeddingExchange::add_needs(Backend& backend, const Hierarchy& hierarchy, int rank, const ExchangeBounds& bounds,
-                                  DType wire, MemoryByPart& needs) {
-  std::vector<int> peers;
-  for (int stage = 0; stage < hierarchy.depth(); ++stage)
-    peers.push_back(static_cast<int>(hierarchy.members(stage, hierarchy.domain(stage, rank)).size()));
-  BatchRoute route(backend, peers, hierarchy.ranks());  // has no memory, but knows its buffers
-  for (int batch = 0; batch < (bounds.overlapped ? 2 : 1); ++batch)
-    route.each_buffer(bounds,
-                      [&](const auto& buffer, int64_t n) { needs.add(MemoryPart::exchange, buffer.device_bytes(n)); });
-  needs.add(MemoryPart::exchange, bound_transfer(bounds).send_bytes);
-  needs.add(MemoryPart::exchange, bound_transfer(bounds).recv_bytes);
-  DenseCopies::add_needs(bounds, wire, needs);
-  BagExchange::add_needs(bounds, needs);
+  transfer_.reserve(bound_transfer(bounds));
+  dense_copies_->reserve(bounds);
+  if (pooled_) pooled_->reserve(bounds);
 }
 
 void EmbeddingExchange::replan() {

@@ -23,10 +23,7 @@ Migration::Migration(const RankContext& context, Directory& directory, Store& st
       to_(std::move(to)),
       change_(directory.tables(), directory.hierarchy(), directory.plan(), to_, state.slices),
       state_(state),
-      value_addresses_(context.backend),
-      state_addresses_(context.backend),
-      value_transfer_(context.backend, store.rows().dim, DType::f32),
-      state_transfer_(context.backend, store.rows().state_dim, DType::f32) {
+      buffers_(context.backend, store.rows()) {
   SPARROW_CHECK(state.copies_per_move > 0 && state.done >= 0 && state.done <= change_.positions(),
                 "{} of {} positions moved, {} copies at a time", state.done, change_.positions(),
                 state.copies_per_move);
@@ -60,18 +57,21 @@ void Migration::Rows::count() {
   counts.sum_up();
 }
 
-void Migration::add_needs(Backend& backend, int64_t copies, int64_t dim, int64_t state_dim, MemoryByPart& needs) {
-  for (int both = 0; both < 2; ++both) {  // addresses of values and of state; then what is sent and received
-    if (!backend.device_is_host())
-      needs.add(MemoryPart::exchange, Scratch<const float*>::grown(copies) * int64_t{sizeof(const float*)});
-    for (const int64_t width : {dim, state_dim})
-      needs.add(MemoryPart::exchange, width > 0 ? Scratch<float>::grown(copies * width) * 4 : 0);
-  }
+Migration::Buffers::Buffers(Backend& backend, const RowStore& rows)
+    : value_addresses(backend),
+      state_addresses(backend),
+      values(backend, rows.dim, DType::f32),
+      state(backend, rows.state_dim, DType::f32) {}
+
+void Migration::Buffers::reserve(int64_t copies) {
+  for (auto* addresses : {&value_addresses, &state_addresses}) addresses->reserve_exactly(copies);
+  for (auto* rows : {&values, &state}) rows->reserve({copies * rows->row_bytes(), copies * rows->row_bytes()});
 }
 
 void Migration::move(Stream& stream) {
   SPARROW_CHECK(!finished());
   const Timer timer;
+  if (!backend_.device_is_host()) buffers_.reserve(state_.copies_per_move);
   const int64_t end = change_.end_of_step(state_.done, state_.copies_per_move);
   list(state_.done, end);
   pack(stream);
@@ -111,8 +111,8 @@ void Migration::pack(Stream& stream) {
     std::copy_if(slots.begin(), slots.end(), std::back_inserter(offloaded), [&](int64_t s) { return s >= rows.slots; });
   if (!offloaded.empty()) load_offloaded(offloaded);
   const RowStore loaded = offloaded_.rows();
-  const float** values = value_addresses_.reserve(sent_.counts.total);
-  const float** state = state_addresses_.reserve(sent_.counts.total);
+  const float** values = buffers_.value_addresses.reserve(sent_.counts.total);
+  const float** state = buffers_.state_addresses.reserve(sent_.counts.total);
   int64_t n = 0;
   auto next_offloaded = offloaded.begin();
   for (const auto& slots : sent_.by_rank)
@@ -123,12 +123,12 @@ void Migration::pack(Stream& stream) {
       values[n] = from.values + slot * rows.dim;
       state[n++] = from.state + slot * rows.state_dim;
     }
-  value_addresses_.upload(stream, n);
-  state_addresses_.upload(stream, n);
-  values_ = value_transfer_.outgoing(n);
-  backend_.pack_rows(stream, value_addresses_.device(), nullptr, n, values_);
-  states_ = state_transfer_.outgoing(n);
-  if (rows.state_dim > 0) backend_.pack_rows(stream, state_addresses_.device(), nullptr, n, states_);
+  buffers_.value_addresses.upload(stream, n);
+  buffers_.state_addresses.upload(stream, n);
+  values_ = buffers_.values.outgoing(n);
+  backend_.pack_rows(stream, buffers_.value_addresses.device(), nullptr, n, values_);
+  state_values_ = buffers_.state.outgoing(n);
+  if (rows.state_dim > 0) backend_.pack_rows(stream, buffers_.state_addresses.device(), nullptr, n, state_values_);
   backend_.synchronize(stream);  // addresses and offloaded rows are free for others
   if (!offloaded.empty()) offloaded_.finish(false);
 }
@@ -136,8 +136,8 @@ void Migration::pack(Stream& stream) {
 void Migration::exchange(Stream& stream) {
   const RowStore& rows = store_.rows();
   const RowTransfer::Exchange exchange{context_.device_comm, Phase::control, sent_.counts, received_.counts};
-  values_ = value_transfer_.exchange(stream, exchange, values_);
-  if (rows.state_dim > 0) states_ = state_transfer_.exchange(stream, exchange, states_);
+  values_ = buffers_.values.exchange(stream, exchange, values_);
+  if (rows.state_dim > 0) state_values_ = buffers_.state.exchange(stream, exchange, state_values_);
   const int64_t sent = sent_.counts.total - sent_.counts.count[context_.device_comm.rank()];
   totals_.sent_rows += sent;
   totals_.sent_bytes += sent * 4 * (rows.dim + rows.state_dim);
@@ -166,23 +166,23 @@ void Migration::unpack(Stream& stream) {
 void Migration::write(Stream& stream, const RowStore& rows, std::vector<std::pair<int64_t, int64_t>>& slot_and_item) {
   std::sort(slot_and_item.begin(), slot_and_item.end());
   const auto n = static_cast<int64_t>(slot_and_item.size());
-  const float** values = value_addresses_.reserve(n);
-  const float** state = state_addresses_.reserve(n);
+  const float** values = buffers_.value_addresses.reserve(n);
+  const float** state = buffers_.state_addresses.reserve(n);
   for (int64_t i = 0; i < n; ++i) {
     const int64_t item = slot_and_item[i].second;
     values[i] = values_.f32() + item * rows.dim;
-    state[i] = states_.f32() + item * rows.state_dim;
+    state[i] = state_values_.f32() + item * rows.state_dim;
   }
-  value_addresses_.upload(stream, n);
-  state_addresses_.upload(stream, n);
+  buffers_.value_addresses.upload(stream, n);
+  buffers_.state_addresses.upload(stream, n);
   for (int64_t i = 0; i < n;) {
     const int64_t slot = slot_and_item[i].first;
     int64_t run = 1;
     while (i + run < n && slot_and_item[i + run].first == slot + run) ++run;
-    backend_.pack_rows(stream, value_addresses_.device() + i, nullptr, run,
+    backend_.pack_rows(stream, buffers_.value_addresses.device() + i, nullptr, run,
                        Matrix::f32(rows.values + slot * rows.dim, run, rows.dim));
     if (rows.state_dim > 0)
-      backend_.pack_rows(stream, state_addresses_.device() + i, nullptr, run,
+      backend_.pack_rows(stream, buffers_.state_addresses.device() + i, nullptr, run,
                          Matrix::f32(rows.state + slot * rows.state_dim, run, rows.state_dim));
     i += run;
   }

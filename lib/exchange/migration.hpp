@@ -53,9 +53,14 @@ class Migration {
   /// such number up to 1,024. Collective; the same on all ranks.
   static int slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to, std::string& why_not);
 
-  /// Adds what moves of at most `copies` copies at a time need of device memory at a rank. Buffers grow to the largest
-  /// move, each by a quarter more than asked for.
-  static void add_needs(Backend& backend, int64_t copies, int64_t dim, int64_t state_dim, MemoryByPart& needs);
+  /// Rows on their way, and where they are.
+  struct Buffers {
+    Buffers(Backend& backend, const RowStore& rows);
+    Mirrored<const float*> value_addresses, state_addresses;
+    RowTransfer values, state;
+    /// For moves of at most `copies` copies.
+    void reserve(int64_t copies);
+  };
 
   /// Collective, between steps, when nothing of a batch is under way: the next rows. With the last ones the directory
   /// follows the new plan.
@@ -90,9 +95,8 @@ class Migration {
   MigrationTotals totals_;
   Rows sent_, received_;
   OffloadedRoute offloaded_;
-  Mirrored<const float*> value_addresses_, state_addresses_;
-  RowTransfer value_transfer_, state_transfer_;
-  Matrix values_, states_;  ///< packed, then received
+  Buffers buffers_;
+  Matrix values_, state_values_;  ///< packed, then received
 };
 
 }  // namespace sparrow

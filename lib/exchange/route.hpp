@@ -59,14 +59,13 @@ struct ListHalf {
   /// All rows of the list. Refers to it.
   void take_all(const RowList& list);
 
-  /// As RowList::each_buffer; divided: the list will be divided, not only taken whole.
-  template <class F>
-  void each_buffer(const ListBounds& bounds, int64_t dim, bool divided, const F& f) {
-    f(gradients, bounds.count * dim);
+  /// As RowList::reserve; divided: the list will be divided, not only taken whole.
+  void reserve(const ListBounds& bounds, int64_t dim, bool divided) {
+    gradients.reserve_exactly(bounds.count * dim);
     if (!divided) return;
-    f(own_offsets, bounds.count + 1);
-    f(own_items, bounds.requests);
-    f(own_slots, bounds.here);
+    own_offsets.reserve_exactly(bounds.count + 1);
+    own_items.reserve_exactly(bounds.requests);
+    own_slots.reserve_exactly(bounds.here);
   }
 };
 
@@ -102,24 +101,23 @@ struct Route {
   /// Rows of the lowest list that the batch before uses too; all where it is not known.
   int64_t dirty_rows() const;
 
-  /// As RowList::each_buffer.
-  template <class F>
-  void each_buffer(const ExchangeBounds& bounds, const F& f) {
-    each_row_buffer(bounds, f);
+  /// As RowList::reserve.
+  void reserve(const ExchangeBounds& bounds) {
+    reserve_rows(bounds);
     for (size_t level = 0; level < lists.size(); ++level) {
       for (const RowHalf half : {RowHalf::clean, RowHalf::dirty})
         if (bounds.overlapped || half == RowHalf::dirty)
-          halves[level][index_of(half)].each_buffer(bounds.lists[level], bounds.dim, bounds.overlapped, f);
+          halves[level][index_of(half)].reserve(bounds.lists[level], bounds.dim, bounds.overlapped);
     }
     for (size_t stage = 0; stage < received.size() && bounds.overlapped; ++stage)
-      for (Mirrored<int32_t>& sent : received[stage].sent) f(sent, bounds.requested[stage]);
+      for (Mirrored<int32_t>& sent : received[stage].sent) sent.reserve_exactly(bounds.requested[stage]);
   }
   /// The same of those that bringing the rows of a whole batch needs.
-  template <class F>
-  void each_row_buffer(const ExchangeBounds& bounds, const F& f) {
-    for (size_t level = 0; level < lists.size(); ++level) lists[level].each_buffer(bounds.lists[level], f);
-    for (size_t stage = 0; stage < received.size(); ++stage) f(received[stage].rows, bounds.asked[stage] * bounds.dim);
-    if (bounds.with_offsets || bounds.pooled.any) f(bag_offsets, bounds.bags + 1);
+  void reserve_rows(const ExchangeBounds& bounds) {
+    for (size_t level = 0; level < lists.size(); ++level) lists[level].reserve(bounds.lists[level]);
+    for (size_t stage = 0; stage < received.size(); ++stage)
+      received[stage].rows.reserve_exactly(bounds.asked[stage] * bounds.dim);
+    if (bounds.with_offsets || bounds.pooled.any) bag_offsets.reserve_exactly(bounds.bags + 1);
   }
 };
 

@@ -42,10 +42,10 @@ class RowTransfer {
   /// Rounds n rows to what the wire can carry: for rows that some ranks get by it and some do not.
   void round(Stream& stream, float* rows, int64_t n);
 
-  /// As RowList::each_buffer.
-  template <class F>
-  void each_buffer(const TransferBounds& bounds, const F& f) {
-    f(send_, bounds.send_bytes), f(recv_, bounds.recv_bytes);
+  /// Takes the device memory that any exchange within the bounds needs.
+  void reserve(const TransferBounds& bounds) {
+    send_.reserve_exactly(bounds.send_bytes);
+    recv_.reserve_exactly(bounds.recv_bytes);
   }
 
  private:

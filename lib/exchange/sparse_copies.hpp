@@ -41,21 +41,20 @@ struct CopyRoute {
   std::vector<Level> levels;          ///< 0 .. depth
   std::vector<StageCounts> up, down;  ///< by stage
 
-  /// As RowList::each_buffer.
-  template <class F>
-  void each_buffer(const ExchangeBounds& bounds, const F& f) {
+  /// As RowList::reserve.
+  void reserve(const ExchangeBounds& bounds) {
     for (size_t level = 0; level < bounds.copies.levels.size(); ++level) {
       const ExchangeBounds::Copies::Level& most = bounds.copies.levels[level];
       Level& at = levels[level];
-      at.merged.each_buffer(most.merged, f);
-      f(at.merged.gradients, most.merged.count * bounds.dim);
-      f(at.own, most.own);
-      f(at.final_rows, most.delivered);
-      f(at.final_slots, most.delivered);
-      f(at.sent_rows, most.sent);
-      f(at.received, (most.requested + most.own) * bounds.dim);
-      if (level > 0) f(at.sums, most.delivered * bounds.dim);
-      f(at.final_sums, most.final_count * bounds.dim);
+      at.merged.reserve(most.merged);
+      at.merged.gradients.reserve_exactly(most.merged.count * bounds.dim);
+      at.own.reserve_exactly(most.own);
+      at.final_rows.reserve_exactly(most.delivered);
+      at.final_slots.reserve_exactly(most.delivered);
+      at.sent_rows.reserve_exactly(most.sent);
+      at.received.reserve_exactly((most.requested + most.own) * bounds.dim);
+      if (level > 0) at.sums.reserve_exactly(most.delivered * bounds.dim);
+      at.final_sums.reserve_exactly(most.final_count * bounds.dim);
     }
   }
 };

@@ -15,10 +15,10 @@ StagedAllReduce::StagedAllReduce(Backend& backend, Comm& group, const Hierarchy&
     for (const Piece& piece : stages_.back().given) given += piece.end - piece.begin;
     for (const Piece& piece : stages_.back().taken) taken += piece.end - piece.begin;
     most = std::max({most, given, taken});
+    for (const auto& [begin, end] : stages_.back().owned) most = std::max(most, end - begin);
   }
   const int64_t recv = wire == DType::f32 ? 0 : most;
-  transfer_.each_buffer(TransferBounds{most * size_of(wire), recv * size_of(wire)},
-                        [](auto& buffer, int64_t bytes) { buffer.reserve_exactly(bytes); });
+  transfer_.reserve({most * size_of(wire), recv * size_of(wire)});
   received_ = Array<float>(backend_, Memory::device, most, MemoryPart::exchange);
 }
 
