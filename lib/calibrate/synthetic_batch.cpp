@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <random>
 
+#include "access/distributions.hpp"
+
 namespace sparrow {
 
 placement::TableDistribution made_up_law(int64_t rows) {
-  return placement::from_law(placement::parse_law("zipf:1.2"), rows);
+  return from_law(parse_law("zipf:1.2"), rows);
 }
 
 MadeUpBatch::MadeUpBatch(const placement::TableDistribution& law, int tables, int64_t samples, int64_t global_samples,
