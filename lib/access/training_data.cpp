@@ -3,7 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/error.hpp"
-#include "data/batch.hpp"
+#include "data/criteo.hpp"
 
 namespace sparrow {
 

@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/batch.hpp"
+#include "data/criteo.hpp"
 
 namespace sparrow {
 

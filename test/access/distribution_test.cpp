@@ -230,7 +230,7 @@ TEST_CASE("Samples of clients that share part of their rows tell what each and w
     std::discrete_distribution<size_t> draw(p[g].begin(), p[g].end());
     for (int i = 0; i < 60000; ++i) ++counts[g][draw(random)];
   }
-  const TableDistribution truth = from_groups(p, std::vector<double>{1, 1});
+  const TableDistribution truth{std::vector<int64_t>(p[0].size(), 1), {p.begin(), p.end()}, 0};
   const TableDistribution found = from_group_counts(bins_of(counts), true);
   for (const auto& of : found.p) {
     double mass = 0;
