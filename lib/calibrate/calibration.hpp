@@ -5,9 +5,8 @@
 #include <vector>
 
 #include "comm/comm.hpp"
-#include "config/options.hpp"
 #include "exchange/rank_context.hpp"
-#include "layout/system_shape.hpp"
+#include "layout/launch_topology.hpp"
 #include "model/model_shape.hpp"
 
 namespace sparrow {

@@ -116,7 +116,7 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
   const placement::CostModel model(shape.topology, workload);
   PlannedRun planned;
   planned.floor_bytes = placement::floor_bytes(model);
-  const auto strategy = placement::parse_strategy(options.placement.strategy);
+  const std::optional<placement::Strategy> strategy = options.placement.strategy;
   if (!options.placement.plan.empty()) {
     planned.plan = load_checked_plan(options.placement.plan, shape.topology, workload);
     planned.predicted = placement::cost_as_dealt(
@@ -130,7 +130,7 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
   } else {
     placement::StrategyResult result = placement::evaluate_strategy(model, *strategy);
     if (!result.plan)
-      fail("placement.strategy {}: {}", options.placement.strategy,
+      fail("placement.strategy {}: {}", word_of(strategy).text,
            result.cost.infeasible.empty() ? "it has no plan on this topology" : result.cost.infeasible);
     planned.plan = std::move(*result.plan);
     planned.predicted = placement::cost_as_dealt(model, planned.plan, std::move(result.cost));
@@ -165,7 +165,7 @@ PlannedRun plan_run(Comm& comm, const SystemShape& shape, const PlanningProblem&
   }
   text = broadcast_string(comm, text, 0);
   if (comm.rank() != 0) planned.plan = parse_plan(text, "plan of rank 0", shape.topology);
-  planned.copies = copy_plan(planned.plan, shape);
+  planned.resolved = resolve(planned.plan, shape);
   planned.topology_yaml = write_topology(shape.topology, "The system as a run measured it.");
   return planned;
 }

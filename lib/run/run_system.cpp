@@ -17,7 +17,7 @@ namespace {
 
 /// Whether a plan could put rows into slower stores: tables that fit into half of all memory stay there.
 bool uses_slower_store(const RunOptions& options, int ranks, int64_t memory_bytes) {
-  if (options.placement.strategy == "fetched" || !options.placement.plan.empty()) return true;
+  if (options.placement.strategy == placement::Strategy::fetched || !options.placement.plan.empty()) return true;
   const std::vector<int64_t> rows = table_shapes(options.data).rows;
   const int64_t dim = options.model.embedding_dim;
   const int64_t row_bytes = 4 * (dim + state_dim(options.optimizer.sparse.kind, dim));
@@ -70,16 +70,16 @@ SystemShape find_system(const RankContext& context, int node, const RunOptions& 
       shape_of(options.system.topology == "auto" ? launch_with_rates(context, node, options, complete)
                                                  : load_topology(options.system.topology),
                comm.size());
-  std::vector<RankKind> kinds = rank_kinds(shape);
-  const std::vector<double>& shares = options.train.share_list;
+  std::vector<RankType> types = rank_types(shape);
+  const std::vector<double>& shares = options.train.batch_shares.given;
   if (!shares.empty()) {
     if (static_cast<int>(shares.size()) != comm.size())
       fail("train.batch_shares has {} numbers, this run {} ranks", shares.size(), comm.size());
-    for (size_t rank = 0; rank < kinds.size(); ++rank) kinds[rank].batch_weight = shares[rank];
-  } else if (options.train.batch_shares == "equal") {
-    for (RankKind& kind : kinds) kind.batch_weight = 1;
+    for (size_t rank = 0; rank < types.size(); ++rank) types[rank].batch_weight = shares[rank];
+  } else if (options.train.batch_shares == BatchShares::equal) {
+    for (RankType& type : types) type.batch_weight = 1;
   }
-  placement::Topology topology = with_rank_kinds(shape, kinds);
+  placement::Topology topology = with_rank_types(shape, types);
   const placement::Tree tree(topology);
   for (const int type : tree.at_level(tree.depth()))
     if (options.system.device_memory > 0)
@@ -90,7 +90,7 @@ SystemShape find_system(const RankContext& context, int node, const RunOptions& 
 }
 
 std::vector<double> batch_shares(const RunOptions& options, const SystemShape& shape) {
-  if (!options.train.share_list.empty()) return options.train.share_list;
+  if (options.train.batch_shares == BatchShares::given) return options.train.batch_shares.given;
   std::vector<double> shares;
   for (const int type : shape.rank_type) shares.push_back(shape.topology.domains[type].batch_weight);
   const bool equal = std::all_of(shares.begin(), shares.end(), [&](double s) { return s == shares[0]; });
@@ -99,24 +99,24 @@ std::vector<double> batch_shares(const RunOptions& options, const SystemShape& s
 
 RankParts data_parts(const RunOptions& options, const SystemShape& shape, SampleRange range) {
   RankParts parts;
-  if (options.data.split != "ranks") return parts;
+  if (options.data.split != DataSplit::ranks) return parts;
   const auto ranks = static_cast<int>(shape.rank_type.size());
   const std::vector<double> shares = batch_shares(options, shape);
   for (int rank = 0; rank < ranks; ++rank) {
     const SampleRange part = part_of_data(range.size(), options.train.global_batch, rank, ranks, shares);
     parts.of_rank.push_back({range.first + part.first, range.first + part.last});
   }
-  for (const RankKind& kind : rank_kinds(shape)) parts.groups.push_back(kind.access_group);
+  for (const RankType& type : rank_types(shape)) parts.groups.push_back(type.access_group);
   const auto same = [&](int group) { return group == parts.groups[0]; };
   if (std::all_of(parts.groups.begin(), parts.groups.end(), same)) parts.groups.clear();
   return parts;
 }
 
 SystemShape with_access_groups(const SystemShape& shape, const std::vector<int>& group_of_rank) {
-  std::vector<RankKind> kinds = rank_kinds(shape);
-  for (size_t rank = 0; rank < kinds.size(); ++rank)
-    kinds[rank].access_group = group_of_rank.empty() ? 0 : group_of_rank.at(rank);
-  return shape_of(with_rank_kinds(shape, kinds), static_cast<int>(kinds.size()));
+  std::vector<RankType> types = rank_types(shape);
+  for (size_t rank = 0; rank < types.size(); ++rank)
+    types[rank].access_group = group_of_rank.empty() ? 0 : group_of_rank.at(rank);
+  return shape_of(with_rank_types(shape, types), static_cast<int>(types.size()));
 }
 
 }  // namespace sparrow

@@ -30,8 +30,8 @@ std::vector<double> sent_by_slot(const CostModel& model, const Plan& plan, Site 
   for (int t = 0; t < model.tables(); ++t) {
     const TablePlan& table = plan.tables[t];
     const double sent = sent_to_a_rank(model, t, table, placement, site.domain);
-    if (table.holder_slot >= 0)
-      result.at(table.holder_slot) += sent;
+    if (table.holders.fixed >= 0)
+      result.at(table.holders.fixed) += sent;
     else  // dealt row by row
       for (double& of : result) of += sent / static_cast<double>(result.size());
   }
@@ -54,7 +54,7 @@ double most_over_mean(const Tree& tree, const std::vector<double>& by_slot, int 
 
 Cost cost_as_dealt(const CostModel& model, const Plan& plan, Cost fair) {
   const bool whole = std::any_of(plan.tables.begin(), plan.tables.end(),
-                                 [](const TablePlan& table) { return table.holder_slot >= 0; });
+                                 [](const TablePlan& table) { return table.holders.fixed >= 0; });
   const std::vector<Site> sites = device_sites(model);
   if (!whole || sites.size() != 1) return fair;
   const Tree& tree = model.tree();

@@ -191,7 +191,7 @@ std::optional<Plan> whole_table_plan(const CostModel& model, Strategy strategy, 
     placement.tables.push_back(std::move(placed));
   }
   Plan plan = undeduplicated_plan(model, strategy, placement);
-  for (size_t t = 0; t < dealt.size(); ++t) plan.tables[t].holder_slot = dealt[t].slots[0];
+  for (size_t t = 0; t < dealt.size(); ++t) plan.tables[t].holders.fixed = dealt[t].slots[0];
   if (!fits(model, plan)) return std::nullopt;
   return plan;
 }
