@@ -6,6 +6,7 @@
 #include "base/error.hpp"
 #include "layout/plan_change.hpp"
 #include "placement/cost/cost_model.hpp"
+#include "planning/plan_by_position.hpp"
 
 namespace sparrow {
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/error.hpp"
 #include "base/text_file.hpp"
@@ -86,10 +88,10 @@ Replanner::Replanner(const RunOptions& options, const TrainingData& data, const 
       counter_(data.shapes.rows),
       cuts_(data.shapes.rows.size()) {
   for (const RankType& type : rank_types(system)) group_of_rank_.push_back(type.access_group);
-  for (size_t t = 0; t < data.counts.classes.size(); ++t) {
-    int64_t end = 0;
-    for (const GroupedRows& of_class : data.counts.classes[t]) cuts_[t].push_back(end += of_class.rows);
-  }
+  if (!data.counts.grouped) return;
+  for (size_t t = 0; t < cuts_.size(); ++t)
+    std::partial_sum(data.counts.tables[t].rows.begin(), data.counts.tables[t].rows.end(),
+                     std::back_inserter(cuts_[t]));
 }
 
 void Replanner::note_step(const Batch& batch) {
