@@ -139,8 +139,8 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
     planned.predicted = std::move(solution.cost);
     planned.gap = planned.bound > 0 ? planned.predicted.seconds / planned.bound - 1 : 0;
   } else {
-    placement::StrategyResult result = placement::evaluate_strategy(
-        model, *strategy, {options.placement.deduplicate, options.placement.combine});
+    placement::StrategyResult result =
+        placement::evaluate_strategy(model, *strategy, {options.placement.deduplicate, options.placement.combine});
     if (!result.plan)
       fail("placement.strategy {}: {}", options.placement.strategy,
            result.cost.infeasible.empty() ? "it has no plan on this topology" : result.cost.infeasible);

@@ -120,6 +120,8 @@ class Simulator {
   std::map<int, double> distinct_;
   std::set<int> touching_;  // ranks that look up the row at hand
   double pairs_ = 0;
+  bool slots_equal_ = true;  // in all domains of the option's level: else nothing can be summed whole
+  size_t slots_before_ = 0;
 };
 
 /// The rank that keeps the copy, for every domain instance of the option's level (same order as instances appear).
@@ -137,6 +139,9 @@ std::vector<int> Simulator::holders(const Option& option) {
     std::vector<int> slots;
     for (int j = 0; j < size(); ++j)
       if (at(j).type == site.domain && inside(j, i)) slots.push_back(j);
+    slots_equal_ = (result.empty() || slots_equal_) && (result.empty() || slots.size() == slots_before_);
+    if (result.empty()) slots_equal_ = true;
+    slots_before_ = slots.size();
     result.push_back(proxy(any(slots)));
   }
   return result;
@@ -156,15 +161,14 @@ void Simulator::deliver(int domain, int source, double bytes) {
 }
 
 void Simulator::reduce(const Option& option, const std::map<int, int>& holder_in, double bytes) {
-  const bool dense = option.reduction == Reduction::dense;
+  const bool dense = option.reduction == Reduction::dense && slots_equal_;
   const double each = bytes + (dense ? 0 : static_cast<double>(workload_.id_bytes));
   std::map<int, int> speaker = holder_in;  // the rank that sends and receives for a domain
   std::vector<std::pair<int, int>> down;   // (owner, other), to be replayed from the top
   for (int level = option.level - 1; level >= 0; --level)
     for (int parent = 0; parent < size(); ++parent) {
       if (at(parent).level != level) continue;
-      const int owner_rank = proxy(parent);  // the owner child: weighted with its ranks
-      const int owner = speaker[above(owner_rank, level + 1)];
+      const int owner = speaker[any(at(parent).children)];
       for (int child : at(parent).children) {
         if (dense || touched(child)) move(Flow::up, speaker[child], owner, each);
         down.emplace_back(owner, speaker[child]);
@@ -201,6 +205,7 @@ void Simulator::table(int t, const Option& option, Transport transport) {
     return static_cast<size_t>(std::upper_bound(cumulative.begin(), cumulative.end() - 1, u) - cumulative.begin());
   };
   const auto h = static_cast<int64_t>(table.lookups);
+  if (transport == Transport::pooled && option.level > 0) transport = Transport::direct;  // only single copies pool
   if (transport != Transport::pooled) {
     std::vector<std::set<int>> by_row(cumulative.size());
     for (int rank : ranks_)
@@ -229,6 +234,7 @@ void Simulator::table(int t, const Option& option, Transport transport) {
         asked.insert(holder);
       }
       for (int holder : asked) {
+        move(Flow::direct_ids, rank, holder, 1);  // how many lookups
         move(Flow::direct_rows, holder, rank, bytes);
         move(Flow::direct_gradients, rank, holder, bytes);
         if (holder != rank) ++pairs_;

@@ -47,7 +47,6 @@ Solution solve(const Topology& topology, const Workload& workload, const SolveOp
     for (const StrategyResult& result : solution.strategies) {
       if (!result.cost.infeasible.empty() || result.cost.seconds <= 0) continue;
       solution.bound = std::min(solution.bound, result.cost.seconds);
-      solution.even_seconds = std::min(solution.even_seconds, result.cost.even_seconds);
       if (result.cost.seconds >= solution.cost.seconds || !result.plan) continue;
       solution.cost = result.cost;
       solution.plan = *result.plan;
