@@ -23,7 +23,7 @@ namespace {
 FoundDevices find_devices(const SystemOptions& system, const MpiRuntime& mpi, std::vector<CudaDevice>& devices) {
   FoundDevices found;
   found.node = mpi.node();
-  if (system.backend == "host") return found;
+  if (system.backend == BackendChoice::host) return found;
   try {
     if (mpi.size() > 1) find_nccl();  // without it, GPUs are of no use to several ranks
     devices = list_cuda_devices();
@@ -36,18 +36,14 @@ FoundDevices find_devices(const SystemOptions& system, const MpiRuntime& mpi, st
 
 /// Memory of a GPU is reached, and its kernels are started, fastest from the processors beside it.
 void bind_to(const CudaDevice& device, int number) {
-  const Locality locality = locality_of(device.pci);
+  const Locality locality = bind_near(device.pci);
   std::string text = fmt::format("GPU {}: {} ({}), {:.1f} GiB", number, device.name, device.pci,
                                  static_cast<double>(device.memory_bytes) / (1 << 30));
   if (locality.numa_node >= 0) text += fmt::format(", NUMA node {}", locality.numa_node);
-  if (locality.processors.empty()) {
-    text += ", processors beside it unknown";
-  } else {
-    const std::vector<int> bound = bind_process(locality.processors);
-    text += bound.empty() ? fmt::format("; its processors {} are none that this process may use",
-                                        format_processors(locality.processors))
-                          : fmt::format("; threads bound to processors {}", format_processors(bound));
-  }
+  text += locality.processors.empty() ? ", processors beside it unknown"
+          : locality.bound.empty()
+              ? fmt::format("; its processors {} are none that this process may use", locality.processors)
+              : fmt::format("; threads bound to processors {}", locality.bound);
   if (!locality.nearest_adapters.empty())
     text += fmt::format("; nearest network adapter {} (UCX and NCCL choose for themselves)",
                         fmt::join(locality.nearest_adapters, ", "));

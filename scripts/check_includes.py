@@ -49,6 +49,7 @@ OUTSIDE = [
     (r"dnnl.*|oneapi/.*", ["kernels/host/"]),
     (r"isa-l.*", ["lib/data/", "lib/synthetic/", "test/data/"]),
     (r"liburing.*", ["lib/store/"]),
+    (r"hwloc.*", ["lib/base/locality.cpp"]),
     (r"cxxopts.*", ["apps/", "test/bench/"]),
     (r"catch2/.*|benchmark/.*", ["test/"]),
 ]

@@ -19,7 +19,7 @@ import pathlib
 import platform
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Iterable
 
 from python_packages import require
 
@@ -50,8 +50,9 @@ by turns: computation takes longer than on as many real hosts, so gains from sen
 """
 
 
-def table(rows: list[Row], columns: list[str]) -> str:
-    return f"```\n{format_table(rows, columns)}\n```\n"
+def table(rows: list[Row], columns: Iterable[str] = ()) -> str:
+    """Default: all columns."""
+    return f"```\n{format_table(rows, list(dict.fromkeys(columns or itertools.chain(*rows))))}\n```\n"
 
 
 def groups(rows: list[Row], columns: list[str]) -> list[list[Row]]:
@@ -87,7 +88,7 @@ def report_strategies(rows: list[Row]) -> str:
 bytes of rows and gradients that table_wise_usual sends for each that the optimal plan sends.
 
 """
-    return text + table(lines, list(dict.fromkeys(name for line in lines for name in line)))
+    return text + table(lines)
 
 
 def report_links(rows: list[Row]) -> str:
@@ -104,7 +105,7 @@ def report_links(rows: list[Row]) -> str:
             {"placement.strategy": first["placement.strategy"], "rate": first["rate"], "iterations": last["steps"] - first["steps"],
              "bytes on the links": links, "bytes in the ledger": round(ledger), "links / ledger": ratio(links, ledger)}
         )  # fmt: skip
-    return "The links also carry headers of Open MPI, TCP, IP and Ethernet.\n\n" + table(lines, list(lines[0]) if lines else [])
+    return "The links also carry headers of Open MPI, TCP, IP and Ethernet.\n\n" + table(lines)
 
 
 def milliseconds(row: Row, *columns: str) -> float:
@@ -139,7 +140,7 @@ measured and as predicted; allowed: the predicted sequential time over the predi
 that the batch before updates, so that they cannot come ahead (all of the first batch's are).
 
 """
-    return text + table(lines, list(lines[0]) if lines else [])
+    return text + table(lines)
 
 
 def report_goal(rows: list[Row]) -> str:
@@ -148,7 +149,7 @@ def report_goal(rows: list[Row]) -> str:
     lines: list[Row] = []
     for name in (name for name in speed if not name.startswith("optimal") or name == "optimal_sequential"):
         lines.append({"against": name, **{f"x, {own}": ratio(speed[own], speed[name]) for own in ("optimal", "optimal_bf16") if own in speed}})
-    return "Samples per second of the optimal plan, overlapped, as a multiple of:\n\n" + table(lines, list(lines[0]) if lines else [])
+    return "Samples per second of the optimal plan, overlapped, as a multiple of:\n\n" + table(lines)
 
 
 REPORTS = {"strategies": report_strategies, "links": report_links, "overlap": report_overlap, "goal": report_goal}
@@ -182,8 +183,8 @@ def write_report(out: pathlib.Path, sweeps: dict[str, Sweep], options: argparse.
             parts.append("**Some runs of this section failed; see `status` in its results.csv and their log.txt.**\n")
         if name in REPORTS:
             parts.append(REPORTS[name](rows))
-        columns: list[Any] = [*dict.fromkeys(itertools.chain(*(run.columns for run in sweep.runs(out / name)))), "ranks", *sweep.table]
-        parts.append(table(rows, list(dict.fromkeys(columns))))
+        varied = itertools.chain(*(run.columns for run in sweep.runs(out / name)))
+        parts.append(table(rows, [*varied, "ranks", *sweep.table]))
         parts += [f"![{figure.name}]({name}/{figure.name}.svg)\n" for figure in sweep.figures if (out / name / f"{figure.name}.svg").exists()]
     (out / "report.md").write_text("\n".join(parts))
 

@@ -227,8 +227,7 @@ def collect(runs: list[Run], failed: dict[int, str]) -> list[dict[str, Any]]:
             flat = flatten(summary)
             with contextlib.suppress(OSError, ValueError):
                 flat |= flatten(json.loads((run.folder / "links.json").read_text()))
-            row = flat | row
-            row = {**{name: row[name] for name in ("run", "status", *run.columns, "ranks")}, **row}
+            row = row | flat | row  # first, and not replaced
         rows.append(row)
     return rows
 

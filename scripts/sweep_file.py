@@ -176,8 +176,7 @@ class _Node:
         return value
 
 
-def _settings(node: _Node) -> dict[str, Any]:
-    entries = node.map()
+def _settings(entries: dict[str, _Node]) -> dict[str, Any]:
     for key, value in entries.items():
         _check_config_key(key, value)
     return {key: value.plain() for key, value in entries.items()}
@@ -194,7 +193,7 @@ def _cases(name: str, node: _Node) -> dict[Any, dict[str, Any]]:
     if isinstance(node.node, yaml.MappingNode):
         if CONFIG_KEY.fullmatch(name):
             node.fail("wanted is a list of values ([a, b])")
-        cases = {case: _settings(settings) for case, settings in node.map().items()}
+        cases = {case: _settings(settings.map()) for case, settings in node.map().items()}
         if not cases:
             node.fail("there are no cases")
         return cases
@@ -255,16 +254,11 @@ _VARIED = ("set", "grid", "ranks", "seeds", "launcher")
 
 def _merged(top: dict[str, _Node], quick: bool) -> dict[str, Any]:
     """The entries that vary, with those of `quick` in place of their own: {"set": {key: node}, "grid": {...}, "ranks": node, ...}."""
-    entries = {name: top[name] for name in _VARIED if name in top}
     replacing = top["quick"].known(*_VARIED) if "quick" in top else {}
-    if not quick:
-        replacing = {}
-    merged: dict[str, Any] = {**entries, **replacing}
+    sources = [top, replacing] if quick else [top]
+    merged: dict[str, Any] = {name: source[name] for source in sources for name in _VARIED if name in source}
     for name in ("set", "grid"):
-        merged[name] = {}
-        for source in (entries, replacing):
-            if name in source:
-                merged[name].update(source[name].map())
+        merged[name] = {key: node for source in sources if name in source for key, node in source[name].map().items()}
     return merged
 
 
@@ -296,10 +290,6 @@ def _read(path: pathlib.Path, root: _Node, quick: bool) -> Sweep:
         top["config"].fail(f"no file '{config}'")
     varied = _merged(top, quick)
 
-    settings = {}
-    for key, node in varied["set"].items():
-        _check_config_key(key, node)
-        settings[key] = node.plain()
     grid = {name: _cases(name, node) for name, node in varied["grid"].items()}
     for name in {"ranks", "seed", "rate"} & grid.keys():
         varied["grid"][name].fail("this column has a place of its own (ranks, seeds, launcher)")
@@ -318,7 +308,7 @@ def _read(path: pathlib.Path, root: _Node, quick: bool) -> Sweep:
     return Sweep(
         path=path,
         config=config,
-        settings=settings,
+        settings=_settings(varied["set"]),
         grid=grid,
         ranks=ranks,
         seeds=seeds,

@@ -1,7 +1,5 @@
 #include "checkpoint/safetensors.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
@@ -21,7 +19,7 @@ int64_t TensorShape::size() const {
 }
 
 SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<TensorShape> tensors)
-    : path_(path), unfinished_(path + ".unfinished") {
+    : path_(path), file_(path) {
   json header = json::object();
   int64_t offset = 0;
   for (const TensorShape& tensor : tensors) {
@@ -33,31 +31,21 @@ SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<Tensor
   std::string text = header.dump();
   text.append((8 - text.size() % 8) % 8, ' ');  // so that the data are aligned
   const uint64_t length = text.size();
-  file_ = std::fopen(unfinished_.c_str(), "wb");
-  if (!file_) fail_errno(unfinished_);
-  if (std::fwrite(&length, 8, 1, file_) != 1 || std::fwrite(text.data(), 1, text.size(), file_) != text.size())
-    fail_errno(unfinished_);
-}
-
-SafetensorsWriter::~SafetensorsWriter() {
-  if (!file_) return;
-  std::fclose(file_);
-  std::remove(unfinished_.c_str());
+  file_.write(&length, sizeof length);
+  file_.write(text.data(), text.size());
 }
 
 void SafetensorsWriter::append(std::span<const float> values) {
   const auto bytes = static_cast<int64_t>(values.size_bytes());
   SPARROW_CHECK(bytes <= left_, "{}: more values than its header says", path_);
-  if (std::fwrite(values.data(), 4, values.size(), file_) != values.size()) fail_errno(unfinished_);
+  file_.write(values.data(), values.size_bytes());
   left_ -= bytes;
 }
 
 void SafetensorsWriter::finish() {
   SPARROW_CHECK(left_ == 0, "{}: {} bytes short of what its header says", path_, left_);
-  if (std::fflush(file_) != 0 || fsync(fileno(file_)) != 0) fail_errno(unfinished_);
-  std::FILE* file = std::exchange(file_, nullptr);
-  if (std::fclose(file) != 0) fail_errno(unfinished_);
-  if (std::rename(unfinished_.c_str(), path_.c_str()) != 0) fail_errno(path_);
+  file_.sync();
+  file_.finish();
 }
 
 namespace {

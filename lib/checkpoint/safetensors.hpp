@@ -4,13 +4,13 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/part_file.hpp"
 #include "data/mapped_file.hpp"
 
 namespace sparrow {
@@ -21,14 +21,10 @@ struct TensorShape {
   int64_t size() const;
 };
 
-/// Writes tensors in the order given. Under another name until finish(), which syncs and renames: a file is whole or
-/// absent.
+/// Writes tensors in the order given. A file is whole or absent, as PartFile says; finish() syncs.
 class SafetensorsWriter {
  public:
   SafetensorsWriter(const std::string& path, std::vector<TensorShape> tensors);
-  ~SafetensorsWriter();
-  SafetensorsWriter(const SafetensorsWriter&) = delete;
-  SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
 
   /// The next values, tensors one after the other. Throws Error (naming the file and the system's reason) when it
   /// cannot be written.
@@ -36,8 +32,8 @@ class SafetensorsWriter {
   void finish();
 
  private:
-  std::string path_, unfinished_;
-  std::FILE* file_ = nullptr;
+  std::string path_;
+  PartFile file_;
   int64_t left_ = 0;
 };
 

@@ -3,8 +3,7 @@
 #include <glob.h>
 
 #include <algorithm>
-#include <cctype>
-#include <filesystem>
+#include <utility>
 
 #include "base/error.hpp"
 
@@ -15,29 +14,19 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-/// Runs of digits compare as numbers, everything else as bytes.
-bool natural_less(std::string_view a, std::string_view b) {
-  size_t i = 0, j = 0;
-  while (i < a.size() && j < b.size()) {
-    if (is_digit(a[i]) && is_digit(b[j])) {
-      while (i < a.size() && a[i] == '0') ++i;
-      while (j < b.size() && b[j] == '0') ++j;
-      size_t i_end = i, j_end = j;
-      while (i_end < a.size() && is_digit(a[i_end])) ++i_end;
-      while (j_end < b.size() && is_digit(b[j_end])) ++j_end;
-      if (i_end - i != j_end - j) return i_end - i < j_end - j;
-      const int order = a.substr(i, i_end - i).compare(b.substr(j, j_end - j));
-      if (order != 0) return order < 0;
-      i = i_end;
-      j = j_end;
-    } else {
-      if (a[i] != b[j]) return a[i] < b[j];
-      ++i;
-      ++j;
+/// Natural order is the order of these keys: a run of digits stands behind their number, so that it compares as one.
+std::string natural_key(std::string_view name) {
+  std::string key;
+  for (size_t i = 0; i < name.size();) {
+    if (!is_digit(name[i])) {
+      key += name[i++];
+      continue;
     }
+    const size_t first = std::min(name.find_first_not_of('0', i), name.size());
+    i = std::min(name.find_first_not_of("0123456789", first), name.size());
+    key += fmt::format("0{}{}", static_cast<char>(i - first), name.substr(first, i - first));
   }
-  if ((i < a.size()) != (j < b.size())) return j < b.size();
-  return a < b;  // equal but for leading zeros
+  return key;
 }
 
 std::vector<std::string> matches_of(const std::string& pattern) {
@@ -50,7 +39,7 @@ std::vector<std::string> matches_of(const std::string& pattern) {
   if (result == GLOB_NOMATCH) fail("no file matches {}", pattern);
   if (result != 0) fail("cannot list the files that match {}", pattern);
   std::vector<std::string> files(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-  std::sort(files.begin(), files.end(), natural_less);
+  std::ranges::sort(files, {}, [](const std::string& file) { return std::pair(natural_key(file), file); });
   return files;
 }
 

@@ -3,12 +3,12 @@
 #include <isa-l/igzip_lib.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/part_file.hpp"
 #include "base/random.hpp"
 #include "data/mapped_file.hpp"
 
@@ -18,35 +18,6 @@ namespace {
 constexpr size_t kOutputBytes = size_t{1} << 20;
 constexpr int64_t kInputBytes = int64_t{1}
                                 << 20;  // per call: avail_in is 32 bits, and read pages are given back at this rate
-
-/// The file being written: removed unless keep() was called.
-class PartFile {
- public:
-  explicit PartFile(const std::string& path) : path_(path), file_(std::fopen(path.c_str(), "wb")) {
-    if (file_ == nullptr) fail_errno(fmt::format("cannot write {}", path));
-  }
-  PartFile(const PartFile&) = delete;
-  PartFile& operator=(const PartFile&) = delete;
-  ~PartFile() {
-    if (file_ != nullptr) std::fclose(file_);
-    if (!kept_) std::remove(path_.c_str());
-  }
-  void write(const uint8_t* bytes, size_t count) {
-    if (std::fwrite(bytes, 1, count, file_) != count) fail_errno(fmt::format("cannot write {}", path_));
-  }
-  void keep_as(const std::string& name) {
-    const int failed = std::fclose(file_);
-    file_ = nullptr;
-    if (failed != 0) fail_errno(fmt::format("cannot write {}", path_));
-    if (std::rename(path_.c_str(), name.c_str()) != 0) fail_errno(fmt::format("cannot write {}", name));
-    kept_ = true;
-  }
-
- private:
-  std::string path_;
-  std::FILE* file_;
-  bool kept_ = false;
-};
 
 std::string_view name_of(int inflate_result) {
   switch (inflate_result) {
@@ -91,7 +62,7 @@ class Input {
 
 void decompress_gzip(const std::string& path, const std::string& scratch_path) {
   Input input(path);
-  PartFile output(scratch_path + ".part");
+  PartFile output(scratch_path);
   std::vector<uint8_t> buffer(kOutputBytes);
   const auto state = std::make_unique<inflate_state>();
   isal_inflate_init(state.get());
@@ -112,7 +83,7 @@ void decompress_gzip(const std::string& path, const std::string& scratch_path) {
         fail("{}: cut short: the gzip data end after {} bytes", path, input.at(*state));
     }
   } while (!input.ended(*state));
-  output.keep_as(scratch_path);
+  output.finish();
 }
 
 std::string scratch_name(const std::string& path, const std::string& scratch) {

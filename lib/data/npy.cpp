@@ -164,8 +164,7 @@ const void* NpyFile::data_of(NpyType type) const {
 }
 
 NpyWriter::NpyWriter(const std::string& path, NpyType type, std::vector<int64_t> shape)
-    : path_(path), type_(type), missing_(product(path, shape)), file_(std::fopen((path + ".part").c_str(), "wb")) {
-  if (!file_) fail_errno(fmt::format("cannot write {}.part", path));
+    : path_(path), type_(type), missing_(product(path, shape)), file_(path) {
   const std::string dimensions =
       shape.size() == 1 ? fmt::format("({},)", shape[0]) : fmt::format("({}, {})", shape[0], shape[1]);
   std::string text =
@@ -177,32 +176,22 @@ NpyWriter::NpyWriter(const std::string& path, NpyType type, std::vector<int64_t>
   std::string header(kMagic);
   header += {'\x01', '\x00', static_cast<char>(text.size() & 0xff), static_cast<char>(text.size() >> 8)};
   header += text;
-  if (std::fwrite(header.data(), 1, header.size(), file_.get()) != header.size())
-    fail_errno(fmt::format("cannot write {}.part", path_));
-}
-
-NpyWriter::~NpyWriter() {
-  if (!file_) return;
-  file_.reset();
-  std::remove((path_ + ".part").c_str());
+  file_.write(header.data(), header.size());
 }
 
 void NpyWriter::append_bytes(NpyType type, const void* values, int64_t count) {
-  SPARROW_CHECK(file_, "{} is finished", path_);
+  SPARROW_CHECK(!file_.finished(), "{} is finished", path_);
   SPARROW_CHECK(type == type_, "{} holds {}, not {}", path_, descr_of(type_), descr_of(type));
   SPARROW_CHECK(count <= missing_, "{}: {} values more than its shape holds", path_, count - missing_);
   if (count == 0) return;
-  const size_t n = static_cast<size_t>(count);
-  if (std::fwrite(values, size_of(type), n, file_.get()) != n) fail_errno(fmt::format("cannot write {}.part", path_));
+  file_.write(values, count * size_of(type));
   missing_ -= count;
 }
 
 void NpyWriter::finish() {
-  SPARROW_CHECK(file_, "{} is finished", path_);
+  SPARROW_CHECK(!file_.finished(), "{} is finished", path_);
   SPARROW_CHECK(missing_ == 0, "{}: {} values are missing", path_, missing_);
-  if (std::fflush(file_.get()) != 0) fail_errno(fmt::format("cannot write {}.part", path_));
-  if (std::rename((path_ + ".part").c_str(), path_.c_str()) != 0) fail_errno(fmt::format("cannot write {}", path_));
-  file_.reset();
+  file_.finish();
 }
 
 }  // namespace sparrow

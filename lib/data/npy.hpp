@@ -5,12 +5,11 @@
 
 #include <concepts>
 #include <cstdint>
-#include <cstdio>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/part_file.hpp"
 #include "data/mapped_file.hpp"
 
 namespace sparrow {
@@ -58,14 +57,12 @@ class NpyFile {
   int64_t data_offset_ = 0;
 };
 
-/// Writes a .npy file piece by piece: append() until all values of the shape are there, then finish(). The bytes go to
-/// `path`.part, renamed by finish(), so `path` is whole or absent; without finish() the destructor removes the part.
+/// Writes a .npy file piece by piece: append() until all values of the shape are there, then finish(). The file is
+/// whole or absent, as PartFile says.
 class NpyWriter {
  public:
   /// shape: one or two numbers, not negative.
   NpyWriter(const std::string& path, NpyType type, std::vector<int64_t> shape);
-  NpyWriter(NpyWriter&&) = default;
-  ~NpyWriter();
 
   /// The next values in C order. Throws Error when they are of another type or more than the shape holds, or when
   /// writing fails.
@@ -77,15 +74,12 @@ class NpyWriter {
   void finish();
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
   void append_bytes(NpyType type, const void* values, int64_t count);
 
   std::string path_;
   NpyType type_;
   int64_t missing_;  ///< values still to come
-  std::unique_ptr<std::FILE, Close> file_;
+  PartFile file_;
 };
 
 /// Writes a whole array. values.size() must be the product of shape.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <nlohmann/json.hpp>
+#include <ranges>
 
 #include "base/error.hpp"
 #include "data/criteo.hpp"
@@ -59,58 +61,13 @@ void scan_text(ShardIndex& index, int64_t skip_bad_lines) {
   });
 }
 
-/// Writes and reads a ShardIndex as numbers and strings of bytes.
-class Packer {
- public:
-  void number(int64_t value) { bytes_.append(reinterpret_cast<const char*>(&value), sizeof value); }
-  void text(const std::string& value) {
-    number(static_cast<int64_t>(value.size()));
-    bytes_ += value;
-  }
-  std::string take() { return std::move(bytes_); }
-
- private:
-  std::string bytes_;
-};
-
-class Unpacker {
- public:
-  explicit Unpacker(std::string_view bytes) : bytes_(bytes) {}
-  int64_t number() {
-    int64_t value = 0;
-    std::memcpy(&value, piece(sizeof value).data(), sizeof value);
-    return value;
-  }
-  /// A count of things of `size` bytes that follow.
-  size_t count(size_t size) {
-    const int64_t value = number();
-    if (value < 0 || static_cast<uint64_t>(value) > bytes_.size() / size) fail("shard index: damaged bytes");
-    return static_cast<size_t>(value);
-  }
-  std::string text() { return std::string(piece(count(1))); }
-  bool ended() const { return bytes_.empty(); }
-
- private:
-  std::string_view piece(size_t size) {
-    if (size > bytes_.size()) fail("shard index: damaged bytes");
-    const std::string_view result = bytes_.substr(0, size);
-    bytes_.remove_prefix(size);
-    return result;
-  }
-  std::string_view bytes_;
-};
-
 }  // namespace
 
 int64_t ShardIndex::line_of(int64_t sample) const {
   // bad_lines[i] comes after (line - 1 - i) samples.
-  int64_t low = 0, high = static_cast<int64_t>(bad_lines.size());
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    const bool before = bad_lines[middle].line - 1 - middle <= sample;
-    (before ? low : high) = before ? middle + 1 : middle;
-  }
-  return sample + low + 1;
+  const auto before = std::ranges::partition_point(std::views::iota(int64_t{0}, std::ssize(bad_lines)),
+                                                   [&](int64_t i) { return bad_lines[i].line - 1 - i <= sample; });
+  return sample + *before + 1;
 }
 
 ShardIndex scan_shard(const std::string& name, const std::string& path, int64_t skip_bad_lines) {
@@ -130,39 +87,22 @@ ShardIndex scan_shard(const std::string& name, const std::string& path, int64_t 
   return index;
 }
 
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BadLine, line, offset)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ShardIndex, name, path, kind, bytes, samples, offsets, bad_lines)
+
 std::string serialize(const ShardIndex& index) {
-  Packer packer;
-  packer.text(index.name);
-  packer.text(index.path);
-  packer.number(static_cast<int64_t>(index.kind));
-  packer.number(index.bytes);
-  packer.number(index.samples);
-  packer.number(static_cast<int64_t>(index.offsets.size()));
-  for (const int64_t offset : index.offsets) packer.number(offset);
-  packer.number(static_cast<int64_t>(index.bad_lines.size()));
-  for (const BadLine& bad : index.bad_lines) {
-    packer.number(bad.line);
-    packer.number(bad.offset);
-  }
-  return packer.take();
+  std::string bytes;
+  nlohmann::json::to_cbor(index, bytes);
+  return bytes;
 }
 
 ShardIndex deserialize_shard_index(std::string_view bytes) {
-  Unpacker unpacker(bytes);
-  ShardIndex index;
-  index.name = unpacker.text();
-  index.path = unpacker.text();
-  const int64_t kind = unpacker.number();
-  if (kind != 0 && kind != 1) fail("shard index: damaged bytes");
-  index.kind = static_cast<ShardKind>(kind);
-  index.bytes = unpacker.number();
-  index.samples = unpacker.number();
-  index.offsets.resize(unpacker.count(8));
-  for (int64_t& offset : index.offsets) offset = unpacker.number();
-  index.bad_lines.resize(unpacker.count(16));
-  for (BadLine& bad : index.bad_lines) bad = {unpacker.number(), unpacker.number()};
-  if (!unpacker.ended()) fail("shard index: damaged bytes");
-  return index;
+  try {
+    const auto index = nlohmann::json::from_cbor(bytes).get<ShardIndex>();
+    if (index.kind == ShardKind::tsv || index.kind == ShardKind::npy) return index;
+  } catch (const nlohmann::json::exception&) {  // said below
+  }
+  fail("shard index: damaged bytes");
 }
 
 }  // namespace sparrow

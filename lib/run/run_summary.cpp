@@ -10,6 +10,7 @@
 #include "base/version.hpp"
 #include "comm/collectives.hpp"
 #include "run/closing_table.hpp"
+#include "run/metrics_file.hpp"
 
 namespace sparrow {
 
@@ -58,19 +59,24 @@ json sent_bytes(const PerIteration& per_iteration, const Traffic& traffic) {
   return mean;
 }
 
+/// value(phase number) of every phase, and their sum.
+template <class Value>
+json with_total(Value&& value) {
+  json phases;
+  double total = 0;
+  for_each_phase([&](size_t p, const char* name) {
+    const double of_phase = value(p);
+    phases[name] = of_phase;
+    total += of_phase;
+  });
+  phases["total"] = total;
+  return phases;
+}
+
 /// The same keys as what was counted, so that the two stand side by side.
 json predicted(const Prediction& of) {
-  json bytes, max;
-  double total = 0, max_total = 0;
-  for_each_phase([&](size_t p, const char* name) {
-    bytes[name] = of.mean_bytes[p];
-    max[name] = of.max_bytes[p];
-    total += of.mean_bytes[p];
-    max_total += of.max_bytes[p];
-  });
-  bytes["total"] = total;
-  max["total"] = max_total;
-  bytes["max"] = max;
+  json bytes = with_total([&](size_t p) { return of.mean_bytes[p]; });
+  bytes["max"] = with_total([&](size_t p) { return of.max_bytes[p]; });
   json seconds = json::object();  // an object also when nothing is predicted
   for (const auto& [phase, value] : of.seconds_by_phase) seconds[phase] = value;
   return {{"bytes_per_iteration", bytes},
@@ -91,16 +97,8 @@ json predicted(const Prediction& of) {
 json sent_by_stage(const PerIteration& per_iteration, const std::vector<Traffic>& traffic) {
   json stages = json::array();
   for (const Traffic& of : traffic) {
-    json stage;
-    double total = 0, messages = 0;
-    for_each_phase([&](size_t p, const char* name) {
-      const double bytes = per_iteration.mean(of.sent_bytes[p]);
-      stage[name] = bytes;
-      total += bytes;
-      messages += per_iteration.mean(of.sent_messages[p]);
-    });
-    stage["total"] = total;
-    stage["messages"] = messages;
+    json stage = with_total([&](size_t p) { return per_iteration.mean(of.sent_bytes[p]); });
+    stage["messages"] = with_total([&](size_t p) { return per_iteration.mean(of.sent_messages[p]); })["total"];
     stages.push_back(stage);
   }
   return stages;
@@ -175,11 +173,6 @@ void add_memory(Comm& comm, const RunResult& result, json& summary) {
   if (planned > 0) summary["device_memory_bytes"] = {{"planned", planned}, {"used", used}};
   summary["fetched_buffer_bytes"] = most(result.fetched_buffer_bytes);
   summary["peak_memory_bytes"] = most(peak_memory_bytes());
-}
-
-json to_json(const Metrics& metrics) {
-  return {
-      {"auc", metrics.auc}, {"logloss", metrics.logloss}, {"accuracy", metrics.accuracy}, {"samples", metrics.samples}};
 }
 
 }  // namespace

@@ -4,19 +4,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 
 #include "base/error.hpp"
 #include "data/criteo.hpp"
 
 namespace sparrow {
-namespace {
-
-std::string part_of(const std::string& path) {
-  return path + ".part";
-}
-
-}  // namespace
 
 void append_line(const CriteoSample& sample, std::string& text) {
   constexpr char kDigits[] = "0123456789abcdef";
@@ -92,22 +84,12 @@ ShardWriter::ShardWriter(const std::string& stem, ShardFormat format, int64_t sa
     arrays_.emplace_back(paths[2], NpyType::int32, std::vector<int64_t>{samples, 1});
     return;
   }
-  path_ = paths[0];
-  text_.reset(std::fopen(part_of(path_).c_str(), "wb"));
-  if (!text_) fail_errno(fmt::format("cannot write {}", part_of(path_)));
-}
-
-ShardWriter::~ShardWriter() {
-  if (!text_) return;
-  text_.reset();
-  std::error_code ignored;  // a destructor has nobody to tell
-  std::filesystem::remove(part_of(path_), ignored);
+  text_.emplace(paths[0]);
 }
 
 void ShardWriter::append(const ShardBlock& block) {
   if (text_) {
-    if (std::fwrite(block.text.data(), 1, block.text.size(), text_.get()) != block.text.size())
-      fail_errno(fmt::format("cannot write {}", part_of(path_)));
+    text_->write(block.text.data(), block.text.size());
     return;
   }
   arrays_[0].append(std::span<const float>(block.dense));
@@ -117,10 +99,7 @@ void ShardWriter::append(const ShardBlock& block) {
 
 void ShardWriter::finish() {
   for (NpyWriter& array : arrays_) array.finish();
-  if (!text_) return;
-  if (std::fflush(text_.get()) != 0) fail_errno(fmt::format("cannot write {}", part_of(path_)));
-  if (std::rename(part_of(path_).c_str(), path_.c_str()) != 0) fail_errno(fmt::format("cannot rename to {}", path_));
-  text_.reset();
+  if (text_) text_->finish();
 }
 
 }  // namespace sparrow

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/part_file.hpp"
 #include "data/npy.hpp"
 #include "synthetic/generator_model.hpp"
 
@@ -39,16 +38,11 @@ std::vector<std::string> shard_paths(const std::string& stem, ShardFormat format
 class ShardWriter {
  public:
   ShardWriter(const std::string& stem, ShardFormat format, int64_t samples);
-  ~ShardWriter();
   void append(const ShardBlock& block);
   void finish();
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  std::string path_;  ///< of the text file
-  std::unique_ptr<std::FILE, Close> text_;
+  std::optional<PartFile> text_;
   std::vector<NpyWriter> arrays_;  ///< dense, sparse, labels
 };
 

@@ -2,9 +2,10 @@
 // pipeline x transport x wire. A plan is wrong when its gap is above 1 % (5 % with pooling) or a named strategy is
 // faster under the same model. Random trees with pooling, which may have several unlike kinds of ranks, bags of 100 and
 // hardly any memory to spare, have no such limit: about one in 60 is above 5 %, the worst seen 16 %; it is printed as
-// loose. usage: gap_sweep FOLDER COUNT SEED BAGS SHOW [FIRST]   bags of 1, or also longer ones,
+// loose. usage: gap_sweep FOLDER COUNT SEED BAGS SHOW [FIRST [both]]   bags of 1, or also longer ones,
 // equal and mixed (BAGS: the longest); prints the SHOW worst; exit code 1 when one is wrong. Case i of a seed is the
-// same whatever COUNT is; FIRST is the first of them (0).
+// same whatever COUNT is; FIRST is the first of them (0). both: plans without branching too, and prints what branching
+// buys (search.hpp).
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
@@ -24,7 +25,8 @@ struct Case {
   long number = 0;
   std::string text;  // what was drawn
   double gap = 0, ahead = 0, seconds = 0, planning = 0;
-  bool pooling = false, random_tree = false;
+  double unbranched_seconds = 0, unbranched_gap = 0, unbranched_planning = 0;
+  bool pooling = false, random_tree = false, overlapped = false;
   bool loose() const { return gap > (pooling ? 0.05 : 0.01); }
   bool wrong() const { return (loose() && !(random_tree && pooling)) || ahead > 1e-9; }
 };
@@ -42,6 +44,7 @@ Workload draw_workload(std::mt19937_64& random, double most_lookups, Case& resul
   Workload w;
   w.global_batch = draw(random, std::vector<int64_t>{4096, 65536});
   w.overlapped = random() % 2 == 0;
+  result.overlapped = w.overlapped;
   w.dense_bytes = draw(random, std::vector<double>{0, 1e7});
   w.flops_per_sample = draw(random, std::vector<double>{1e5, 1e7});
   const bool bf16 = random() % 2 == 0;
@@ -83,7 +86,20 @@ void draw_memory(std::mt19937_64& random, double needed, Topology& topology, Cas
   result.text += fmt::format(" memory {:.3g} copies", fraction * holding);
 }
 
-Case draw_case(std::mt19937_64& random, const std::vector<Topology>& files, double most_lookups) {
+/// Plans, and adds the seconds that took to `planning`.
+Solution timed(const Topology& topology, const Workload& workload, const SolveOptions& options, double& planning) {
+  const std::clock_t begin = std::clock();  // of this processor: others may be busy
+  Solution solution = solve(topology, workload, options);
+  planning += static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  return solution;
+}
+
+/// What the search leaves open; that slots cannot be dealt evenly comes on top.
+double search_gap(const Solution& solution) {
+  return std::min(solution.even_seconds, solution.cost.seconds) / solution.bound - 1;
+}
+
+Case draw_case(std::mt19937_64& random, const std::vector<Topology>& files, double most_lookups, bool both) {
   Case result;
   const size_t which = random() % (files.size() + 3);
   const uint64_t tree_seed = random();
@@ -101,11 +117,14 @@ Case draw_case(std::mt19937_64& random, const std::vector<Topology>& files, doub
   SolveOptions options;
   options.combine = random() % 4 != 0;
   if (!options.combine) result.text += " no-combine";
-  const std::clock_t begin = std::clock();  // of this processor: others may be busy
-  const Solution solution = solve(topology, w, options);
-  result.planning = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
-  // What the search leaves open; that slots cannot be dealt evenly comes on top.
-  result.gap = std::min(solution.even_seconds, solution.cost.seconds) / solution.bound - 1;
+  const Solution solution = timed(topology, w, options, result.planning);
+  if (both) {
+    options.branching = false;
+    const Solution unbranched = timed(topology, w, options, result.unbranched_planning);
+    result.unbranched_seconds = unbranched.cost.seconds;
+    result.unbranched_gap = search_gap(unbranched);
+  }
+  result.gap = search_gap(solution);
   result.seconds = solution.cost.seconds;
   for (const StrategyResult& other : solution.strategies)
     if (other.cost.infeasible.empty() && other.cost.seconds > 0)
@@ -122,7 +141,35 @@ void print(const Case& c) {
   std::fflush(stdout);
 }
 
-int sweep(const std::string& folder, long first, long count, uint64_t seed, double most_lookups, size_t show) {
+/// What branching buys on the cases with bags, one line each kind of machine and pipeline.
+void print_branching(const std::vector<Case>& cases) {
+  for (bool random_tree : {false, true})
+    for (bool overlapped : {false, true}) {
+      long count = 0, slower = 0, loose = 0, loose_unbranched = 0;
+      double sum = 0, most = 0, planning = 0, unbranched_planning = 0;
+      for (const Case& c : cases) {
+        if (!c.pooling || c.seconds <= 0 || c.random_tree != random_tree || c.overlapped != overlapped) continue;
+        const double longer = c.unbranched_seconds / c.seconds - 1;
+        ++count;
+        sum += longer;
+        most = std::max(most, longer);
+        slower += longer > 0.01;
+        loose += c.loose();
+        loose_unbranched += c.unbranched_gap > 0.05;
+        planning += c.planning;
+        unbranched_planning += c.unbranched_planning;
+      }
+      const double n = std::max(1.0, static_cast<double>(count));
+      fmt::print(
+          "{}, {}: {} with bags; T longer without branching: mean {:.2f} %, {} above 1 %, most {:.1f} %; gap "
+          "above 5 %: {} with, {} without; planned in {:.2f} s with, {:.2f} s without\n",
+          random_tree ? "random trees" : "files", overlapped ? "overlapped" : "sequential", count, 100 * sum / n,
+          slower, 100 * most, loose, loose_unbranched, planning / n, unbranched_planning / n);
+    }
+}
+
+int sweep(const std::string& folder, long first, long count, uint64_t seed, double most_lookups, size_t show,
+          bool both) {
   std::vector<std::string> paths;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) paths.push_back(entry.path().string());
   std::sort(paths.begin(), paths.end());
@@ -133,7 +180,7 @@ int sweep(const std::string& folder, long first, long count, uint64_t seed, doub
   for (long i = first; i < first + count; ++i) {
     std::mt19937_64 random(seed << 32 | static_cast<uint64_t>(i));
     try {
-      cases.push_back(draw_case(random, files, most_lookups));
+      cases.push_back(draw_case(random, files, most_lookups, both));
       cases.back().number = i;
     } catch (const Error& error) {  // a random tree whose every slot is too small for the rounding to whole rows
       ++infeasible;
@@ -145,6 +192,7 @@ int sweep(const std::string& folder, long first, long count, uint64_t seed, doub
   }
   std::stable_sort(cases.begin(), cases.end(), [](const Case& a, const Case& b) { return a.gap > b.gap; });
   for (size_t i = 0; i < std::min(show, cases.size()); ++i) print(cases[i]);
+  if (both) print_branching(cases);
   fmt::print("{} plans, {} wrong, {} loose, {} without a plan\n", cases.size(), wrong, loose, infeasible);
   return wrong > 0 || cases.empty() ? 1 : 0;
 }
@@ -152,14 +200,14 @@ int sweep(const std::string& folder, long first, long count, uint64_t seed, doub
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 6 && argc != 7) {
-    std::cerr << "usage: gap_sweep FOLDER COUNT SEED BAGS SHOW [FIRST]\n";
+  if (argc < 6 || argc > 8) {
+    std::cerr << "usage: gap_sweep FOLDER COUNT SEED BAGS SHOW [FIRST [both]]\n";
     return 2;
   }
   try {
-    return sweep(argv[1], argc == 7 ? std::strtol(argv[6], nullptr, 10) : 0, std::strtol(argv[2], nullptr, 10),
+    return sweep(argv[1], argc >= 7 ? std::strtol(argv[6], nullptr, 10) : 0, std::strtol(argv[2], nullptr, 10),
                  std::strtoull(argv[3], nullptr, 10), std::strtod(argv[4], nullptr),
-                 std::strtoull(argv[5], nullptr, 10));
+                 std::strtoull(argv[5], nullptr, 10), argc == 8);
   } catch (const Error& error) {
     std::cerr << error.what() << '\n';
     return 1;

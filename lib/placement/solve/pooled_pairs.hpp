@@ -11,6 +11,7 @@ namespace sparrow::placement {
 struct MassInterval {
   double low = 0, high = 1;
   bool contains(double mass) const { return mass >= low && mass <= high; }
+  bool operator==(const MassInterval&) const = default;
 };
 
 /// intercept + slope * mass.

@@ -189,7 +189,7 @@ void Search::run() {
     else
       solve_plain(limits);
   work_ = 0;
-  while (!open_.empty()) {
+  while (options_.branching && !open_.empty()) {
     const auto lowest =
         std::min_element(open_.begin(), open_.end(), [](const Node& a, const Node& b) { return a.bound < b.bound; });
     const double gap = best_ / std::min(closed_, lowest->bound) - 1;

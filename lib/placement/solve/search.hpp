@@ -1,5 +1,18 @@
 // The search over families of placements: which stages, stores and copies pay latency, and which tables are pooled. A
 // best-first branch and bound; its leaves are linear programmes (family.hpp).
+//
+// What the branching buys, of 559 draws with bags of up to 100 (`gap_sweep configs/topologies 400 SEED 100 0 0 both`,
+// seeds 1 and 31); without it every family still gives its first plan. T longer without it, and the gap to the bound:
+//
+//                                           T longer without it           gap above 5 %   mean s of planning
+//                                   draws   mean    above 1 %   most      with  without   with    without
+//   configs/topologies, sequential    229   0.15 %     6         9.3 %      0      5      0.07    0.05
+//   configs/topologies, overlapped    201   0.13 %     5        11.0 %      0      2      0.10    0.06
+//   random trees, sequential           59   0.36 %     5         8.4 %      0      3      0.22    0.13
+//   random trees, overlapped           70   0.91 %     8        32.2 %      1      5      0.51    0.34
+//
+// Little on average, and what keeps plans from being a tenth slower where ranks or domains are unlike. Without the
+// branch and bound within the pricing of a table (pooled_table.hpp) the bound is worth nothing: mean gap 14 %.
 #pragma once
 
 #include <vector>

@@ -20,6 +20,7 @@ struct SolveOptions {
   bool dense_reduction = true;
   bool pooling = true;             ///< allow pooled transport for tables with more than one lookup
   bool copies_between = true;      ///< allow copy levels other than 0 and L
+  bool branching = true;           ///< of tables with bags, after the first plan of every family (search.hpp)
   bool compare_strategies = true;  ///< take the best of the family and of the named strategies
   double target_gap = 1e-4;        ///< classes are refined until the gap of the linear programme is below
   int max_classes = 3000;          ///< of the linear programme; finer classes are merged (exactly: loads stay right)

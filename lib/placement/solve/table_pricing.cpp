@@ -37,17 +37,35 @@ TableChoice cheapest_plain(const LinearForm& form, int t, const Prices& price) {
   return result;
 }
 
+namespace {
+
+/// Whether table t has the same rows, shape and limits as the table before it, and so the same prices. Hundreds of
+/// tables are often copies of one.
+bool as_before(const LinearForm& form, int t) {
+  if (t == 0) return false;
+  const CostModel& model = form.model();
+  const FamilyLimits& limits = form.limits();
+  const auto same = [t](const auto& of_tables) { return of_tables[t] == of_tables[t - 1]; };
+  return model.shape(t) == model.shape(t - 1) && model.table(t).access.rows == model.table(t - 1).access.rows &&
+         model.table(t).access.p == model.table(t - 1).access.p && same(limits.pooling) && same(limits.held_to) &&
+         same(limits.pooled_mass);
+}
+
+}  // namespace
+
 double lagrangian(const LinearForm& form, const Prices& price, double tolerance, std::vector<TableChoices>* choices) {
-  double bound = form.constant_price(price);
+  double bound = form.constant_price(price), least = 0;
+  TableChoices choice;
   for (int t = 0; t < form.model().tables(); ++t) {
-    if (!form.limits().whole(t)) {
-      bound += form.least_price(t, price);
-      continue;
+    const bool whole = form.limits().whole(t);
+    if (!as_before(form, t)) {
+      choice = {};
+      if (whole) choice.pooled = cheapest_pooled(form, t, price, tolerance);
+      if (form.limits().pooling[t] == Pooling::either) choice.plain = cheapest_plain(form, t, price);
+      least = whole ? std::min(choice.plain.least, choice.pooled.least) : form.least_price(t, price);
     }
-    TableChoices of{{}, cheapest_pooled(form, t, price, tolerance)};
-    if (form.limits().pooling[t] == Pooling::either) of.plain = cheapest_plain(form, t, price);
-    bound += std::min(of.plain.least, of.pooled.least);
-    if (choices != nullptr) (*choices)[t] = std::move(of);
+    bound += least;
+    if (whole && choices != nullptr) (*choices)[t] = choice;
   }
   return bound;
 }
