@@ -68,9 +68,9 @@ void write_effective_config(const Config& config) {
 
 /// Opening the data fails, more often than not, because nobody has made them yet.
 void check_generated(const Config& config, const std::string& path) {
-  const GenerateOptions& generate = config.data.generate;
-  if (generate.samples == 0 || std::filesystem::exists(generate.out)) return;
-  spdlog::warn("{} is not there: `sparrow generate --config {}` makes what data.generate names", generate.out, path);
+  const std::optional<GenerateOptions>& generate = config.data.generate;
+  if (!generate || std::filesystem::exists(generate->out)) return;
+  spdlog::warn("{} is not there: `sparrow generate --config {}` makes what data.generate names", generate->out, path);
 }
 
 }  // namespace

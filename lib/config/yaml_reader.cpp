@@ -191,12 +191,11 @@ int64_t YamlNode::bytes() const {
   return static_cast<int64_t>(value);
 }
 
-std::string YamlNode::choice(std::initializer_list<std::string_view> words) const {
-  const std::vector<std::string> all(words.begin(), words.end());
-  const std::string list = fmt::format("{}", fmt::join(all, ", "));
+std::string YamlNode::choice(const std::vector<std::string>& words) const {
+  const std::string list = fmt::format("{}", fmt::join(words, ", "));
   const std::string& text = scalar(("one of " + list).c_str());
-  if (std::find(all.begin(), all.end(), text) == all.end())
-    fail("'{}' is none of {}{}", text, list, suggestion(text, all));
+  if (std::find(words.begin(), words.end(), text) == words.end())
+    fail("'{}' is none of {}{}", text, list, suggestion(text, words));
   return text;
 }
 

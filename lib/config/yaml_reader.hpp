@@ -15,7 +15,6 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -68,7 +67,7 @@ class YamlNode {
   /// (1000).
   int64_t bytes() const;
   /// One of the words.
-  std::string choice(std::initializer_list<std::string_view> words) const;
+  std::string choice(const std::vector<std::string>& words) const;
   YamlMap map() const;                  ///< a key without a value is an empty map
   std::vector<YamlNode> items() const;  ///< of a list
 

@@ -139,7 +139,7 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
   const placement::CostModel model(shape.topology, workload);
   PlannedRun planned;
   planned.floor_bytes = placement::floor_bytes(model);
-  const auto strategy = placement::parse_strategy(options.placement.strategy);
+  const std::optional<placement::Strategy> strategy = options.placement.strategy;
   if (!options.placement.plan.empty()) {
     planned.plan = load_checked_plan(options.placement.plan, shape.topology, workload);
     planned.predicted = placement::cost_as_dealt(
@@ -153,7 +153,7 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
   } else {
     placement::StrategyResult result = placement::evaluate_strategy(model, *strategy);
     if (!result.plan)
-      fail("placement.strategy {}: {}", options.placement.strategy,
+      fail("placement.strategy {}: {}", word_of(strategy),
            result.cost.infeasible.empty() ? "it has no plan on this topology" : result.cost.infeasible);
     planned.plan = std::move(*result.plan);
     planned.predicted = placement::cost_as_dealt(model, planned.plan, std::move(result.cost));

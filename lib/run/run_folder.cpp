@@ -23,8 +23,8 @@ std::string prepare_output(Comm& comm, const OutputOptions& output) {
   std::string checkpoint;
   if (comm.rank() == 0) {
     fs::create_directories(output.dir);
-    if (output.resume == "auto") checkpoint = newest_checkpoint(output.dir).value_or("");
-    if (output.resume != "auto" && output.resume != "never") checkpoint = output.resume;
+    checkpoint = output.resume.given;
+    if (output.resume == Resume::automatic) checkpoint = newest_checkpoint(output.dir).value_or("");
     if (checkpoint.empty())
       for (const char* name : {"start", "checkpoints", "metrics.jsonl", "summary.json"})
         fs::remove_all(output.dir + "/" + name);

@@ -26,7 +26,7 @@ LoaderOptions loader_options(const RunParts& run, const SystemShape& system, int
   options.ranks = run.context.comm.size();
   options.shares = batch_shares(run.options, system);
   options.shuffle_window = run.options.data.shuffle_window;
-  options.split_data = run.options.data.split == "ranks";
+  options.split_data = run.options.data.split == DataSplit::ranks;
   options.seed = run.options.train.seed;
   options.epoch = epoch;
   return options;

@@ -32,21 +32,20 @@ std::string assign(const std::vector<FoundDevices>& ranks, std::vector<int>& dev
 
 }  // namespace
 
-DeviceChoice choose_devices(const std::string& wanted, const std::vector<FoundDevices>& ranks) {
-  SPARROW_CHECK(wanted == "auto" || wanted == "cuda" || wanted == "host", "backend {}", wanted);
+DeviceChoice choose_devices(BackendChoice wanted, const std::vector<FoundDevices>& ranks) {
   DeviceChoice choice;
-  if (wanted == "host") {
+  if (wanted == BackendChoice::host) {
     choice.why = "as asked for";
     return choice;
   }
   const std::string impossible = assign(ranks, choice.device);
   if (!impossible.empty()) {
-    if (wanted == "cuda") fail("the cuda backend is not possible: {}", impossible);
+    if (wanted == BackendChoice::cuda) fail("the cuda backend is not possible: {}", impossible);
     choice.why = fmt::format("auto: no cuda, as {}", impossible);
     return choice;
   }
   choice.cuda = true;
-  choice.why = wanted == "cuda" ? "as asked for" : "auto: every rank has a GPU";
+  choice.why = wanted == BackendChoice::cuda ? "as asked for" : "auto: every rank has a GPU";
   return choice;
 }
 
