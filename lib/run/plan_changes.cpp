@@ -7,20 +7,23 @@
 
 namespace sparrow {
 
-PlanChanges::PlanChanges(const RunOptions& options, const TrainingData& data, const Tables& tables,
-                         const SystemShape& system, const placement::Plan& first, Trainer& trainer)
-    : system_(system), trainer_(trainer), replanner_(options, data, tables, system, first), settled_plan_(first) {}
+PlanChanges::PlanChanges(Run& run)
+    : run_(run),
+      trainer_(*run.trainer),
+      replanner_(run.options, run.data, run.tables, run.system, run.planned.plan),
+      settled_plan_(run.planned.plan) {}
 
 void PlanChanges::save(const std::string& folder) const {
-  save_replanning(folder, system_, trainer_.context().comm.rank(), replanner_, settled_plan_, trainer_);
+  save_replanning(folder, run_.system, trainer_.context().comm.rank(), replanner_, settled_plan_, trainer_);
 }
 
 void PlanChanges::load(const std::string& folder) {
-  load_replanning(folder, system_, trainer_.context().comm.rank(), replanner_, trainer_);
+  load_replanning(folder, run_.system, trainer_.context().comm.rank(), replanner_, trainer_);
   moving_ = trainer_.migration() != nullptr;
 }
 
-void PlanChanges::note_step() {
+void PlanChanges::note_step(const Batch& batch) {
+  replanner_.count(batch);
   if (!moving_ || trainer_.migration()) return;
   moving_ = false;
   trainer_.drain();
@@ -43,6 +46,7 @@ void PlanChanges::carry_out(const Replanning& answer) {
   if (!answer.changes) return;
   trainer_.migrate_to(answer.next->copies, answer.copies_per_move);
   replanner_.set_plan(answer.next->plan);
+  run_.planned = *answer.next;
   moving_ = true;
 }
 
