@@ -132,9 +132,10 @@ std::optional<placement::Plan> Replanner::best_plan(const placement::Workload& w
   // and the plan is made again for a little less memory.
   constexpr int kAttempts = 4;
   placement::Topology topology = system_.topology;
+  PlacementOptions options = options_.placement;
+  options.plan.clear();  // of the run's beginning
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const placement::Solution solution = solve_run(topology, workload, options_);
-    placement::Plan plan = by_position(solution.plan, profiles, plan_);
+    placement::Plan plan = by_position(sparrow::decide(topology, workload, options).plan, profiles, plan_);
     const placement::CostModel model(system_.topology, workload);
     if (placement::fits(model, plan)) return plan;
     for (placement::Domain& domain : topology.domains)
@@ -163,7 +164,7 @@ Replanning Replanner::decide(std::span<const AccessCounter> all, int64_t iterati
 
   PlannedRun next;
   next.plan = *plan;
-  next.predicted = placement::evaluate(model, placement_by_class(*plan, profiles));
+  next.cost = placement::evaluate(model, placement_by_class(*plan, profiles));
   next.floor_bytes = placement::floor_bytes(model);
   next.copies = copy_plan(*plan, system_);
   const PlanChange change(tables_, system_.hierarchy, copy_plan(plan_, system_), next.copies, 1);
@@ -178,8 +179,8 @@ Replanning Replanner::decide(std::span<const AccessCounter> all, int64_t iterati
       std::max(static_cast<int64_t>(ranks), static_cast<int64_t>(kMoveShare * exchanged / row_bytes));
   const int64_t moves = (answer.moved_copies + answer.copies_per_move - 1) / answer.copies_per_move;
 
-  answer.seconds_next = next.predicted.seconds;
-  answer.bytes_next = next.predicted.sent_mean.total();
+  answer.seconds_next = next.cost.seconds;
+  answer.bytes_next = next.cost.sent_mean.total();
   answer.cost_seconds = seconds_to_move(system_, copies, row_bytes, moves);
   const double gaining = std::max(0.0, static_cast<double>(iterations) - static_cast<double>(moves) / 2);
   answer.gain_seconds = (answer.seconds_now - answer.seconds_next) * gaining;

@@ -22,7 +22,7 @@
 #include "access/access_counter.hpp"
 #include "access/access_profile.hpp"
 #include "config/options.hpp"
-#include "planning/planning.hpp"
+#include "planning/plan_run.hpp"
 
 namespace sparrow {
 

@@ -58,29 +58,25 @@ json sent_bytes(const PerIteration& per_iteration, const Traffic& traffic) {
   return mean;
 }
 
+json sent_bytes(const placement::SentBytes& sent) {
+  return {{"ids", sent.ids}, {"rows", sent.rows},           {"gradients", sent.gradients},
+          {"samples", 0.0},  {"allreduce", sent.allreduce}, {"total", sent.total()}};
+}
+
 /// The same keys as what was counted, so that the two stand side by side.
 json predicted(const Prediction& of) {
-  json bytes, max;
-  double total = 0, max_total = 0;
-  for_each_phase([&](size_t p, const char* name) {
-    bytes[name] = of.mean_bytes[p];
-    max[name] = of.max_bytes[p];
-    total += of.mean_bytes[p];
-    max_total += of.max_bytes[p];
-  });
-  bytes["total"] = total;
-  max["total"] = max_total;
-  bytes["max"] = max;
+  json bytes = sent_bytes(of.cost.sent_mean);
+  bytes["max"] = sent_bytes(of.cost.sent_max);
   json seconds = json::object();  // an object also when nothing is predicted
   for (const auto& [phase, value] : of.seconds_by_phase) seconds[phase] = value;
   return {{"bytes_per_iteration", bytes},
           {"bytes_by_level", of.level_bytes},
           {"store_bytes_per_iteration", {{"read", of.store_read_bytes}, {"written", of.store_written_bytes}}},
-          {"distinct_rows_per_iteration", of.distinct_rows_per_iteration},
-          {"seconds_per_iteration", of.seconds_per_iteration},
-          {"sequential_seconds", of.sequential_seconds},
-          {"overlapped_seconds", of.overlapped_seconds},
-          {"critical_path_seconds", of.critical_path_seconds},
+          {"distinct_rows_per_iteration", of.cost.distinct_rows_mean},
+          {"seconds_per_iteration", of.cost.seconds},
+          {"sequential_seconds", of.cost.sequential_seconds},
+          {"overlapped_seconds", of.cost.overlapped_seconds},
+          {"critical_path_seconds", of.cost.critical_path_seconds},
           {"seconds_by_phase", seconds},
           {"bound", of.bound},
           {"gap", of.gap},

@@ -1,5 +1,5 @@
 // From topologies and plans to the ranks of a run.
-#include "planning/planning.hpp"
+#include "planning/plan_run.hpp"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -113,7 +113,7 @@ TEST_CASE("HeldRowsTravelInStagesOnlyWhereTheyAreCombined") {
         for (const placement::TablePlan& table : planned.plan.tables) {
           CHECK(table.transport == (combine ? placement::Transport::staged : placement::Transport::direct));
         }
-        between_nodes.push_back(planned.predicted.sent_by_stage.at(0).rows);
+        between_nodes.push_back(planned.cost.sent_by_stage.at(0).rows);
       });
     }
     CHECK(between_nodes[0] < 0.9 * between_nodes[1]);

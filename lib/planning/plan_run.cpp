@@ -1,0 +1,88 @@
+#include "planning/plan_run.hpp"
+
+#include <map>
+
+#include "comm/collectives.hpp"
+#include "config/plan_file.hpp"
+
+namespace sparrow {
+
+namespace {
+
+placement::TableDistribution distribution(const std::vector<CountGroup>& histogram, int64_t rows, bool sampled) {
+  std::vector<placement::CountBin> bins;
+  for (const CountGroup& group : histogram) bins.push_back({group.count, group.rows});
+  return sampled ? placement::from_sample(bins, rows) : placement::from_histogram(bins);
+}
+
+placement::TableDistribution distribution(const std::vector<GroupedRows>& classes, double ratio, bool sampled) {
+  std::vector<placement::GroupCountBin> bins;
+  for (const GroupedRows& of_class : classes) bins.push_back({of_class.rows, of_class.lookups});
+  placement::TableDistribution access = placement::from_group_counts(bins, sampled);
+  access.grouping_error = placement::grouping_error_of(ratio);
+  return access;
+}
+
+}  // namespace
+
+placement::Workload make_workload(const PlanningProblem& problem) {
+  std::vector<placement::TableDistribution> access;
+  const AccessCounts& counts = problem.counts;
+  for (size_t t = 0; t < problem.shapes.rows.size(); ++t)
+    access.push_back(counts.by_group() ? distribution(counts.classes[t], counts.ratios[t], counts.sampled)
+                                       : distribution(counts.histograms[t], problem.shapes.rows[t], counts.sampled));
+  return make_workload(problem.options, problem.shapes, std::move(access));
+}
+
+placement::Workload make_workload(const RunOptions& options, const TableShapes& shapes,
+                                  std::vector<placement::TableDistribution> access) {
+  Iteration iteration;
+  iteration.model = ModelShape(options.model, shapes.dense_features, shapes.tables());
+  iteration.optimizer = options.optimizer.sparse.kind;
+  iteration.wire = options.system.wire;
+  iteration.overlapped = options.system.overlapped;
+  iteration.global_batch = options.train.global_batch;
+  iteration.bag_sizes.assign(shapes.bag_sizes.begin(), shapes.bag_sizes.end());
+  iteration.access = std::move(access);
+  return make_workload(iteration);
+}
+
+PlannedRun plan_run(Comm& comm, const SystemShape& shape, const PlanningProblem& problem) {
+  PlannedRun planned;
+  std::string text;
+  if (comm.rank() == 0) {
+    planned = {decide(shape.topology, make_workload(problem), problem.options.placement), {}};
+    text = write_plan(planned.plan, shape.topology);
+  }
+  text = broadcast_string(comm, text, 0);
+  if (comm.rank() != 0) planned.plan = parse_plan(text, "plan of rank 0", shape.topology);
+  planned.copies = copy_plan(planned.plan, shape);
+  return planned;
+}
+
+std::string describe_plan(const Decision& decision, const placement::Topology& topology) {
+  const placement::Tree tree(topology);
+  std::string text =
+      fmt::format("plan {}: {:.3f} ms per iteration expected", decision.plan.strategy, decision.cost.seconds * 1e3);
+  if (decision.bound() > 0)
+    text += fmt::format(" (no plan of its kind is below {:.3f} ms: gap {:.2f} %)", decision.bound() * 1e3,
+                        decision.gap() * 100);
+  text += fmt::format("; bottleneck {}\n", decision.cost.bottleneck);
+  std::map<int, int64_t> rows_of;
+  int64_t total = 0;
+  for (const placement::TablePlan& table : decision.plan.tables) {
+    for (const placement::Interval& interval : table.intervals)
+      rows_of[interval.option] += interval.last - interval.first;
+    total += table.rows;
+  }
+  for (const auto& [option, rows] : rows_of)
+    text += fmt::format("  {:>12} rows ({:5.1f} %)  {}\n", rows,
+                        100.0 * static_cast<double>(rows) / static_cast<double>(total),
+                        placement::describe(decision.plan.options[option], tree));
+  for (const placement::StoreCost& store : decision.cost.stores)
+    text +=
+        fmt::format("  {}: {:.1f} of {:.1f} MB used\n", store.name, store.used_bytes / 1e6, store.capacity_bytes / 1e6);
+  return text;
+}
+
+}  // namespace sparrow
