@@ -26,45 +26,20 @@ Dlrm::Dlrm(Backend& backend, Stream& stream, const ModelShape& shape, DType prec
   mlps_.emplace_back(backend_, layers(0, shape_.bottom.size()), precision_, true, max_batch);
   mlps_.emplace_back(backend_, layers(shape_.bottom.size(), shape_.top.size()), precision_, false, max_batch);
 
-  const Buffers bytes(shape_, precision_, max_batch);
-  const auto make = [&](int64_t buffer_bytes) {
-    return Array<std::byte>(backend_, Memory::device, buffer_bytes, MemoryPart::activations);
+  const int64_t width = size_of(precision_);
+  const auto make = [&](int64_t bytes) {
+    return Array<std::byte>(backend_, Memory::device, bytes, MemoryPart::activations);
   };
-  dense_input_ = make(bytes.dense_input);
-  z_ = make(bytes.z);
-  dz_ = make(bytes.z);
-  ddense_ = make(bytes.ddense);
-  dlogits_ = make(bytes.dlogits);
-  features_ = Array<float>(backend_, Memory::device, bytes.features / 4, MemoryPart::activations);
-  dbags_ = Array<float>(backend_, Memory::device, bytes.dbags / 4, MemoryPart::activations);
-  logits_ = Array<float>(backend_, Memory::device, bytes.logits / 4, MemoryPart::activations);
+  const auto make_f32 = [&](int64_t n) { return Array<float>(backend_, Memory::device, n, MemoryPart::activations); };
+  dense_input_ = make(precision_ == DType::f32 ? 0 : max_batch * shape_.dense_features * width);
+  z_ = make(max_batch * shape_.interaction_width() * width);
+  dz_ = make(max_batch * shape_.interaction_width() * width);
+  ddense_ = make(max_batch * shape_.dim * width);
+  dlogits_ = make(max_batch * width);
+  features_ = make_f32(max_batch * shape_.vectors() * shape_.dim);
+  dbags_ = make_f32(max_batch * shape_.tables * shape_.dim);
+  logits_ = make_f32(max_batch);
   initialise(stream, seed);
-}
-
-Dlrm::Buffers::Buffers(const ModelShape& shape, DType precision, int64_t max_batch) {
-  const int64_t width = size_of(precision);
-  dense_input = precision == DType::f32 ? 0 : max_batch * shape.dense_features * width;
-  z = max_batch * shape.interaction_width() * width;
-  ddense = max_batch * shape.dim * width;
-  dlogits = max_batch * width;
-  features = max_batch * shape.vectors() * shape.dim * 4;
-  dbags = max_batch * shape.tables * shape.dim * 4;
-  logits = max_batch * 4;
-}
-
-void Dlrm::add_needs(const ModelShape& shape, DType precision, int64_t max_batch, MemoryByPart& needs) {
-  for (int copy = 0; copy < 2; ++copy) needs.add(MemoryPart::dense, shape.parameters() * 4);  // values and gradients
-  if (precision == DType::bf16) needs.add(MemoryPart::dense, shape.parameters() * 2);
-  for (const std::vector<Layer>* mlp : {&shape.bottom, &shape.top}) {
-    std::vector<int64_t> outputs;
-    for (const Layer& layer : *mlp) outputs.push_back(layer.outputs);
-    for (const int64_t bytes : Mlp::buffer_bytes(outputs, precision, max_batch))
-      for (int both = 0; both < 2; ++both) needs.add(MemoryPart::activations, bytes);  // activation and gradient
-  }
-  const Buffers bytes(shape, precision, max_batch);
-  for (const int64_t size :
-       {bytes.dense_input, bytes.z, bytes.z, bytes.ddense, bytes.dlogits, bytes.features, bytes.dbags, bytes.logits})
-    needs.add(MemoryPart::activations, size);
 }
 
 void Dlrm::add_layers(const std::string& name, const std::vector<Layer>& layers) {

@@ -33,9 +33,6 @@ class Dlrm {
   /// parameter, element).
   Dlrm(Backend& backend, Stream& stream, const ModelShape& shape, DType precision, int64_t max_batch, uint64_t seed);
 
-  /// Adds what a Dlrm needs of device memory.
-  static void add_needs(const ModelShape& shape, DType precision, int64_t max_batch, MemoryByPart& needs);
-
   const ModelShape& shape() const { return shape_; }
 
   /// The flat arrays of all dense parameters and their gradients, in device memory. After changing parameters call
@@ -76,11 +73,6 @@ class Dlrm {
   void loss(Stream& stream, const float* labels, double* loss_sum);
 
  private:
-  /// Device memory for max_batch samples, in bytes.
-  struct Buffers {
-    Buffers(const ModelShape& shape, DType precision, int64_t max_batch);
-    int64_t dense_input, z, ddense, dlogits, features, dbags, logits;
-  };
   void add_layers(const std::string& name, const std::vector<Layer>& layers);
   std::vector<LinearParameters> layers(size_t first, size_t count) const;
   void initialise(Stream& stream, uint64_t seed);

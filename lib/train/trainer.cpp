@@ -59,9 +59,15 @@ Trainer::Trainer(const RankContext& context, Directory directory, MemoryPlan mem
     backend_.copy(*stream_, dense_state_.data(), filled.data(), dense_state_.size() * 4);
     backend_.synchronize(*stream_);
   }
+  backend_.reserve_scratch(
+      *stream_, backend_.scratch_bytes(options.model.products(options.precision, max_samples()), 0, options.model.dim));
+  reserve();
+}
+
+/// Where device memory is the host's, buffers grow with the batches.
+void Trainer::reserve() {
   if (backend_.device_is_host()) return;
-  backend_.reserve_scratch(*stream_, memory_.compute_scratch);
-  pipeline_.reserve(memory_.bounds, memory_.exchange_scratch);
+  pipeline_.reserve(bound_exchange(directory_, options_.limits, size_of(options_.wire), options_.overlapped));
 }
 
 Traffic Trainer::stage_traffic(int stage) const {
@@ -165,11 +171,8 @@ void Trainer::continue_migration(const CopyPlan& plan, const MigrationState& sta
 /// The directory follows another plan.
 void Trainer::take_plan() {
   exchange_.replan();
-  if (backend_.device_is_host()) return;
-  const int64_t budget = memory_.budget;
-  memory_ = plan_memory(backend_, directory_, options_);
-  memory_.budget = budget;
-  pipeline_.reserve(memory_.bounds, memory_.exchange_scratch);
+  memory_.needs = plan_memory(backend_, directory_, options_).needs;
+  reserve();
 }
 
 /// The next rows of a move under way.
