@@ -53,10 +53,10 @@ int run_calibrate(int argc, char** argv) {
     if (rank.mpi.rank() != 0) return;
     const std::string ranks =
         fmt::format("{} on {}", counted(rank.mpi.size(), "rank"), counted(rank.mpi.nodes(), "node"));
-    write_text_file(out, write_topology(system.topology,
-                                        fmt::format("Measured by sparrow calibrate: {}, {} backend, {} each.", ranks,
-                                                    rank.context().backend.name(),
-                                                    counted(rank.backend.host_threads, "host thread"))));
+    write_text_file(
+        out, write_topology(system.topology, fmt::format("Measured by sparrow calibrate: {}, {} backend, {} each.",
+                                                         ranks, rank.context().backend.name(),
+                                                         counted(rank.backend.host_threads, "host thread"))));
     fmt::print("{}: {}\n", out, ranks);
   });
 }

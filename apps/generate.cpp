@@ -69,7 +69,7 @@ cxxopts::Options describe_options() {
 /// Returns the exit code: 0 if everything holds.
 int report(const std::vector<std::string>& files, CriteoSet set, int64_t samples, const std::string& folder) {
   const RawSamples found = read_samples(files, samples);
-  const std::string like(word_of(set));
+  const std::string like(word_of(set).text);
   const std::vector<ReportRow> rows = compare(found, criteo_statistics(like));
   fmt::print("Compared with what was measured of Criteo {}, {} samples:\n{}", like, found.size(), format_report(rows));
   if (!folder.empty()) write_report(rows, found.size(), like, folder + "/report.json");

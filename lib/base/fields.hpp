@@ -1,35 +1,32 @@
 // How the keys of a struct of options are described: once, beside the struct, for all that read or write them.
 //
 //   enum class Order { files, random };
-//   constexpr auto words_of(Order) {
-//     return std::to_array<Word<Order>>({{"files", Order::files}, {"random", Order::random}});
-//   }
+//   template <>
+//   inline constexpr Word kWords<Order>[] = {"files", "random"};
 //
 //   template <class Visitor>
 //   void visit_fields(Visitor& visit, ReadOptions& options) {
 //     visit("order", options.order);
-//     visit("ahead", options.ahead, between(1, 64));
-//     visit("window", options.window, at_least(0));
+//     visit("ahead", options.ahead, Integers{1, 64});
+//     visit("window", options.window, Integers{0});
 //     visit.require(options.window == 0 || options.order == Order::random, {"window"}, "only with order: random");
 //   }
 //
 // A visitor is called with each key, its field and what is asked of it; it reads the field, or writes it. What several
 // keys together must fulfil stands behind them: require(whether they do, keys, message), of which a fault is laid to
-// the first of the keys that is set. Fields are numbers, bool, texts, enums with words_of, lists of these, WordOr, and
+// the first of the keys that is set. Fields are numbers, bool, texts, enums with words, lists of these, WordOr, and
 // structs with visit_fields, also optional ones (absent or an empty map: nothing).
 #pragma once
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <array>
-#include <concepts>
-#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -37,31 +34,38 @@
 
 namespace sparrow {
 
-/// A value of E as it is written. later: it has a name and no code yet, and is refused.
-template <class E>
+constexpr bool kLater = true;  ///< of a word: it has no code yet, and is refused
 struct Word {
   std::string_view text;
-  E value;
   bool later = false;
+  constexpr Word(const char* word, bool is_later = false) : text(word), later(is_later) {}
 };
 
+/// The words of an enum, in the order of its values; of an optional one with a word for none before them.
 template <class E>
-concept HasWords = requires(E value) {
-  words_of(value);
-};
+inline constexpr std::nullptr_t kWords = nullptr;
+template <class E>
+concept HasWords = !std::is_same_v<decltype(kWords<E>), const std::nullptr_t>;
 
 template <HasWords E>
-std::string_view word_of(const E& value) {
-  for (const auto& word : words_of(E{}))
-    if (word.value == value) return word.text;
+E value_of_word(size_t word) {
+  if constexpr (std::is_enum_v<E>)
+    return static_cast<E>(word);
+  else
+    return word == 0 ? E{} : E(static_cast<typename E::value_type>(word - 1));
+}
+
+template <HasWords E>
+const Word& word_of(const E& value) {
+  for (size_t i = 0; i < std::size(kWords<E>); ++i)
+    if (value_of_word<E>(i) == value) return kWords<E>[i];
   fail("a value without a word");
 }
 
-/// All words of E, in order.
 template <HasWords E>
 std::vector<std::string> all_words() {
   std::vector<std::string> words;
-  for (const auto& word : words_of(E{}))
+  for (const Word& word : kWords<E>)
     if (!word.text.empty()) words.emplace_back(word.text);
   return words;
 }
@@ -69,19 +73,19 @@ std::vector<std::string> all_words() {
 /// Throws Error "NAME: 'TEXT' is none of ...".
 template <HasWords E>
 E parse_word(std::string_view name, std::string_view text) {
-  for (const auto& word : words_of(E{}))
-    if (word.text == text && !text.empty()) return word.value;
+  for (size_t i = 0; i < std::size(kWords<E>); ++i)
+    if (kWords<E>[i].text == text && !text.empty()) return value_of_word<E>(i);
   fail("{}: '{}' is none of {}", name, text, fmt::join(all_words<E>(), ", "));
 }
 
-/// A word of E, or a value of the user's own: E::given, whose word is "".
+/// A word of E, or a value of the user's own: E::given, the last of E, whose word is "".
 template <class E, class Value>
 struct WordOr {
   E word{};
   Value given;
 
   WordOr() = default;
-  WordOr(E of) : word(of) {}
+  WordOr(E value) : word(value) {}
   WordOr(Value value) : word(E::given), given(std::move(value)) {}
   bool operator==(E other) const { return word == other; }
 };
@@ -89,24 +93,11 @@ struct WordOr {
 // What may be asked of a field.
 
 struct Integers {
-  int64_t least = 0, most = std::numeric_limits<int64_t>::max();
+  int64_t least, most = std::numeric_limits<int64_t>::max();
 };
 struct Reals {
-  double least = 0, most = std::numeric_limits<float>::max();
+  double least, most = std::numeric_limits<float>::max();
 };
-constexpr Integers at_least(std::integral auto least) {
-  return {static_cast<int64_t>(least)};
-}
-constexpr Reals at_least(std::floating_point auto least) {
-  return {least};
-}
-constexpr Integers between(std::integral auto least, std::integral auto most) {
-  return {static_cast<int64_t>(least), static_cast<int64_t>(most)};
-}
-constexpr Reals between(std::floating_point auto least, std::floating_point auto most) {
-  return {least, most};
-}
-
 struct NotEmpty {};     ///< of a text
 struct BytesOrAuto {};  ///< bytes, also with a unit; the word auto is 0
 struct PerTable {       ///< a list with a number for each table
@@ -115,6 +106,11 @@ struct PerTable {       ///< a list with a number for each table
 };
 struct YesNo {  ///< words for true and false
   std::string_view yes, no;
+};
+
+template <class Options, class Visitor>
+concept HasFields = requires(Options& options, Visitor& visit) {
+  visit_fields(visit, options);
 };
 
 /// A visitor that looks at nothing but fields.

@@ -68,34 +68,24 @@ class FieldReader {
   template <HasWords E>
   static void read(const YamlNode& node, E& field) {
     field = parse_word<E>("", node.choice(all_words<E>()));
-    refuse_later(node, field);
+    if (word_of(field).later) node.fail("{} is not available yet", node.text());
   }
-  template <HasWords E>
-  static void refuse_later(const YamlNode& node, const E& value) {
-    for (const auto& word : words_of(E{}))
-      if (word.value == value && word.later) node.fail("{} is not available yet", node.text());
-  }
-
   template <class E>
   static void read(const YamlNode& node, WordOr<E, std::string>& field) {
-    const std::string text = node.text();
-    if (text.empty()) node.fail("must not be empty");
     const std::vector<std::string> words = all_words<E>();
-    if (std::find(words.begin(), words.end(), text) != words.end())
-      field = parse_word<E>("", text);
-    else
-      field = text;
-    refuse_later(node, field.word);
+    field = node.text();
+    if (field.given.empty()) node.fail("must not be empty");
+    if (std::find(words.begin(), words.end(), field.given) != words.end())
+      read(node, (field = {}).word);
+    else if (std::size(kWords<E>) > words.size())  // there is a word "", for later
+      node.fail("{} is not available yet", field.given);
   }
   template <class E, class T>
   static void read(const YamlNode& node, WordOr<E, std::vector<T>>& field, const auto& range) {
-    field = WordOr<E, std::vector<T>>();
-    if (node.is_list()) {
-      field.word = E::given;
-      read(node, field.given, range);
-    } else {
-      read(node, field.word);
-    }
+    field = {};
+    if (!node.is_list()) return read(node, field.word);
+    field.word = E::given;
+    read(node, field.given, range);
   }
 
   template <class T, class... Rules>
@@ -120,11 +110,11 @@ class FieldReader {
     read(node, field, range);
   }
 
-  template <class Options>
-  requires requires(FieldReader& visit, Options& options) { visit_fields(visit, options); }
-  static void read(const YamlNode& node, Options& field) { read_fields(node.map(), field); }
-  template <class Options>
-  requires requires(FieldReader& visit, Options& options) { visit_fields(visit, options); }
+  template <HasFields<FieldReader> Options>
+  static void read(const YamlNode& node, Options& field) {
+    read_fields(node.map(), field);
+  }
+  template <HasFields<FieldReader> Options>
   static void read(const YamlNode& node, std::optional<Options>& field) {
     if (node.map().empty())
       field.reset();

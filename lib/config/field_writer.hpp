@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/fields.hpp"
-#include "config/yaml_text.hpp"
+#include "config/yaml_tree.hpp"
 
 namespace sparrow {
 
@@ -36,11 +36,11 @@ class FieldWriter : public RequiresNothing {
   static std::string written(int64_t field, BytesOrAuto) { return field == 0 ? "auto" : fmt::to_string(field); }
   static std::string written(double field, const Reals&) { return fmt::to_string(field); }
   static std::string written(std::integral auto field, const Integers&) { return fmt::to_string(field); }
-  static std::string written(const HasWords auto& field) { return std::string(word_of(field)); }
+  static std::string written(const HasWords auto& field) { return std::string(word_of(field).text); }
 
   template <class E>
   static std::string written(const WordOr<E, std::string>& field) {
-    return quoted_yaml(field.word == E::given ? field.given : word_of(field.word));
+    return quoted_yaml(field.word == E::given ? field.given : word_of(field.word).text);
   }
   template <class E, class T>
   static std::string written(const WordOr<E, std::vector<T>>& field, const auto& range) {
@@ -58,16 +58,16 @@ class FieldWriter : public RequiresNothing {
     return per.or_one && field.size() == 1 ? written(field[0], range) : written(field, range);
   }
 
-  template <class Options>
-  requires requires(FieldWriter& visit, Options& options) { visit_fields(visit, options); }
+  template <HasFields<FieldWriter> Options>
   std::string written(Options& field) const {
     FieldWriter inner(depth_ == 0 ? "\n  " : ", ", depth_ + 1);
     visit_fields(inner, field);
     return depth_ == 0 ? "\n  " + inner.text_ : "{" + inner.text_ + "}";
   }
-  template <class Options>
-  requires requires(FieldWriter& visit, Options& options) { visit_fields(visit, options); }
-  std::string written(std::optional<Options>& field) const { return field ? written(*field) : "{}"; }
+  template <HasFields<FieldWriter> Options>
+  std::string written(std::optional<Options>& field) const {
+    return field ? written(*field) : "{}";
+  }
 
   const char* separator_;
   int depth_;

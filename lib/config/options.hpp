@@ -16,28 +16,22 @@
 
 namespace sparrow {
 
-constexpr auto words_of(DType) {
-  return std::to_array<Word<DType>>({{"fp32", DType::f32}, {"bf16", DType::bf16}});
-}
+template <>
+inline constexpr Word kWords<DType>[] = {"fp32", "bf16"};
 
 /// Parts of the global batch; given: one number per rank.
 enum class BatchShares : uint8_t { equal, planned, given };
-constexpr auto words_of(BatchShares) {
-  return std::to_array<Word<BatchShares>>(
-      {{"equal", BatchShares::equal}, {"planned", BatchShares::planned}, {"", BatchShares::given}});
-}
+template <>
+inline constexpr Word kWords<BatchShares>[] = {"equal", "planned"};
 
 enum class BackendChoice : uint8_t { automatic, cuda, host };
-constexpr auto words_of(BackendChoice) {
-  return std::to_array<Word<BackendChoice>>(
-      {{"auto", BackendChoice::automatic}, {"cuda", BackendChoice::cuda}, {"host", BackendChoice::host}});
-}
+template <>
+inline constexpr Word kWords<BackendChoice>[] = {"auto", "cuda", "host"};
 
 /// Where a run begins; given: at the checkpoint of that path.
 enum class Resume : uint8_t { automatic, never, given };
-constexpr auto words_of(Resume) {
-  return std::to_array<Word<Resume>>({{"auto", Resume::automatic}, {"never", Resume::never}, {"", Resume::given}});
-}
+template <>
+inline constexpr Word kWords<Resume>[] = {"auto", "never"};
 
 struct TrainOptions {
   int64_t global_batch = 4096;
@@ -52,14 +46,14 @@ struct TrainOptions {
 
 template <class Visitor>
 void visit_fields(Visitor& visit, TrainOptions& options) {
-  visit("global_batch", options.global_batch, between(1, std::numeric_limits<int32_t>::max()));
-  visit("samples", options.samples, at_least(0));
-  visit("epochs", options.epochs, at_least(1));
-  visit("seed", options.seed, at_least(0));
-  visit("eval_every", options.eval_every, at_least(0));
-  visit("target_auc", options.target_auc, between(0.0, 1.0));
+  visit("global_batch", options.global_batch, Integers{1, std::numeric_limits<int32_t>::max()});
+  visit("samples", options.samples, Integers{0});
+  visit("epochs", options.epochs, Integers{1});
+  visit("seed", options.seed, Integers{0});
+  visit("eval_every", options.eval_every, Integers{0});
+  visit("target_auc", options.target_auc, Reals{0, 1});
   visit("init", options.init);
-  visit("batch_shares", options.batch_shares, between(0.0, 1e9));
+  visit("batch_shares", options.batch_shares, Reals{0, 1e9});
   const std::vector<double>& shares = options.batch_shares.given;
   visit.require(options.batch_shares.word != BatchShares::given || std::reduce(shares.begin(), shares.end()) > 0,
                 {"batch_shares"}, "no rank has a share");
@@ -81,7 +75,7 @@ struct SystemOptions {
 template <class Visitor>
 void visit_fields(Visitor& visit, SystemOptions& options) {
   visit("backend", options.backend);
-  visit("threads", options.threads, between(0, 4096));
+  visit("threads", options.threads, Integers{0, 4096});
   visit("precision", options.precision);
   visit("wire", options.wire);
   visit("pipeline", options.overlapped, YesNo{"overlapped", "sequential"});
@@ -90,7 +84,7 @@ void visit_fields(Visitor& visit, SystemOptions& options) {
   visit("host_memory", options.host_memory, BytesOrAuto{});
   visit.require(options.host_memory == 0 || options.topology == "auto", {"host_memory"},
                 "topology {} says how large its stores are: only with topology: auto", options.topology);
-  visit("timeout", options.timeout, between(0.001, 1e7));
+  visit("timeout", options.timeout, Reals{0.001, 1e7});
   visit("scratch", options.scratch);
 }
 
@@ -107,9 +101,9 @@ struct OutputOptions {
 template <class Visitor>
 void visit_fields(Visitor& visit, OutputOptions& options) {
   visit("dir", options.dir, NotEmpty{});
-  visit("report_every", options.report_every, at_least(1));
-  visit("checkpoint_every", options.checkpoint_every, at_least(-1));
-  visit("keep", options.keep, at_least(1));
+  visit("report_every", options.report_every, Integers{1});
+  visit("checkpoint_every", options.checkpoint_every, Integers{-1});
+  visit("keep", options.keep, Integers{1});
   visit("on_checkpoint_error", options.stop_on_checkpoint_error, YesNo{"stop", "continue"});
   visit("resume", options.resume);
   visit("trace", options.trace);

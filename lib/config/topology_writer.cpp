@@ -6,7 +6,7 @@
 #include "base/error.hpp"
 #include "config/quantity.hpp"
 #include "config/topology_file.hpp"
-#include "config/yaml_text.hpp"
+#include "config/yaml_tree.hpp"
 
 namespace sparrow {
 namespace {

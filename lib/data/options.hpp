@@ -13,26 +13,22 @@
 namespace sparrow {
 
 enum class GeneratedFormat : uint8_t { tsv, npy };
-constexpr auto words_of(GeneratedFormat) {
-  return std::to_array<Word<GeneratedFormat>>({{"tsv", GeneratedFormat::tsv}, {"npy", GeneratedFormat::npy}});
-}
+template <>
+inline constexpr Word kWords<GeneratedFormat>[] = {"tsv", "npy"};
 
 enum class CriteoSet : uint8_t { terabyte, kaggle };
-constexpr auto words_of(CriteoSet) {
-  return std::to_array<Word<CriteoSet>>({{"terabyte", CriteoSet::terabyte}, {"kaggle", CriteoSet::kaggle}});
-}
+template <>
+inline constexpr Word kWords<CriteoSet>[] = {"terabyte", "kaggle"};
 
 /// How categories become row ids.
 enum class Vocabulary : uint8_t { hash, file };
-constexpr auto words_of(Vocabulary) {
-  return std::to_array<Word<Vocabulary>>({{"hash", Vocabulary::hash}, {"file", Vocabulary::file, true}});
-}
+template <>
+inline constexpr Word kWords<Vocabulary>[] = {"hash", {"file", kLater}};
 
 /// What is divided among the ranks.
 enum class DataSplit : uint8_t { batches, ranks };
-constexpr auto words_of(DataSplit) {
-  return std::to_array<Word<DataSplit>>({{"batches", DataSplit::batches}, {"ranks", DataSplit::ranks}});
-}
+template <>
+inline constexpr Word kWords<DataSplit>[] = {"batches", "ranks"};
 
 /// Arguments of `sparrow generate` inside a configuration, so that a config is self-contained.
 struct GenerateOptions {
@@ -49,10 +45,10 @@ struct GenerateOptions {
 template <class Visitor>
 void visit_fields(Visitor& visit, GenerateOptions& options) {
   visit("out", options.out, NotEmpty{});
-  visit("samples", options.samples, at_least(1));
-  visit("shards", options.shards, between(1, 100000));
-  visit("seed", options.seed, at_least(0));
-  visit("scale", options.scale, between(1e-9, 2.0));
+  visit("samples", options.samples, Integers{1});
+  visit("shards", options.shards, Integers{1, 100000});
+  visit("seed", options.seed, Integers{0});
+  visit("scale", options.scale, Reals{1e-9, 2});
   visit("format", options.format);
   visit("gzip", options.gzip);
   visit("like", options.like);
@@ -82,19 +78,19 @@ void visit_fields(Visitor& visit, DataOptions& options) {
   constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();  // of a table: row ids are int32 in npy shards
   visit("train", options.train);
   visit("eval", options.eval);
-  visit("eval_tail", options.eval_tail, at_least(0));
+  visit("eval_tail", options.eval_tail, Integers{0});
   visit.require(options.eval.empty() || options.eval_tail == 0, {"eval_tail"}, "data.eval is set too; one of them");
   visit("generate", options.generate);
   visit("vocabulary", options.vocabulary);
-  visit("max_rows", options.max_rows, between(1, kMostRows), PerTable{kCriteoTables, true});
+  visit("max_rows", options.max_rows, Integers{1, kMostRows}, PerTable{kCriteoTables, true});
   visit("counts", options.counts);
-  visit("count_samples", options.count_samples, at_least(0));
-  visit("skip_bad_lines", options.skip_bad_lines, at_least(0));
-  visit("shuffle_window", options.shuffle_window, at_least(0));
+  visit("count_samples", options.count_samples, Integers{0});
+  visit("skip_bad_lines", options.skip_bad_lines, Integers{0});
+  visit("shuffle_window", options.shuffle_window, Integers{0});
   visit("split", options.split);
   visit.require(options.split == DataSplit::batches || options.shuffle_window == 0, {"split"},
                 "data.shuffle_window would mix the parts of the ranks; one of them");
-  visit("bag_sizes", options.bag_sizes, between(1, 1 << 20), PerTable{kCriteoTables});
+  visit("bag_sizes", options.bag_sizes, Integers{1, 1 << 20}, PerTable{kCriteoTables});
 }
 
 }  // namespace sparrow

@@ -10,15 +10,11 @@
 namespace sparrow {
 
 enum class Interaction : uint8_t { dot };
-constexpr auto words_of(Interaction) {
-  return std::to_array<Word<Interaction>>({{"dot", Interaction::dot}});
-}
+template <>
+inline constexpr Word kWords<Interaction>[] = {"dot"};
 
-constexpr auto words_of(OptimizerKind) {
-  return std::to_array<Word<OptimizerKind>>({{"sgd", OptimizerKind::sgd},
-                                             {"adagrad", OptimizerKind::adagrad},
-                                             {"rowwise_adagrad", OptimizerKind::rowwise_adagrad}});
-}
+template <>
+inline constexpr Word kWords<OptimizerKind>[] = {"sgd", "adagrad", "rowwise_adagrad"};
 
 struct ModelOptions {
   int64_t embedding_dim = 64;
@@ -30,9 +26,9 @@ struct ModelOptions {
 template <class Visitor>
 void visit_fields(Visitor& visit, ModelOptions& options) {
   constexpr int64_t kWidest = 1 << 20;
-  visit("embedding_dim", options.embedding_dim, between(1, 1 << 16));
-  visit("bottom", options.bottom, between(1, kWidest));
-  visit("top", options.top, between(1, kWidest));
+  visit("embedding_dim", options.embedding_dim, Integers{1, 1 << 16});
+  visit("bottom", options.bottom, Integers{1, kWidest});
+  visit("top", options.top, Integers{1, kWidest});
   visit("interaction", options.interaction);
 }
 
@@ -53,9 +49,9 @@ struct OptimizerOptions {
 template <class Visitor>
 void visit_fields(Visitor& visit, OptimizerOptions::One& options) {
   visit("name", options.kind);
-  visit("lr", options.lr, at_least(0.0));
-  visit("eps", options.eps, at_least(0.0));
-  visit("initial_accumulator", options.initial_accumulator, at_least(0.0));
+  visit("lr", options.lr, Reals{0});
+  visit("eps", options.eps, Reals{0});
+  visit("initial_accumulator", options.initial_accumulator, Reals{0});
   const bool divides = options.kind != OptimizerKind::sgd;
   visit.require(
       !divides || static_cast<float>(options.eps) != 0 || static_cast<float>(options.initial_accumulator) != 0, {"eps"},
@@ -68,9 +64,9 @@ void visit_fields(Visitor& visit, OptimizerOptions& options) {
   visit.require(options.dense.kind != OptimizerKind::rowwise_adagrad, {"dense"},
                 "rowwise_adagrad is of rows; name: sgd or adagrad");
   visit("sparse", options.sparse);
-  visit("warmup_steps", options.warmup_steps, at_least(0));
-  visit("decay_start", options.decay_start, at_least(0));
-  visit("decay_steps", options.decay_steps, at_least(0));
+  visit("warmup_steps", options.warmup_steps, Integers{0});
+  visit("decay_start", options.decay_start, Integers{0});
+  visit("decay_steps", options.decay_steps, Integers{0});
   visit.require(options.decay_steps == 0 || options.decay_start >= options.warmup_steps, {"decay_start", "decay_steps"},
                 "the decay starts at step {}, before the warm-up ends at step {}", options.decay_start,
                 options.warmup_steps);

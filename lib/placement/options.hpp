@@ -11,30 +11,23 @@
 
 namespace sparrow {
 
-namespace placement {
-
-/// None: the optimum.
-inline std::vector<Word<std::optional<Strategy>>> words_of(const std::optional<Strategy>&) {
-  std::vector<Word<std::optional<Strategy>>> words = {{"optimal", std::nullopt}};
-  for (int i = 0; i < kStrategies; ++i)
-    words.push_back({strategy_name(static_cast<Strategy>(i)), static_cast<Strategy>(i)});
+template <>
+inline const std::vector<Word> kWords<std::optional<placement::Strategy>> = [] {
+  std::vector<Word> words = {"optimal"};
+  for (int i = 0; i < placement::kStrategies; ++i)
+    words.push_back(placement::strategy_name(static_cast<placement::Strategy>(i)));
   return words;
-}
-
-}  // namespace placement
+}();
 
 /// Who holds a row; given: by a partition file.
 enum class Holders : uint8_t { arithmetic, first_use, given };
-constexpr auto words_of(Holders) {
-  return std::to_array<Word<Holders>>(
-      {{"arithmetic", Holders::arithmetic}, {"first_use", Holders::first_use, true}, {"", Holders::given, true}});
-}
+template <>
+inline constexpr Word kWords<Holders>[] = {"arithmetic", {"first_use", kLater}, {"", kLater}};
 
 /// Who trains a sample.
 enum class Assignment : uint8_t { contiguous, local };
-constexpr auto words_of(Assignment) {
-  return std::to_array<Word<Assignment>>({{"contiguous", Assignment::contiguous}, {"local", Assignment::local, true}});
-}
+template <>
+inline constexpr Word kWords<Assignment>[] = {"contiguous", {"local", kLater}};
 
 struct PlacementOptions {
   std::optional<placement::Strategy> strategy;  ///< none: the optimum
@@ -54,9 +47,9 @@ void visit_fields(Visitor& visit, PlacementOptions& options) {
   visit("combine", options.combine);
   visit("holders", options.holders);
   visit("assignment", options.assignment);
-  visit("replan_every", options.replan_every, at_least(0));
+  visit("replan_every", options.replan_every, Integers{0});
   visit.require(options.replan_every == 0 || !options.strategy, {"replan_every"},
-                "needs placement.strategy: optimal, not {}", word_of(options.strategy));
+                "needs placement.strategy: optimal, not {}", word_of(options.strategy).text);
 }
 
 }  // namespace sparrow

@@ -63,81 +63,68 @@ TrainerOptions trainer_options(Comm& comm, const PlanningProblem& problem, const
 }
 
 /// Places the rows of one run by one plan or another.
-class Placing {
- public:
-  Placing(const RankContext& context, const PlanningProblem& problem, const Tables& tables, SystemShape& system)
-      : context_(context), comm_(context.comm), problem_(problem), tables_(tables), system_(system) {}
+struct Placing {
+  const RankContext& context;
+  const PlanningProblem& problem;
+  const Tables& tables;
+  SystemShape& system;
 
-  PlacedRun within_memory();
+  PlannedRun plan() const { return plan_run(context.comm, system, problem); }
 
- private:
-  PlacedRun placed(PlannedRun planned) const;
-  PlannedRun plan_or_explain(const MemoryLack& lack) const;
-  void bound_rows(int64_t room);
-
-  const RankContext& context_;
-  Comm& comm_;
-  const PlanningProblem& problem_;
-  const Tables& tables_;
-  SystemShape& system_;
-};
-
-PlacedRun Placing::placed(PlannedRun planned) const {
-  TrainerOptions options = trainer_options(comm_, problem_, system_);
-  Directory directory(tables_, system_.hierarchy, planned.copies, comm_.rank(), options.room);
-  MemoryPlan memory = plan_memory(context_.backend, directory, options);
-  return {std::move(planned), std::move(options), std::move(directory), std::move(memory)};
-}
-
-/// Says what the parts of memory need where planning finds no plan.
-PlannedRun Placing::plan_or_explain(const MemoryLack& lack) const {
-  try {
-    return plan_run(comm_, system_, problem_);
-  } catch (const Error& error) {
-    if (lack.bytes > 0) fail("{}\n{}", error.what(), lack.why);
-    PlannedRun held;
-    held.copies = CopyPlan::uniform(tables_, system_.hierarchy, 0);
-    const MemoryPlan memory = placed(std::move(held)).memory;
-    fail("{}\nif every row were held by one rank, rank {} would need\n{}", error.what(), comm_.rank(),
-         describe(memory.needs, memory.budget));
+  PlacedRun placed(PlannedRun planned) const {
+    TrainerOptions options = trainer_options(context.comm, problem, system);
+    Directory directory(tables, system.hierarchy, planned.copies, context.comm.rank(), options.room);
+    MemoryPlan memory = plan_memory(context.backend, directory, options);
+    return {std::move(planned), std::move(options), std::move(directory), std::move(memory)};
   }
-}
 
-/// Leaves rows `room` bytes at most on every rank.
-void Placing::bound_rows(int64_t room) {
-  const placement::CostModel model(system_.topology, make_workload(problem_));
-  const std::set<int> types(system_.rank_type.begin(), system_.rank_type.end());
-  for (const int type : types) {
-    int64_t& capacity = system_.topology.domains[type].stores.at(0).capacity_bytes;
-    capacity = std::min(capacity, room + static_cast<int64_t>(model.reserved({type, 0})));
-  }
-}
-
-PlacedRun Placing::within_memory() {
-  constexpr int kAttempts = 10;
-  if (context_.backend.device_is_host()) return placed(plan_run(comm_, system_, problem_));
-  MemoryLack lack;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    PlacedRun run = placed(plan_or_explain(lack));
-    const MemoryByPart& needs = run.memory.needs;
-    lack = lack_of_memory(comm_, needs, run.memory.budget);
-    if (lack.bytes == 0) {
-      context_.backend.restart_most_memory();  // what is used from here on is what was planned
-      return run;
+  /// Says what the parts of memory need where planning finds no plan.
+  PlannedRun plan_or_explain(const MemoryLack& lack) const {
+    try {
+      return plan();
+    } catch (const Error& error) {
+      if (lack.bytes > 0) fail("{}\n{}", error.what(), lack.why);
+      PlannedRun held;
+      held.copies = CopyPlan::uniform(tables, system.hierarchy, 0);
+      const MemoryPlan memory = placed(std::move(held)).memory;
+      fail("{}\nif every row were held by one rank, rank {} would need\n{}", error.what(), context.comm.rank(),
+           describe(memory.needs, memory.budget));
     }
-    const std::vector<int64_t> rows = all_gather(comm_, needs.of(MemoryPart::rows) + needs.of(MemoryPart::row_state));
-    const int64_t room = *std::max_element(rows.begin(), rows.end()) - lack.bytes;
-    if (room < 0) break;
-    bound_rows(room);
   }
-  fail("{}", lack.why);
-}
+
+  /// Leaves rows `room` bytes at most on every rank.
+  void bound_rows(int64_t room) const {
+    const placement::CostModel model(system.topology, make_workload(problem));
+    for (const int type : std::set<int>(system.rank_type.begin(), system.rank_type.end())) {
+      int64_t& capacity = system.topology.domains[type].stores.at(0).capacity_bytes;
+      capacity = std::min(capacity, room + static_cast<int64_t>(model.reserved({type, 0})));
+    }
+  }
+};
 
 }  // namespace
 
 PlacedRun plan_within_memory(const RankContext& context, const PlanningProblem& problem, const Tables& tables,
                              SystemShape& system) {
-  return Placing(context, problem, tables, system).within_memory();
+  constexpr int kAttempts = 10;
+  const Placing placing{context, problem, tables, system};
+  if (context.backend.device_is_host()) return placing.placed(placing.plan());
+  MemoryLack lack;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    PlacedRun run = placing.placed(placing.plan_or_explain(lack));
+    const MemoryByPart& needs = run.memory.needs;
+    lack = lack_of_memory(context.comm, needs, run.memory.budget);
+    if (lack.bytes == 0) {
+      context.backend.restart_most_memory();  // what is used from here on is what was planned
+      return run;
+    }
+    const std::vector<int64_t> rows =
+        all_gather(context.comm, needs.of(MemoryPart::rows) + needs.of(MemoryPart::row_state));
+    const int64_t room = *std::max_element(rows.begin(), rows.end()) - lack.bytes;
+    if (room < 0) break;
+    placing.bound_rows(room);
+  }
+  fail("{}", lack.why);
 }
 
 }  // namespace sparrow

@@ -1,5 +1,15 @@
 // The plans of a run that re-plans: counts go on, the replanner is asked (replanner.hpp), and its answers are carried
 // out by the trainer, whose rows move a few per step. A plan is settled when all rows are where it wants them.
+//
+// What of it a checkpoint keeps beside the model, so that a continued run does the same:
+//
+//   replanning/
+//     plan.json          that the rows follow, or come from while they move
+//     next_plan.json     that they move to; only while they do
+//     move.json          how far they are (MigrationState); only while they move
+//     counts_00000.bin   one per rank: its counts of lookups (AccessCounter::serialize)
+//
+// All of it depends on ranks and plans: a run continued on another number of ranks plans anew instead.
 #pragma once
 
 #include <optional>
@@ -15,8 +25,10 @@ class PlanChanges {
   /// `run` must outlive it.
   explicit PlanChanges(Run& run);
 
-  /// Into the folder of a checkpoint, and (collective) from it, before the rows are loaded: it says where they go.
+  /// Called by every rank: into the folder `replanning` of a checkpoint. Throws Error naming the file that could not be
+  /// written.
   void save(const std::string& folder) const;
+  /// Collective: back from it, where the run was planned with its plan.json, before the rows are loaded.
   void load(const std::string& folder);
 
   /// After every step on this rank's part of a batch.
@@ -33,6 +45,8 @@ class PlanChanges {
   double counted_bytes() const;
 
  private:
+  std::string counts_path(const std::string& folder) const;
+
   Run& run_;
   Trainer& trainer_;
   Replanner replanner_;

@@ -11,8 +11,9 @@ Run::Run(const RunOptions& run_options, const RankContext& rank_context, const N
          const std::string& counts_folder)
     : options(run_options),
       context(rank_context),
-      data(open_training_data(context.comm, place, options.data,
-                              options.system.scratch.empty() ? options.output.dir + "/scratch" : options.system.scratch)),
+      data(open_training_data(
+          context.comm, place, options.data,
+          options.system.scratch.empty() ? options.output.dir + "/scratch" : options.system.scratch)),
       tables(data.shapes.rows, options.model.embedding_dim),
       system(find_system(context, place.node, options)),
       id_of([this](int table, int64_t position) { return data.ids.position(table, position); }),
@@ -21,8 +22,8 @@ Run::Run(const RunOptions& run_options, const RankContext& rank_context, const N
   system = with_access_groups(system, data.counts.group_of_rank);  // where ranks look up different rows
   PlacedRun placed = plan_within_memory(context, {options, data.shapes, data.counts}, tables, system);
   planned = std::move(placed.planned);
-  trainer = std::make_unique<Trainer>(context, std::move(placed.directory), std::move(placed.memory), placed.trainer,
-                                      id_of);
+  trainer =
+      std::make_unique<Trainer>(context, std::move(placed.directory), std::move(placed.memory), placed.trainer, id_of);
 }
 
 int64_t Run::total_samples() const {

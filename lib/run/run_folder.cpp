@@ -9,7 +9,6 @@
 #include "comm/collectives.hpp"
 #include "config/plan_file.hpp"
 #include "config/topology_file.hpp"
-#include "run/replanning_state.hpp"
 
 namespace sparrow {
 
@@ -48,7 +47,7 @@ RunOptions RunFolder::with_saved_decisions() const {
   if (!continues() || !fs::exists(plan) || !began_with_as_many_ranks()) return options;
   options.system.topology = start() + "/topology.yaml";
   const std::string replanned = saved_replanning();
-  options.placement.plan = replanned.empty() ? plan : saved_plan_path(replanned);
+  options.placement.plan = replanned.empty() ? plan : replanned + "/plan.json";
   return options;
 }
 

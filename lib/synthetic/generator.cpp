@@ -42,9 +42,14 @@ int64_t first_sample(const GenerateOptions& options, int shard) {
 
 /// Everything the bytes depend on.
 ordered_json arguments_of(const GenerateOptions& options) {
-  return {{"generator", kGeneratorVersion},    {"like", word_of(options.like)}, {"samples", options.samples},
-          {"shards", options.shards},          {"seed", options.seed},          {"scale", options.scale},
-          {"format", word_of(options.format)}, {"gzip", options.gzip}};
+  return {{"generator", kGeneratorVersion},
+          {"like", word_of(options.like).text},
+          {"samples", options.samples},
+          {"shards", options.shards},
+          {"seed", options.seed},
+          {"scale", options.scale},
+          {"format", word_of(options.format).text},
+          {"gzip", options.gzip}};
 }
 
 /// "" if it is not there.
@@ -170,7 +175,7 @@ bool generate(const GenerateOptions& options, int part, int parts, int threads, 
   if (error) fail("cannot make folder {}: {}", options.out, error.message());
   clear_other_shards(options, part, parts, overwrite);
 
-  const SampleModel model(criteo_statistics(word_of(options.like)), options.scale, options.seed);
+  const SampleModel model(criteo_statistics(word_of(options.like).text), options.scale, options.seed);
   for (int shard = part; shard < options.shards; shard += parts) {
     if (shard_is_there(options, shard)) continue;
     write_text_file(sidecar_of(options, shard), arguments_of(options).dump(),
