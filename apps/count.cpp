@@ -5,12 +5,11 @@
 #include <cxxopts.hpp>
 #include <filesystem>
 
-#include "access/counts_folder.hpp"
+#include "access/counts.hpp"
+#include "access/training_data.hpp"
 #include "base/error.hpp"
 #include "base/timer.hpp"
 #include "commands.hpp"
-#include "data/batch.hpp"
-#include "data/criteo.hpp"
 
 namespace sparrow {
 namespace {
@@ -55,12 +54,10 @@ cxxopts::Options count_options() {
 }
 
 TableShapes shapes_of(const cxxopts::ParseResult& arguments) {
-  TableShapes shapes;
-  shapes.rows = arguments["max-rows"].as<std::vector<int64_t>>();
-  if (shapes.rows.size() == 1) shapes.rows.assign(kCriteoTables, shapes.rows[0]);
-  if (arguments.count("bag-sizes") > 0) shapes.bag_sizes = arguments["bag-sizes"].as<std::vector<int>>();
-  shapes.check();
-  return shapes;
+  DataOptions options;
+  options.max_rows = arguments["max-rows"].as<std::vector<int64_t>>();
+  if (arguments.count("bag-sizes") > 0) options.bag_sizes = arguments["bag-sizes"].as<std::vector<int>>();
+  return table_shapes(options);
 }
 
 void print_summary(const Counts& counts, int64_t samples, int64_t bad_lines, double seconds) {

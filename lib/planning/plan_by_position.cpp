@@ -1,7 +1,7 @@
-// Plans from the order of classes to positions, and back.
+#include "planning/plan_by_position.hpp"
+
 #include <algorithm>
 
-#include "access/access_profile.hpp"
 #include "base/error.hpp"
 
 namespace sparrow {

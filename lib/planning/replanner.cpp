@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "access/access_profile.hpp"
 #include "base/error.hpp"
@@ -10,6 +12,7 @@
 #include "config/plan_file.hpp"
 #include "layout/plan_change.hpp"
 #include "placement/cost/cost_model.hpp"
+#include "planning/plan_by_position.hpp"
 #include "planning/rank_types.hpp"
 
 namespace sparrow {
@@ -88,10 +91,10 @@ Replanner::Replanner(const RunOptions& options, const TrainingData& data, const 
       counter_(data.shapes.rows),
       cuts_(data.shapes.rows.size()) {
   for (const RankKind& kind : rank_kinds(system)) group_of_rank_.push_back(kind.access_group);
-  for (size_t t = 0; t < data.counts.classes.size(); ++t) {
-    int64_t end = 0;
-    for (const GroupedRows& of_class : data.counts.classes[t]) cuts_[t].push_back(end += of_class.rows);
-  }
+  if (!data.counts.grouped) return;
+  for (size_t t = 0; t < cuts_.size(); ++t)
+    std::partial_sum(data.counts.tables[t].rows.begin(), data.counts.tables[t].rows.end(),
+                     std::back_inserter(cuts_[t]));
 }
 
 /// The counts of each access group, at rank 0.

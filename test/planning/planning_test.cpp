@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "access/distributions.hpp"
 #include "base/error.hpp"
 #include "placement/cost/cost_model.hpp"
 #include "planning/rank_types.hpp"
@@ -54,7 +55,7 @@ placement::Workload workload_of(const TrainingCase& problem) {
   for (size_t t = 0; t < problem.rows.size(); ++t) {
     placement::Table table;
     table.name = fmt::format("T{}", t);
-    table.access = placement::from_law(placement::parse_law("zipf:1"), problem.rows[t]);
+    table.access = from_law(parse_law("zipf:1"), problem.rows[t]);
     table.row_bytes = table.wire_bytes = 4 * problem.model.embedding_dim;
     table.state_bytes = 0;
     workload.tables.push_back(table);
@@ -98,7 +99,7 @@ TEST_CASE("HeldRowsTravelInStagesOnlyWhereTheyAreCombined") {
   TableShapes shapes;
   shapes.rows = {1000, 50};
   AccessCounts counts;
-  counts.histograms = {{{3, 1000}}, {{60, 50}}};
+  counts.tables = {from_histogram({{3, 1000}}), from_histogram({{60, 50}})};
   RunOptions options;
   options.model.embedding_dim = 8;
   options.train.global_batch = 256;

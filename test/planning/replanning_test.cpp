@@ -8,8 +8,10 @@
 #include <sstream>
 
 #include "access/access_profile.hpp"
+#include "access/counts.hpp"
 #include "config/topology_file.hpp"
 #include "data/criteo.hpp"
+#include "planning/plan_by_position.hpp"
 #include "run/training_run.hpp"
 #include "test/data/support.hpp"
 #include "test/support/thread_comm.hpp"

@@ -4,11 +4,11 @@
 #include <cmath>
 #include <map>
 
+#include "access/distributions.hpp"
+#include "access/good_turing.hpp"
 #include "base/error.hpp"
-#include "placement/model/distribution.hpp"
-#include "placement/model/good_turing.hpp"
 
-namespace sparrow::placement {
+namespace sparrow {
 namespace {
 
 int64_t lookups_of(std::span<const GroupCountBin> bins, size_t group) {
@@ -49,7 +49,7 @@ std::map<int64_t, double> adjusted_by_count(std::span<const GroupCountBin> bins,
   std::map<int64_t, int64_t, std::greater<>> rows_of;
   for (const GroupCountBin& bin : bins)
     if (bin.lookups[group] > 0) rows_of[count_of(bin, group)] += bin.rows;
-  std::vector<CountBin> histogram;
+  Histogram histogram;
   std::vector<int64_t> rows;
   for (const auto& [count, n] : rows_of) {
     histogram.push_back({count, n});
@@ -115,7 +115,7 @@ std::vector<double> counted_group(std::span<const GroupCountBin> bins, size_t gr
 
 }  // namespace
 
-TableDistribution from_group_counts(std::span<const GroupCountBin> bins, bool sampled) {
+placement::TableDistribution from_group_counts(std::span<const GroupCountBin> bins, bool sampled, double ratio) {
   check_bins(bins);
   const auto of = [&](std::span<const GroupCountBin> list, size_t group) {
     if (lookups_of(list, group) > 0) return sampled ? sampled_group(list, group) : counted_group(list, group);
@@ -123,7 +123,8 @@ TableDistribution from_group_counts(std::span<const GroupCountBin> bins, bool sa
     for (const GroupCountBin& bin : list) rows += static_cast<double>(bin.rows);
     return std::vector<double>(list.size(), sampled ? 1 / rows : 0.0);
   };
-  TableDistribution result;
+  placement::TableDistribution result;
+  result.grouping_error = placement::grouping_error_of(ratio);
   for (const GroupCountBin& bin : bins) result.rows.push_back(bin.rows);
   std::vector<double> together;
   for (size_t g = 0; g < bins[0].lookups.size(); ++g) {
@@ -144,4 +145,4 @@ TableDistribution from_group_counts(std::span<const GroupCountBin> bins, bool sa
   return result;
 }
 
-}  // namespace sparrow::placement
+}  // namespace sparrow

@@ -1,12 +1,12 @@
-#include "placement/model/good_turing.hpp"
+#include "access/good_turing.hpp"
 
 #include <algorithm>
 #include <cmath>
 
-namespace sparrow::placement {
+namespace sparrow {
 
-std::vector<double> adjusted_counts(const std::vector<CountBin>& bins) {
-  std::vector<CountBin> up(bins.rbegin(), bins.rend());  // by rising count
+std::vector<double> adjusted_counts(const Histogram& histogram) {
+  std::vector<CountBin> up(histogram.rbegin(), histogram.rend());  // by rising count
   if (!up.empty() && up.front().count == 0) up.erase(up.begin());
   const size_t n = up.size();
   std::vector<double> adjusted(n);
@@ -65,4 +65,4 @@ void make_monotone(const std::vector<int64_t>& rows, std::vector<double>& p) {
     for (size_t i = 0; i < block.classes; ++i) p[c++] = block.mass / block.rows;
 }
 
-}  // namespace sparrow::placement
+}  // namespace sparrow

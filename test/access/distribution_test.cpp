@@ -5,10 +5,12 @@
 #include <numeric>
 #include <random>
 
+#include "access/distributions.hpp"
 #include "base/error.hpp"
 #include "placement/cost/cost.hpp"
-#include "support.hpp"
+#include "test/placement/support.hpp"
 
+using namespace sparrow;
 using namespace sparrow::placement;
 using Catch::Matchers::Contains;
 
@@ -141,28 +143,12 @@ TEST_CASE("A sample keeps mass for the rows it did not see, and finds their numb
   CHECK(distinct_of(naive, 30000) < 0.8 * exact);
   for (size_t c = 1; c < d.classes(); ++c) CHECK(d.p[0][c] <= d.p[0][c - 1] * (1 + 1e-12));
   CHECK_THROWS_WITH(from_sample(histogram.bins(), 10), Contains("in a table of 10"));
-  const std::vector<CountBin> nothing;
+  const Histogram nothing;
   CHECK(from_sample(nothing, 5).p[0][0] == Approx(0.2));
 }
 
-TEST_CASE("Merging classes keeps rows and mass and bounds its error") {
-  const TableDistribution fine = from_law(parse_law("zipf:1.2"), 100000, 1.02), coarse = merged(fine, 1.5);
-  CHECK(coarse.classes() < fine.classes() / 5);
-  CHECK(coarse.total_rows() == fine.total_rows());
-  CHECK(mass_of(coarse) == Approx(mass_of(fine)).epsilon(1e-12));
-  for (double draws : {10.0, 1e3, 1e5}) {
-    CHECK(distinct_of(coarse, draws) >= distinct_of(fine, draws) * (1 - 1e-12));
-    CHECK(distinct_of(coarse, draws) * (1 - coarse.grouping_error) <= distinct_of(fine, draws));
-  }
-}
-
 TEST_CASE("Groups of ranks with different data keep their own probabilities") {
-  const std::vector<std::vector<double>> rows = {{0.5, 0.5, 0, 0}, {0, 0, 0.5, 0.5}};
-  const TableDistribution d = from_groups(rows, std::vector<double>{3, 1});
-  REQUIRE(d.classes() == 2);
-  CHECK(d.rows == std::vector<int64_t>{2, 2});
-  CHECK(d.p[0] == std::vector<double>{0.5, 0});
-  CHECK(d.p[1] == std::vector<double>{0, 0.5});
+  const TableDistribution d{{2, 2}, {{0.5, 0}, {0, 0.5}}, 0};
   Topology topology = flat(2, 1000);
   topology.domains.push_back(topology.domains[1]);
   topology.domains[2].access_group = 1;
@@ -244,7 +230,7 @@ TEST_CASE("Samples of clients that share part of their rows tell what each and w
     std::discrete_distribution<size_t> draw(p[g].begin(), p[g].end());
     for (int i = 0; i < 60000; ++i) ++counts[g][draw(random)];
   }
-  const TableDistribution truth = from_groups(p, std::vector<double>{1, 1});
+  const TableDistribution truth{std::vector<int64_t>(p[0].size(), 1), {p.begin(), p.end()}, 0};
   const TableDistribution found = from_group_counts(bins_of(counts), true);
   for (const auto& of : found.p) {
     double mass = 0;

@@ -2,12 +2,15 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <numeric>
+#include <regex>
 
+#include "access/distributions.hpp"
 #include "base/error.hpp"
-#include "placement/model/distribution.hpp"
 
-namespace sparrow::placement {
+namespace sparrow {
+
+using placement::TableDistribution;
+
 namespace {
 
 constexpr int64_t kSingles = 64;  // hottest rows that are classes of their own
@@ -70,44 +73,18 @@ double parse_number(std::string_view text, std::string_view whole) {
 
 }  // namespace
 
-double grouping_error_of(double ratio) {
-  if (ratio <= 1) return 0;
-  // Worst case for a concave function and a given mean: the values sit at both ends of the interval.
-  double worst = 0;
-  for (int i = 0; i <= 60; ++i) {
-    const double high = 1e-2 * std::pow(10.0, i / 15.0), low = high / ratio;  // 1e-2 .. 1e2
-    const double f_low = -std::expm1(-low), f_high = -std::expm1(-high);
-    for (int k = 1; k < 16; ++k) {
-      const double t = k / 16.0;
-      worst = std::max(worst, 1 - (f_low + t * (f_high - f_low)) / -std::expm1(-(low + t * (high - low))));
-    }
-  }
-  return worst;
-}
-
 Law parse_law(std::string_view text) {
-  Law law;
-  if (text == "uniform") return law;
-  if (text.substr(0, 5) == "zipf:") {
-    const std::string_view rest = text.substr(5);
-    const size_t plus = rest.find('+');
-    law.s1 = parse_number(rest.substr(0, plus), text);
-    if (plus != std::string_view::npos) law.shift = parse_number(rest.substr(plus + 1), text);
-    return law;
-  }
-  if (text.substr(0, 4) == "two:") {
-    const std::string_view rest = text.substr(4);
-    const size_t first = rest.find(','), second = rest.find(',', first == std::string_view::npos ? first : first + 1);
-    if (second != std::string_view::npos) {
-      law.s1 = parse_number(rest.substr(0, first), text);
-      const double r1 = parse_number(rest.substr(first + 1, second - first - 1), text);
-      if (r1 < 1 || r1 > 9e18) fail("distribution \"{}\": the second slope begins at row {}", text, r1);
-      law.r1 = static_cast<int64_t>(r1);
-      law.s2 = parse_number(rest.substr(second + 1), text);
-      return law;
-    }
-  }
-  fail("distribution \"{}\" is none of uniform, zipf:S, zipf:S+SHIFT, two:S1,R1,S2", text);
+  static const std::regex kForms("uniform|zipf:([^+]*)(?:\\+(.*))?|two:([^,]*),([^,]*),(.*)");
+  std::cmatch found;
+  if (text.size() > 200 || !std::regex_match(text.data(), text.data() + text.size(), found, kForms))
+    fail("distribution \"{}\" is none of uniform, zipf:S, zipf:S+SHIFT, two:S1,R1,S2", text);
+  const auto number = [&](int part) {
+    return found[part].matched ? parse_number({found[part].first, found[part].second}, text) : 0;
+  };
+  const double r1 = number(4);
+  if (found[4].matched && (r1 < 1 || r1 > 9e18))
+    fail("distribution \"{}\": the second slope begins at row {}", text, r1);
+  return {{}, number(1) + number(3), number(2), static_cast<int64_t>(r1), number(5)};
 }
 
 TableDistribution from_law(const Law& law, int64_t n, double ratio) {
@@ -152,8 +129,8 @@ TableDistribution from_law(const Law& law, int64_t n, double ratio) {
     result.rows.push_back(c.rows);
     result.p[0].push_back(c.p);
   }
-  result.grouping_error = grouping_error_of(tail.worst_ratio);
+  result.grouping_error = placement::grouping_error_of(tail.worst_ratio);
   return result;
 }
 
-}  // namespace sparrow::placement
+}  // namespace sparrow
