@@ -17,6 +17,12 @@ double Places::total() const {
   return std::accumulate(by_level.begin(), by_level.end(), offloaded);
 }
 
+void Places::add(const Places& other, double weight) {
+  by_level.resize(other.by_level.size());
+  for (size_t l = 0; l < by_level.size(); ++l) by_level[l] += weight * other.by_level[l];
+  offloaded += weight * other.offloaded;
+}
+
 std::vector<std::string> place_names(const Tree& tree) {
   std::vector<std::string> names = {"held"};
   for (int l = 1; l < tree.depth(); ++l) {

@@ -48,6 +48,10 @@ std::string summary(const PlanAnswer& answer, const Tree& tree) {
       100 * std::max(0.0, cost.seconds / answer.decision.bound() - 1), cost.bottleneck,
       human_bytes(cost.sent_mean.total()), human_bytes(cost.sent_mean.ids), human_bytes(cost.sent_mean.rows),
       human_bytes(cost.sent_mean.gradients), human_bytes(cost.sent_mean.allreduce), human_bytes(cost.sent_max.total()));
+  if (const Cost& held = answer.decision.cost; answer.decision.prefers_held())
+    text +=
+        fmt::format("  a run prefers     {:<11} held rows alone, {:.2f} % slower: within the error of measured rates\n",
+                    human_seconds(held.seconds), 100 * (held.seconds / answer.optimum().cost.seconds - 1));
   text += fmt::format(
       "  rows moved        {:<11} {}the floor of {} for any exact synchronous scheme that moves whole rows\n",
       human_bytes(sent),
@@ -79,27 +83,17 @@ std::string tables_text(const PlanAnswer& answer, const Tree& tree) {
     text += fmt::format(" {:>13}  {}\n", count_cell(rows.offloaded), transport);
   };
   Places rows, lookups;
-  rows.by_level.resize(names.size());
-  lookups.by_level.resize(names.size());
-  double all_lookups = 0;
   for (size_t t = 0; t < places.size(); ++t) {
     const auto& plan = answer.plan.tables[t];
     if (t < kMostTablesShown) line(plan.name, places[t].rows, placement::transport_name(plan.transport));
-    const double h = answer.workload.tables[t].lookups;
-    for (size_t l = 0; l < names.size(); ++l) {
-      rows.by_level[l] += places[t].rows.by_level[l];
-      lookups.by_level[l] += h * places[t].lookups.by_level[l];
-    }
-    rows.offloaded += places[t].rows.offloaded;
-    lookups.offloaded += h * places[t].lookups.offloaded;
-    all_lookups += h * places[t].lookups.total();
+    rows.add(places[t].rows, 1);
+    lookups.add(places[t].lookups, answer.workload.tables[t].lookups);
   }
   if (places.size() > kMostTablesShown) text += fmt::format("  ... {} tables more\n", places.size() - kMostTablesShown);
   line("all", rows, "");
   text += fmt::format("  {:<10} {:>13}", "of lookups", "100 %");
-  const auto share = [&](double value) {
-    return fmt::format(" {:>11.2f} %", all_lookups > 0 ? 100 * value / all_lookups : 0);
-  };
+  const double all = lookups.total();
+  const auto share = [&](double value) { return fmt::format(" {:>11.2f} %", all > 0 ? 100 * value / all : 0); };
   for (size_t l = names.size(); l-- > 0;) text += share(lookups.by_level[l]);
   return text + share(lookups.offloaded) + "\n\n";
 }
