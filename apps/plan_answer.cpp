@@ -56,7 +56,8 @@ PlanAnswer answer(const PlanRequest& request, const PlanTables& tables, const pl
   result.cost = result.optimum().cost;
   if (request.strategy) {
     asked.strategy = request.strategy;
-    asked.deduplicate = request.deduplicate;
+    asked.deduplicate = request.deduplicate || request.strategy == placement::Strategy::fetched;  // as it is listed
+    asked.combine = request.combine && request.deduplicate;
     Decision strategy = decide(result.topology, result.workload, asked);
     result.plan = std::move(strategy.plan);
     result.cost = std::move(strategy.cost);

@@ -123,8 +123,8 @@ std::string csv_rows(const Point& point, const PlanTables& tables, const std::st
   std::string rows;
   if (!asked.strategy) rows += csv_row(prefix, "optimal", result->cost, *result);
   for (const auto& other : result->optimum().strategies)
-    if (asked.all_strategies || asked.strategy == other.strategy)
-      rows += csv_row(prefix, placement::strategy_name(other.strategy), other.cost, *result);
+    if (asked.all_strategies || (asked.strategy && other.name == placement::strategy_name(*asked.strategy)))
+      rows += csv_row(prefix, csv_field(other.name), other.cost, *result);
   return rows;
 }
 

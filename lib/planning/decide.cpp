@@ -1,7 +1,5 @@
 #include "planning/decide.hpp"
 
-#include <algorithm>
-
 #include "base/error.hpp"
 #include "config/plan_file.hpp"
 #include "placement/cost/cost_model.hpp"
@@ -11,7 +9,6 @@ namespace sparrow {
 namespace {
 
 using placement::CostModel;
-using placement::StrategyResult;
 
 Decision from_file(const CostModel& model, const PlacementOptions& options) {
   Decision decision;
@@ -21,36 +18,15 @@ Decision from_file(const CostModel& model, const PlacementOptions& options) {
   } catch (const Error& error) {
     fail("{}: {}", options.plan, error.what());
   }
-  decision.cost = placement::cost_as_dealt(
-      model, decision.plan, placement::evaluate(model, placement::to_placement(decision.plan, model.workload())));
+  decision.cost = placement::evaluate(model, decision.plan);
   return decision;
 }
 
-/// A strategy whose rows travel as the options say.
-StrategyResult evaluate_strategy(const CostModel& model, const PlacementOptions& options) {
-  StrategyResult result = placement::evaluate_strategy(model, *options.strategy);
-  if (!result.plan) return result;
-  const auto travel_by = [&](placement::Transport transport) {
-    for (placement::TablePlan& table : result.plan->tables) table.transport = transport;
-    result.cost = placement::evaluate(model, placement::to_placement(*result.plan, model.workload()));
-  };
-  if (*options.strategy == placement::Strategy::fetched && !options.deduplicate)
-    travel_by(placement::Transport::pooled);
-  const bool undeduplicated =
-      std::any_of(result.plan->tables.begin(), result.plan->tables.end(), [](const placement::TablePlan& table) {
-        return table.transport == placement::Transport::pooled || table.transport == placement::Transport::partial_sums;
-      });
-  const bool combined = options.combine && model.tree().depth() > 1;  // strategies exchange directly
-  if (options.deduplicate && (undeduplicated || combined))
-    travel_by(options.combine ? placement::Transport::staged : placement::Transport::direct);
-  result.cost = placement::cost_as_dealt(model, *result.plan, std::move(result.cost));
-  return result;
-}
-
 Decision from_strategy(const CostModel& model, const PlacementOptions& options) {
-  StrategyResult result = evaluate_strategy(model, options);
+  placement::StrategyResult result =
+      placement::evaluate_strategy(model, *options.strategy, {options.deduplicate, options.combine});
   if (!result.plan)
-    fail("strategy {}: {}", placement::strategy_name(*options.strategy),
+    fail("strategy {}: {}", result.name,
          result.cost.infeasible.empty() ? "it has no plan on this topology" : result.cost.infeasible);
   return {std::move(*result.plan), std::move(result.cost), 0, std::nullopt};
 }
@@ -64,7 +40,7 @@ Decision from_optimiser(const CostModel& model, const PlacementOptions& options)
   // Rates are measured, and no better than this. A plan that promises less over the simplest one is not worth its
   // complexity, and noise of the clock must not choose between plans that are as good as each other.
   constexpr double kRateTolerance = 1.05;
-  for (const StrategyResult& other : decision.optimum->strategies)
+  for (const placement::StrategyResult& other : decision.optimum->strategies)
     if (other.strategy == placement::Strategy::held && other.plan &&
         other.cost.seconds <= kRateTolerance * decision.cost.seconds) {
       decision.plan = *other.plan;
