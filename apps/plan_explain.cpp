@@ -1,6 +1,5 @@
 // sparrow plan --explain: why a row is where it is.
 #include <algorithm>
-#include <charconv>
 
 #include "base/error.hpp"
 #include "base/human.hpp"
@@ -22,11 +21,8 @@ Row parse_row(const std::string& text, const placement::Plan& plan) {
   if (row.table == plan.tables.size())
     fail("--explain: no table '{}'; they are {} to {}", name, plan.tables.front().name, plan.tables.back().name);
   if (colon == std::string::npos) return row;
-  const std::string number = text.substr(colon + 1);
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), row.position);
-  if (error != std::errc{} || end != number.data() + number.size() || row.position < 0 ||
-      row.position >= plan.tables[row.table].rows)
-    fail("--explain: '{}' is no position of {}: 0 to {}", number, name, plan.tables[row.table].rows - 1);
+  const auto last = static_cast<double>(plan.tables[row.table].rows - 1);
+  row.position = parse_whole(fmt::format("--explain {}, position", name), text.substr(colon + 1), 0, last);
   return row;
 }
 

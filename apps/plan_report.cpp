@@ -88,18 +88,12 @@ double row_bytes_sent(const PlanAnswer& answer, const Cost& cost) {
 }
 
 double sent_in_phase(const Cost& cost, Phase phase) {
-  switch (phase) {
-    case Phase::ids:
-      return cost.sent_mean.ids;
-    case Phase::forward:
-      return cost.sent_mean.rows;
-    case Phase::backward:
-      return cost.sent_mean.gradients;
-    case Phase::reduction:
-      return cost.sent_mean.allreduce;
-    default:
-      return 0;
-  }
+  const placement::SentBytes& sent = cost.sent_mean;
+  return phase == Phase::ids         ? sent.ids
+         : phase == Phase::forward   ? sent.rows
+         : phase == Phase::backward  ? sent.gradients
+         : phase == Phase::reduction ? sent.allreduce
+                                     : 0;
 }
 
 }  // namespace sparrow

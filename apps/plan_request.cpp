@@ -2,6 +2,7 @@
 #include "plan_request.hpp"
 
 #include <charconv>
+#include <cmath>
 #include <cxxopts.hpp>
 
 #include "base/error.hpp"
@@ -159,6 +160,12 @@ double parse_number(const std::string& name, const std::string& text, double lea
   if (error != std::errc{} || end != text.data() + text.size() || !(value >= least && value <= most))
     fail("{}: '{}' is not a number from {} to {}", name, text, least, most);
   return value;
+}
+
+int64_t parse_whole(const std::string& name, const std::string& text, double least, double most) {
+  const double value = parse_number(name, text, least, most);
+  if (value != std::floor(value)) fail("{}: '{}' is not a whole number", name, text);
+  return static_cast<int64_t>(value);
 }
 
 std::optional<PlanRequest> parse_plan_request(int argc, char** argv) {

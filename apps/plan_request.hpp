@@ -44,6 +44,7 @@ std::optional<PlanRequest> parse_plan_request(int argc, char** argv);
 std::vector<std::string> split_at_commas(const std::string& text);
 /// A number from `least` to `most`. Throws Error that begins with `name`.
 double parse_number(const std::string& name, const std::string& text, double least, double most);
+int64_t parse_whole(const std::string& name, const std::string& text, double least, double most);
 
 /// The tables' access distributions, read once; independent of the topology, batch and model.
 struct PlanTables {

@@ -1,6 +1,5 @@
 // sparrow plan --sweep: the same question for a grid of answers, as CSV for scripts/plot.py.
 #include <algorithm>
-#include <cmath>
 
 #include "base/error.hpp"
 #include "config/quantity.hpp"
@@ -28,16 +27,6 @@ Axis parse_axis(const std::string& text) {
   for (const std::string& value : axis.texts)
     if (value.empty()) fail("--sweep {}: an empty value", text);
   return axis;
-}
-
-double number_of(const std::string& key, const std::string& text, double least, double most) {
-  return parse_number("--sweep " + key, text, least, most);
-}
-
-int64_t whole_of(const std::string& key, const std::string& text, double most) {
-  const double value = number_of(key, text, 1, most);
-  if (value != std::floor(value)) fail("--sweep {}: '{}' is not a whole number", key, text);
-  return static_cast<int64_t>(value);
 }
 
 /// Changes the number of ranks that have samples to `wanted`: first the number of the topmost domains, then, when fewer
@@ -71,21 +60,22 @@ struct Point {
 };
 
 void apply(const std::string& key, const std::string& text, Point& point) {
+  const std::string name = "--sweep " + key;
   if (key == "exponent") {
-    number_of(key, text, 0, 99);
+    parse_number(name, text, 0, 99);
     if (point.request.tables.empty()) fail("--sweep exponent: goes with --tables");
     point.request.distribution = fmt::format("zipf:{}", text);
     point.tables_changed = true;
   } else if (key == "memory") {
     point.request.device_memory = parse_bytes(text);
   } else if (key == "batch") {
-    point.request.batch = whole_of(key, text, 0x1p32);
+    point.request.batch = parse_whole(name, text, 1, 0x1p32);
   } else if (key == "dim") {
-    point.request.model.embedding_dim = whole_of(key, text, 0x1p16);
+    point.request.model.embedding_dim = parse_whole(name, text, 1, 0x1p16);
   } else if (key == "ranks") {
-    scale_ranks(point.topology, whole_of(key, text, 0x1p24));
+    scale_ranks(point.topology, parse_whole(name, text, 1, 0x1p24));
   } else {
-    const double factor = number_of(key, text, 1e-6, 1e6);
+    const double factor = parse_number(name, text, 1e-6, 1e6);
     for (auto& domain : point.topology.domains)
       for (auto& port : domain.ports) {
         port.in_bytes_per_s *= factor;

@@ -32,7 +32,7 @@ std::string heading(const PlanRequest& request, const PlanAnswer& answer, const 
       "All times and bytes are modelled, not measured.\n\n",
       answer.plan.strategy, tree.topology().name, workload.tables.size(), with_commas(rows), first.row_bytes,
       first.state_bytes, human_bytes(stored), with_commas(workload.global_batch), with_commas(tree.ranks()),
-      word_of(request.wire), request.overlapped ? "overlapped" : "sequential");
+      word_of(request.wire).text, request.overlapped ? "overlapped" : "sequential");
 }
 
 std::string summary(const PlanAnswer& answer, const Tree& tree) {

@@ -92,7 +92,8 @@ def plan_file(checks, folder):
 def strategies(checks, folder):
     base = json.loads(plan("--topology", topology("dgx-h100"), *SMALL, "--json").stdout)
     times = {s["name"]: s.get("seconds_per_iteration") for s in base["strategies"]}
-    checks.equal(sorted(times), sorted(["optimal", "held", "table_wise", "row_wise", "replicated", "fetched", "hot_cold"]), "strategies shown")
+    checks.equal(sorted(times), sorted(["optimal", "held", "table_wise", "row_wise", "replicated", "fetched",
+                                          "fetched, undeduplicated", "hot_cold"]), "strategies shown")
     held = json.loads(plan("--topology", topology("dgx-h100"), *SMALL, "--strategy", "held", "--out", folder / "held.json", "--json").stdout)
     checks.equal(held["seconds_per_iteration"], times["held"], "--strategy held reports the time of held")
     checks.equal(json.loads((folder / "held.json").read_text())["strategy"], "held", "and writes its plan")
@@ -108,7 +109,7 @@ def sweeps(checks, folder):
     result = plan("--topology", topology("dgx-h100"), *SMALL, "--sweep", "memory=300MB,1GB,4GB", "--sweep", "exponent=0.8,1.2", "--out", out)
     checks.equal(result.returncode, 0, "a sweep of two keys ends with code 0")
     rows = list(csv.DictReader(io.StringIO(out.read_text())))
-    checks.equal(len(rows), 3 * 2 * 7, "rows of the CSV: points times strategies")
+    checks.equal(len(rows), 3 * 2 * 8, "rows of the CSV: points times strategies")
     for exponent in ("0.8", "1.2"):
         seconds = [float(r["seconds_per_iteration"]) for r in rows if r["strategy"] == "optimal" and r["exponent"] == exponent]
         # More memory only adds choices; 1e-4 is how far from the optimum the solver may stop.

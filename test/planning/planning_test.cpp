@@ -121,6 +121,39 @@ TEST_CASE("HeldRowsTravelInStagesOnlyWhereTheyAreCombined") {
   }
 }
 
+TEST_CASE("IdsTravelInAsFewBytesAsNumberAllRows") {
+  Iteration iteration;
+  iteration.model = ModelShape({}, 13, 2);
+  iteration.global_batch = 64;
+  const int64_t half = int64_t{1} << 31;
+  for (const auto& [rows, bytes] : {std::pair(half, 4), std::pair(half + 1, 8)}) {
+    iteration.access = {from_law(parse_law("uniform"), half), from_law(parse_law("uniform"), rows)};
+    CHECK(make_workload(iteration).id_bytes == bytes);
+    CHECK(Tables({half, rows}, 64).key_bytes() == bytes);
+  }
+}
+
+TEST_CASE("ARunPrefersHeldRowsWhereNothingElseIsBetterThanRatesAreKnown") {
+  Iteration iteration;
+  iteration.model = ModelShape({}, 13, 2);
+  iteration.global_batch = 1024;
+  iteration.access.assign(2, from_law(parse_law("zipf:1.2"), 100000));
+  const placement::Workload workload = make_workload(iteration);
+  MachineRates slow;
+  slow.network_bytes_per_s = 1e6;
+  int preferred = 0;
+  for (const MachineRates& rates : {MachineRates{}, slow}) {
+    const Decision decision = decide(launch_topology({0, 0, 1, 1}, rates), workload, {});
+    const double allowed = 1.05 * decision.optimum->cost.seconds;
+    CHECK(decision.cost.seconds <= allowed);
+    for (const placement::StrategyResult& other : decision.optimum->strategies)
+      if (other.strategy == placement::Strategy::held)
+        CHECK((other.cost.seconds <= allowed) == (decision.plan.strategy == "held"));
+    preferred += decision.prefers_held() ? 1 : 0;
+  }
+  CHECK(preferred < 2);  // over a slow network the hottest rows are copied
+}
+
 TEST_CASE("RanksOfInterleavedNodesFindTheirNode") {
   const placement::Topology topology = launch_topology({0, 1, 0, 1}, MachineRates{});
   const SystemShape shape = shape_of(topology, 4);
