@@ -103,7 +103,7 @@ RowWork::RowWork(const RankContext& context, const CalibrationOptions& options)
       stream_(backend_.make_stream()),
       dim_(options.model.dim),
       tables_(make_tables()),
-      directory_(tables_, alone_, CopyPlan::uniform(tables_, alone_, 0), 0),
+      directory_(tables_, alone_, ResolvedPlan::uniform(tables_, alone_, 0), 0),
       own_(context.comm.split(context.comm.rank(), 0)),
       comms_(*own_, *own_, alone_),
       router_(context.host, directory_, comms_),

@@ -62,7 +62,7 @@ CopySync::CopySync(const RankContext& context, const Directory& directory, const
 /// Rank sets with the same rows: those at the same place of their domain's ring.
 void CopySync::make_dense(const RankContext& context, int option) {
   Comm& world = context.device_comm;
-  const CopyOption& of = directory_.plan().options[option];
+  const ResolvedOption& of = directory_.plan().options[option];
   const Hierarchy& all = directory_.hierarchy();
   const auto& ring = of.rings[all.domain(of.level, world.rank())];
   const auto place = std::find(ring.begin(), ring.end(), world.rank()) - ring.begin();

@@ -12,13 +12,6 @@ BatchRoute::BatchRoute(Backend& backend, std::span<const int> peers, int ranks)
       row_of_lookup(backend),
       merged_addresses(backend) {}
 
-namespace {
-
-bool is_pooled(CopyTransport transport) {
-  return transport == CopyTransport::pooled || transport == CopyTransport::partial_sums;
-}
-}  // namespace
-
 EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
                                      const RowStore& store, OffloadedRows* offloaded, DType wire)
     : context_(context),
@@ -50,8 +43,8 @@ void EmbeddingExchange::replan() {
     retired_[stage] = retired_[stage] + copies_->stage_traffic(static_cast<int>(stage));
   copies_.reset();  // first: the blocks of the old plan and the new one need not exist together
   copies_ = std::make_unique<CopySync>(context_, directory_, comms_, store_, wire_);
-  partial_sums_ = directory_.plan().any_transport(CopyTransport::partial_sums);
-  const bool any = partial_sums_ || directory_.plan().any_transport(CopyTransport::pooled);
+  partial_sums_ = directory_.plan().any_travels(Transport::partial_sums);
+  const bool any = partial_sums_ || directory_.plan().any_travels(Transport::pooled);
   pooled_.reset();
   if (any && comms_.count() > 0) pooled_ = std::make_unique<BagExchange>(context_, directory_, comms_, store_, wire_);
   updates_.clear();
@@ -66,10 +59,7 @@ void EmbeddingExchange::split(const Batch& batch) {
   lookups_.clear();
   bag_is_partial_.assign(bags, 0);
   for (int t = 0; t < batch.tables; ++t) {
-    const CopyTable& copies = directory_.plan().tables[t];
-    bool partial = false;
-    for (int rule = 0; rule < copies.rules(); ++rule)
-      partial = partial || copies.rule(rule).transport == CopyTransport::partial_sums;
+    const bool partial = directory_.plan().tables[t].travels(Transport::partial_sums);
     for (int64_t bag = t * batch.samples; bag < (t + 1) * batch.samples; ++bag) {
       const auto b = static_cast<size_t>(bag);
       const int64_t first = batch.offsets.empty() ? bag : batch.offsets[b];

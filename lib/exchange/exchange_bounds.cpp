@@ -7,25 +7,21 @@
 
 namespace sparrow {
 
-std::vector<char> densely_reduced(const CopyPlan& plan) {
+std::vector<char> densely_reduced(const ResolvedPlan& plan) {
   const std::vector<char> used = plan.options_in_use();
   std::vector<char> dense(plan.options.size(), 0);
   for (size_t o = 0; o < plan.options.size(); ++o) {
-    const CopyOption& option = plan.options[o];
+    const ResolvedOption& option = plan.options[o];
     const auto same_size = [&](const std::vector<int>& ring) { return ring.size() == option.rings[0].size(); };
     // Domains with rings of different sizes share no row sets that could be summed whole: their rows go by key. So do
     // rows of slower stores, of which a sum over all would drag every one through memory.
-    dense[o] = used[o] && option.level > 0 && option.reduction == CopyReduction::dense &&
+    dense[o] = used[o] && option.level > 0 && option.reduction == Reduction::dense &&
                std::all_of(option.rings.begin(), option.rings.end(), same_size) && !option.any_offloaded();
   }
   return dense;
 }
 
 namespace {
-
-bool is_pooled(CopyTransport transport) {
-  return transport == CopyTransport::pooled || transport == CopyTransport::partial_sums;
-}
 
 /// Bounds of one plan, table by table.
 class Bounds {
@@ -74,7 +70,7 @@ class Bounds {
   void bound_pooled(ExchangeBounds& bounds) const;
 
   const Directory& directory_;
-  const CopyPlan& plan_;
+  const ResolvedPlan& plan_;
   const Hierarchy& hierarchy_;
   const BatchLimits& limits_;
   std::vector<Table> tables_;
@@ -84,20 +80,17 @@ void Bounds::find_tables() {
   const std::vector<char> dense = densely_reduced(plan_);
   const bool alone = hierarchy_.depth() == 0;  // then nothing is pooled elsewhere
   for (int t = 0; t < directory_.tables().count(); ++t) {
-    const CopyTable& of = plan_.tables[t];
+    const ResolvedTable& of = plan_.tables[t];
     Table table{directory_.tables().rows(t), limits_.lookups[t]};
-    for (size_t i = 0; i < of.intervals.size(); ++i) {
-      const CopyInterval& interval = of.intervals[i];
-      const int64_t end = i + 1 < of.intervals.size() ? of.intervals[i + 1].first : table.rows;
+    for (const ResolvedInterval& interval : of.intervals) {
       const auto option = static_cast<size_t>(interval.option);
-      const CopyTransport transport = of.rule(interval.rule).transport;
+      const Transport transport = of.rules[interval.rule].transport;
       const bool single = plan_.options[option].level == 0;
-      if (!single && !dense[option]) table.copied += end - interval.first;
+      if (!single && !dense[option]) table.copied += interval.last - interval.first;
       if (single && is_pooled(transport)) table.pooled = true;
       if (alone || !single || !is_pooled(transport)) table.by_rows = true;
     }
-    for (int rule = 0; rule < of.rules(); ++rule)
-      table.partial = table.partial || of.rule(rule).transport == CopyTransport::partial_sums;
+    table.partial = of.travels(Transport::partial_sums);
     table.pooled = table.pooled || table.partial;
     tables_.push_back(table);
   }
@@ -151,8 +144,8 @@ void Bounds::bound_copies(ExchangeBounds& bounds) const {
 }
 
 void Bounds::bound_pooled(ExchangeBounds& bounds) const {
-  bounds.pooled.any = hierarchy_.depth() > 0 &&
-                      (plan_.any_transport(CopyTransport::pooled) || plan_.any_transport(CopyTransport::partial_sums));
+  bounds.pooled.any =
+      hierarchy_.depth() > 0 && (plan_.any_travels(Transport::pooled) || plan_.any_travels(Transport::partial_sums));
   if (!bounds.pooled.any) return;
   const int64_t ranks = hierarchy_.ranks();
   for (const Table& table : tables_) {

@@ -62,6 +62,6 @@ ExchangeBounds bound_exchange(const Directory& directory, const BatchLimits& lim
 
 /// Options whose copies are kept equal by reducing all their rows (true), or those that were touched (false; also where
 /// there is a single copy). By option.
-std::vector<char> densely_reduced(const CopyPlan& plan);
+std::vector<char> densely_reduced(const ResolvedPlan& plan);
 
 }  // namespace sparrow

@@ -14,7 +14,7 @@ MigrationTotals& MigrationTotals::operator+=(const MigrationTotals& other) {
   return *this;
 }
 
-Migration::Migration(const RankContext& context, Directory& directory, Store& store, CopyPlan to,
+Migration::Migration(const RankContext& context, Directory& directory, Store& store, ResolvedPlan to,
                      const MigrationState& state)
     : context_(context),
       backend_(context.backend),
@@ -30,7 +30,7 @@ Migration::Migration(const RankContext& context, Directory& directory, Store& st
   directory_.follow(finished() ? to_ : change_.plan(state_.done));
 }
 
-int Migration::slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to, std::string& why_not) {
+int Migration::slices_that_fit(Comm& comm, const Directory& directory, const ResolvedPlan& to, std::string& why_not) {
   constexpr int kMostSlices = 1024;
   const SlotRoom room{directory.device_slots(), directory.offloaded_slots()};
   std::string lack;
@@ -97,7 +97,7 @@ void Migration::list(int64_t begin, int64_t end) {
     part->by_rank.resize(context_.comm.size());
     for (auto& keys : part->by_rank) keys.clear();
   }
-  change_.visit(begin, end, [&](const PlanChange::CopyMove& copy) {
+  change_.visit(begin, end, [&](const PlanChange::RowMove& copy) {
     if (copy.source == me) sent_.by_rank[copy.destination].push_back(directory_.slot(copy.key));
     if (copy.destination == me) received_.by_rank[copy.source].push_back(copy.key);
   });

@@ -1,5 +1,5 @@
 // Moves rows, values and optimiser state, from one plan to another: some between every two steps, so that no step waits
-// for all of them. Between such moves the directory follows a plan on the way (embedding/plan_change.hpp), under which
+// for all of them. Between such moves the directory follows a plan on the way (layout/plan_change.hpp), under which
 // training is exact.
 //
 // One move, for a chunk of positions in the order of the change: every rank packs the rows that it sends, the directory
@@ -46,11 +46,12 @@ class Migration {
  public:
   /// From the directory's plan to `to`. state.done > 0: of a run that is continued; the directory follows the plan on
   /// the way at once, what is in the store is undefined afterwards. Everything passed by reference must outlive it.
-  Migration(const RankContext& context, Directory& directory, Store& store, CopyPlan to, const MigrationState& state);
+  Migration(const RankContext& context, Directory& directory, Store& store, ResolvedPlan to,
+            const MigrationState& state);
 
   /// The fewest slices (a power of 4) with which the room of every rank suffices on the way; 0, and why, if there is no
   /// such number up to 1,024. Collective; the same on all ranks.
-  static int slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to, std::string& why_not);
+  static int slices_that_fit(Comm& comm, const Directory& directory, const ResolvedPlan& to, std::string& why_not);
 
   /// Rows on their way, and where they are.
   struct Buffers {
@@ -89,7 +90,7 @@ class Migration {
   Backend& backend_;
   Directory& directory_;
   Store& store_;
-  CopyPlan to_;
+  ResolvedPlan to_;
   PlanChange change_;
   MigrationState state_;
   MigrationTotals totals_;

@@ -33,7 +33,7 @@ PlannedRun plan_run(Comm& comm, const SystemShape& shape, const PlanningProblem&
   }
   text = broadcast_string(comm, text, 0);
   if (comm.rank() != 0) planned.plan = parse_plan(text, "plan of rank 0", shape.topology);
-  planned.copies = copy_plan(planned.plan, shape);
+  planned.resolved = resolve(planned.plan, shape);
   return planned;
 }
 

@@ -14,9 +14,9 @@
 
 namespace sparrow {
 
-/// What is decided, and the same in terms of the run's ranks. Ranks other than 0 know the plan and the copies alone.
+/// What is decided, and the same in terms of the run's ranks. Ranks other than 0 know the plan alone.
 struct PlannedRun : Decision {
-  CopyPlan copies;
+  ResolvedPlan resolved;
 };
 
 /// What planning is about.

@@ -88,16 +88,8 @@ json predicted(const Prediction& of) {
 json sent_by_stage(const PerIteration& per_iteration, const std::vector<Traffic>& traffic) {
   json stages = json::array();
   for (const Traffic& of : traffic) {
-    json stage;
-    double total = 0, messages = 0;
-    for_each_phase([&](size_t p, const char* name) {
-      const double bytes = per_iteration.mean(of.sent_bytes[p]);
-      stage[name] = bytes;
-      total += bytes;
-      messages += per_iteration.mean(of.sent_messages[p]);
-    });
-    stage["total"] = total;
-    stage["messages"] = messages;
+    json stage = with_total([&](size_t p) { return per_iteration.mean(of.sent_bytes[p]); });
+    stage["messages"] = with_total([&](size_t p) { return per_iteration.mean(of.sent_messages[p]); })["total"];
     stages.push_back(stage);
   }
   return stages;

@@ -63,7 +63,7 @@ TEST_CASE("Whole tables whose distinct rows alone travel: a run waits for the no
   Plan plan = *evaluate_strategy(model, Strategy::table_wise).plan;
   for (size_t t = 0; t < plan.tables.size(); ++t) {
     plan.tables[t].transport = Transport::staged;
-    plan.tables[t].holder_slot = static_cast<int64_t>(t);
+    plan.tables[t].holders.fixed = static_cast<int64_t>(t);
   }
   const double large = 1000 * (1 - std::pow(0.999, 32));
   int compared = 0;
