@@ -10,9 +10,9 @@
 #include "checkpoint/checkpoint.hpp"
 #include "checkpoint/model_loading.hpp"
 #include "comm/collectives.hpp"
-#include "run/replanner.hpp"
 #include "run/metrics_file.hpp"
 #include "run/progress.hpp"
+#include "run/replanner.hpp"
 #include "run/run.hpp"
 #include "run/run_folder.hpp"
 

@@ -136,8 +136,8 @@ TEST_CASE("IdsTravelInAsFewBytesAsNumberAllRows") {
 
 TEST_CASE("ARunPrefersHeldRowsWhereNothingElseIsBetterThanRatesAreKnown") {
   Iteration iteration;
-  iteration.model = ModelShape({}, 13, 2);
-  iteration.global_batch = 1024;
+  iteration.model = ModelShape({64, {8}, {8}}, 13, 2);
+  iteration.global_batch = 65536;
   iteration.access.assign(2, from_law(parse_law("zipf:1.2"), 100000));
   const placement::Workload workload = make_workload(iteration);
   MachineRates slow;
