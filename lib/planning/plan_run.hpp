@@ -8,6 +8,7 @@
 #include "comm/comm.hpp"
 #include "config/options.hpp"
 #include "data/vocabulary.hpp"
+#include "layout/resolved_plan.hpp"
 #include "layout/system_shape.hpp"
 #include "planning/decide.hpp"
 #include "planning/workload.hpp"

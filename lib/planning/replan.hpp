@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "access/access_profile.hpp"
+#include "layout/tables.hpp"
 #include "planning/plan_run.hpp"
 
 namespace sparrow {

@@ -84,6 +84,20 @@ json predicted(const Prediction& of) {
           {"floor_bytes", of.floor_bytes}};
 }
 
+/// value(phase number) of every phase, and their sum.
+template <class Value>
+json with_total(Value&& value) {
+  json phases;
+  double total = 0;
+  for_each_phase([&](size_t p, const char* name) {
+    const double of_phase = value(p);
+    phases[name] = of_phase;
+    total += of_phase;
+  });
+  phases["total"] = total;
+  return phases;
+}
+
 /// Sent bytes of the mean rank, by stage of the hierarchy, from the root down.
 json sent_by_stage(const PerIteration& per_iteration, const std::vector<Traffic>& traffic) {
   json stages = json::array();
