@@ -300,7 +300,7 @@ int Simulator::asked(const TablePlan& table, int domain, int holder, size_t posi
   for (int r : ranks_in(domain))
     if (type(r).holds && type(r).proxy_weight != 0) proxies.push_back(r);
   if (proxies.empty()) proxies = ranks_in(domain);
-  return proxies[(position + static_cast<size_t>(table.offset)) % proxies.size()];
+  return proxies[(position + static_cast<size_t>(table.holders.offset)) % proxies.size()];
 }
 
 void Simulator::planned_row(const TablePlan& table, const Option& option, size_t position, double bytes) {
