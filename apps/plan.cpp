@@ -23,7 +23,7 @@ int run_plan(int argc, char** argv) {
   }
   const placement::Topology topology = load_topology(request->topology);
   const PlanAnswer result = answer(*request, load_plan_tables(*request), topology);
-  if (!request->out.empty()) save_plan(request->out, result.plan, result.problem.topology);
+  if (!request->out.empty()) save_plan(request->out, result.plan, result.topology);
   if (!request->explain.empty())
     fmt::print("{}", explain_text(*request, result));
   else

@@ -1,9 +1,8 @@
 // sparrow plan --explain: why a row is where it is.
 #include <algorithm>
-#include <charconv>
 
 #include "base/error.hpp"
-#include "human.hpp"
+#include "base/human.hpp"
 #include "plan_report.hpp"
 
 namespace sparrow {
@@ -22,33 +21,30 @@ Row parse_row(const std::string& text, const placement::Plan& plan) {
   if (row.table == plan.tables.size())
     fail("--explain: no table '{}'; they are {} to {}", name, plan.tables.front().name, plan.tables.back().name);
   if (colon == std::string::npos) return row;
-  const std::string number = text.substr(colon + 1);
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), row.position);
-  if (error != std::errc{} || end != number.data() + number.size() || row.position < 0 ||
-      row.position >= plan.tables[row.table].rows)
-    fail("--explain: '{}' is no position of {}: 0 to {}", number, name, plan.tables[row.table].rows - 1);
+  const auto last = static_cast<double>(plan.tables[row.table].rows - 1);
+  row.position = parse_whole(fmt::format("--explain {}, position", name), text.substr(colon + 1), 0, last);
   return row;
 }
 
 }  // namespace
 
 std::string explain_text(const PlanRequest& request, const PlanAnswer& answer) {
-  const auto& problem = answer.problem;
-  const auto& solution = answer.solution;
+  const placement::Solution& solution = answer.optimum();
   const Row row = parse_row(request.explain, solution.plan);
-  const auto& table = problem.workload.tables[row.table];
+  const auto& table = answer.workload.tables[row.table];
   size_t c = 0;
   for (int64_t end = table.access.rows[0]; end <= row.position; end += table.access.rows[c]) ++c;
-  const placement::Tree tree(problem.topology);
-  const double draws = static_cast<double>(problem.workload.global_batch) * table.lookups;
+  const placement::Tree tree(answer.topology);
+  const double draws = static_cast<double>(answer.workload.global_batch) * table.lookups;
   double p = 0;
   for (const auto& group : table.access.p) p += group[c] / static_cast<double>(table.access.p.size());
   std::string text = fmt::format(
       "Row at position {} of {}: {:.4g} of the table's lookups, in a batch with probability {:.4g} (any rank).\n"
       "Price of each option at the optimum's multipliers (time it adds to an iteration, memory included):\n",
       with_commas(row.position), table.name, p, placement::touched(p, draws));
-  const auto options = placement::explain(problem.topology, problem.workload, problem.options, solution,
-                                          static_cast<int>(row.table), row.position);
+  const auto options =
+      placement::explain(answer.topology, answer.workload, solve_options(answer.workload, request.combine), solution,
+                         static_cast<int>(row.table), row.position);
   for (const auto& option : options)
     text += fmt::format("  {} {:>10}  {}\n", option.chosen ? "*" : " ", human_seconds(option.seconds), option.option);
   text +=

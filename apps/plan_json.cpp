@@ -58,11 +58,11 @@ json strategies_json(const PlanAnswer& answer) {
     }
     list.back()["seconds_per_iteration"] = cost.seconds;
     list.back()["samples_per_second"] = cost.samples_per_second;
-    list.back()["speedup_of_optimal"] = cost.seconds / answer.solution.cost.seconds;
+    list.back()["speedup_of_optimal"] = cost.seconds / answer.optimum().cost.seconds;
     list.back()["bottleneck"] = cost.bottleneck;
   };
-  add("optimal", answer.solution.cost);
-  for (const auto& other : answer.solution.strategies) add(other.name, other.cost);
+  add("optimal", answer.optimum().cost);
+  for (const auto& other : answer.optimum().strategies) add(other.name, other.cost);
   return list;
 }
 
@@ -91,24 +91,25 @@ json bytes_json(const placement::SentBytes& sent) {
 }  // namespace
 
 std::string plan_json_text(const PlanRequest&, const PlanAnswer& answer) {
-  const placement::Tree tree(answer.problem.topology);
+  const placement::Tree tree(answer.topology);
   const Cost& cost = answer.cost;
   json report = {{"modelled", true},
                  {"topology", answer.plan.topology},
                  {"strategy", answer.plan.strategy},
                  {"ranks", tree.ranks()},
-                 {"global_batch", answer.problem.workload.global_batch},
+                 {"global_batch", answer.workload.global_batch},
                  {"seconds_per_iteration", cost.seconds},
                  {"sequential_seconds", cost.sequential_seconds},
                  {"overlapped_seconds", cost.overlapped_seconds},
-                 {"bound", answer.solution.bound},
-                 {"gap", cost.seconds / answer.solution.bound - 1},
-                 {"floor_bytes", answer.solution.floor_bytes},
+                 {"preferred", answer.decision.plan.strategy},
+                 {"bound", answer.decision.bound()},
+                 {"gap", cost.seconds / answer.decision.bound() - 1},
+                 {"floor_bytes", answer.decision.floor_bytes},
                  {"row_bytes", row_bytes_sent(answer, cost)},
                  {"samples_per_second", cost.samples_per_second},
                  {"bottleneck", cost.bottleneck},
                  {"distinct_rows_per_iteration", cost.distinct_rows_mean},
-                 {"grouping_error", answer.solution.grouping_error},
+                 {"grouping_error", answer.optimum().grouping_error},
                  {"bytes_per_iteration", bytes_json(cost.sent_mean)}};
   report["bytes_per_iteration"]["max"] = bytes_json(cost.sent_max);
   report["memory"] = memory_json(answer, tree);

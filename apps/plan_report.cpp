@@ -5,8 +5,7 @@
 #include <numeric>
 
 #include "base/error.hpp"
-#include "human.hpp"
-#include "placement/cost/cost_model.hpp"
+#include "base/human.hpp"
 
 namespace sparrow {
 
@@ -16,6 +15,12 @@ using placement::Tree;
 
 double Places::total() const {
   return std::accumulate(by_level.begin(), by_level.end(), offloaded);
+}
+
+void Places::add(const Places& other, double weight) {
+  by_level.resize(other.by_level.size());
+  for (size_t l = 0; l < by_level.size(); ++l) by_level[l] += weight * other.by_level[l];
+  offloaded += weight * other.offloaded;
 }
 
 std::vector<std::string> place_names(const Tree& tree) {
@@ -29,14 +34,14 @@ std::vector<std::string> place_names(const Tree& tree) {
 }
 
 std::vector<TablePlaces> places_of(const PlanAnswer& answer) {
-  const Tree tree(answer.problem.topology);
-  const auto placed = placement::to_placement(answer.plan, answer.problem.workload);
+  const Tree tree(answer.topology);
+  const auto placed = placement::to_placement(answer.plan, answer.workload);
   std::vector<TablePlaces> result;
   for (size_t t = 0; t < placed.tables.size(); ++t) {
     TablePlaces places;
     places.rows.by_level.resize(static_cast<size_t>(tree.depth()) + 1);
     places.lookups.by_level = places.rows.by_level;
-    const auto& access = answer.problem.workload.tables[t].access;
+    const auto& access = answer.workload.tables[t].access;
     for (const auto& share : placed.tables[t].shares) {
       const auto& option = placed.options[share.option];
       double p = 0;  // of the mean access group
@@ -55,14 +60,14 @@ std::vector<TablePlaces> places_of(const PlanAnswer& answer) {
 std::vector<PriceSentence> price_sentences(const PlanAnswer& answer) {
   constexpr double kGiB = 0x1p30;
   std::vector<PriceSentence> result;
-  for (const auto& price : answer.solution.prices) {
+  for (const auto& price : answer.optimum().prices) {
     PriceSentence line{price, price.seconds_per_unit, ""};
     if (price.kind == "memory") {
       // One GiB more, or a tenth more where a GiB would be far beyond what the multiplier speaks of.
       double step = kGiB;
-      for (const auto& store : answer.solution.cost.stores)
+      for (const auto& store : answer.optimum().cost.stores)
         if (store.name == price.resource) step = std::min(step, 0.1 * store.capacity_bytes);
-      line.seconds = std::min(price.seconds_per_unit * step, answer.solution.cost.seconds);
+      line.seconds = std::min(price.seconds_per_unit * step, answer.optimum().cost.seconds);
       line.sentence = fmt::format("{} more in every {} would save {}.", step == kGiB ? "1 GiB" : human_bytes(step),
                                   price.resource, human_seconds(line.seconds));
     } else {
@@ -70,33 +75,25 @@ std::vector<PriceSentence> price_sentences(const PlanAnswer& answer) {
           fmt::format("Twice the {} of {} would save up to {}.", price.kind == "bandwidth" ? "bandwidth" : "rate",
                       price.resource, human_seconds(line.seconds));
     }
-    if (line.seconds >= 1e-3 * answer.solution.cost.seconds) result.push_back(std::move(line));
+    if (line.seconds >= 1e-3 * answer.optimum().cost.seconds) result.push_back(std::move(line));
   }
   std::stable_sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
   return result;
 }
 
 double row_bytes_sent(const PlanAnswer& answer, const Cost& cost) {
-  const placement::CostModel model(answer.problem.topology, answer.problem.workload);
-  const Cost empty = placement::cost_of(model, model.base());  // the dense parameters alone
   const double rows =
-      cost.sent_mean.rows + cost.sent_mean.gradients + cost.sent_mean.allreduce - empty.sent_mean.allreduce;
-  return std::max(0.0, rows) * static_cast<double>(model.tree().ranks());
+      cost.sent_mean.rows + cost.sent_mean.gradients + cost.sent_mean.allreduce - answer.dense_bytes_sent;
+  return std::max(0.0, rows) * static_cast<double>(Tree(answer.topology).ranks());
 }
 
 double sent_in_phase(const Cost& cost, Phase phase) {
-  switch (phase) {
-    case Phase::ids:
-      return cost.sent_mean.ids;
-    case Phase::forward:
-      return cost.sent_mean.rows;
-    case Phase::backward:
-      return cost.sent_mean.gradients;
-    case Phase::reduction:
-      return cost.sent_mean.allreduce;
-    default:
-      return 0;
-  }
+  const placement::SentBytes& sent = cost.sent_mean;
+  return phase == Phase::ids         ? sent.ids
+         : phase == Phase::forward   ? sent.rows
+         : phase == Phase::backward  ? sent.gradients
+         : phase == Phase::reduction ? sent.allreduce
+                                     : 0;
 }
 
 }  // namespace sparrow

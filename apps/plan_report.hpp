@@ -13,6 +13,7 @@ struct Places {
   std::vector<double> by_level;
   double offloaded = 0;
   double total() const;
+  void add(const Places& other, double weight);
 };
 struct TablePlaces {
   Places rows, lookups;  ///< numbers of rows; share of the table's lookups

@@ -1,13 +1,13 @@
 // The command line of `sparrow plan`.
 #include "plan_request.hpp"
 
-#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cxxopts.hpp>
 
 #include "base/error.hpp"
+#include "config/options.hpp"
 #include "config/quantity.hpp"
-#include "placement/baselines/strategies.hpp"
 
 namespace sparrow {
 namespace {
@@ -49,6 +49,7 @@ cxxopts::Options plan_options() {
   auto shown = options.add_options("Shown and written");
   shown("strategy", "all, optimal, held, table_wise, row_wise, replicated, fetched, hot_cold",
         text()->default_value("all"), "NAME");
+  shown("deduplicate", "of a strategy named: distinct rows alone travel, as `train` sends them by default");
   shown("explain", "why a row is where it is: the price of each of its options", text(), "TABLE[:POSITION]");
   shown("sweep",
         "CSV instead of a table; repeated: every combination. Keys: exponent, memory, batch, dim, ranks, bandwidth (a "
@@ -58,26 +59,6 @@ cxxopts::Options plan_options() {
   shown("json", "one JSON object instead of a table");
   shown("h,help", "print this");
   return options;
-}
-
-std::vector<double> parse_bag_sizes(const std::string& text) {
-  std::vector<double> sizes;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    const std::string item = text.substr(begin, end - begin);
-    size_t used = 0;
-    double size = 0;
-    try {
-      size = std::stod(item, &used);
-    } catch (const std::exception&) {
-      used = 0;
-    }
-    if (used == 0 || used != item.size() || !(size >= 0 && size <= 1e6))
-      fail("--bag-sizes: '{}' is not a number from 0 to 1e6", item);
-    sizes.push_back(size);
-    begin = end + 1;
-  }
-  return sizes;
 }
 
 /// Whether a word is the second of two.
@@ -102,13 +83,6 @@ void check(const PlanRequest& request) {
     for (int64_t width : layers)
       if (width < 1 || width > kMostWidth)
         fail("--bottom, --top: a layer of {} is not from 1 to {}", width, kMostWidth);
-  const std::string& strategy = request.strategy;
-  if (strategy != "all" && strategy != "optimal" && !placement::parse_strategy(strategy))
-    fail("--strategy: '{}' is none of all, optimal, held, table_wise, row_wise, replicated, fetched, hot_cold",
-         strategy);
-  const std::string& optimizer = request.optimizer;
-  if (optimizer != "sgd" && optimizer != "adagrad" && optimizer != "rowwise_adagrad")
-    fail("--optimizer: '{}' is none of sgd, adagrad, rowwise_adagrad", optimizer);
   if (!request.sweeps.empty() && (request.json || !request.explain.empty() || request.optimize_batch))
     fail("--sweep does not go with --json, --explain or --optimize-batch");
 }
@@ -128,11 +102,14 @@ PlanRequest read_request(const cxxopts::ParseResult& arguments) {
   request.model.bottom = arguments["bottom"].as<std::vector<int64_t>>();
   request.model.top = arguments["top"].as<std::vector<int64_t>>();
   request.multi_hot = text("bag-sizes") == "multi-hot";
-  if (arguments.count("bag-sizes") > 0 && !request.multi_hot) request.bag_sizes = parse_bag_sizes(text("bag-sizes"));
-  request.optimizer = arguments["optimizer"].as<std::string>();
-  request.bf16_wire = second_of(arguments, "wire", "fp32", "bf16");
+  if (arguments.count("bag-sizes") > 0 && !request.multi_hot)
+    for (const std::string& size : split_at_commas(text("bag-sizes")))
+      request.bag_sizes.push_back(parse_number("--bag-sizes", size, 0, 1e6));
+  request.optimizer = parse_word<OptimizerKind>("--optimizer", arguments["optimizer"].as<std::string>());
+  request.wire = parse_word<DType>("--wire", arguments["wire"].as<std::string>());
   request.overlapped = second_of(arguments, "pipeline", "sequential", "overlapped");
   request.combine = arguments.count("no-combine") == 0;
+  request.deduplicate = arguments.count("deduplicate") > 0;
   request.planned_shares = second_of(arguments, "batch-shares", "topology", "planned");
   if (arguments.count("device-memory") > 0) {
     try {
@@ -141,7 +118,10 @@ PlanRequest read_request(const cxxopts::ParseResult& arguments) {
       fail("--device-memory: {}", error.what());
     }
   }
-  request.strategy = arguments["strategy"].as<std::string>();
+  const auto strategy = arguments["strategy"].as<std::string>();
+  request.all_strategies = strategy == "all";
+  if (!request.all_strategies)
+    request.strategy = parse_word<std::optional<placement::Strategy>>("--strategy", strategy);
   request.optimize_batch = arguments.count("optimize-batch") > 0;
   request.explain = text("explain");
   if (arguments.count("sweep") > 0) request.sweeps = arguments["sweep"].as<std::vector<std::string>>();
@@ -164,6 +144,29 @@ std::vector<std::string> join_sweeps(const std::vector<std::string>& parts) {
 }
 
 }  // namespace
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t begin = 0, end = 0; begin <= text.size(); begin = end + 1) {
+    end = std::min(text.find(',', begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+  }
+  return parts;
+}
+
+double parse_number(const std::string& name, const std::string& text, double least, double most) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || !(value >= least && value <= most))
+    fail("{}: '{}' is not a number from {} to {}", name, text, least, most);
+  return value;
+}
+
+int64_t parse_whole(const std::string& name, const std::string& text, double least, double most) {
+  const double value = parse_number(name, text, least, most);
+  if (value != std::floor(value)) fail("{}: '{}' is not a whole number", name, text);
+  return static_cast<int64_t>(value);
+}
 
 std::optional<PlanRequest> parse_plan_request(int argc, char** argv) {
   cxxopts::Options options = plan_options();

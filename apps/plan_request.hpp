@@ -1,4 +1,4 @@
-// What `sparrow plan` was asked, and the planning problem that follows from it.
+// What `sparrow plan` was asked, and what is answered.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,7 @@
 #include <vector>
 
 #include "model/options.hpp"
-#include "placement/solve/solve.hpp"
-#include "synthetic/presets.hpp"
+#include "planning/decide.hpp"
 
 namespace sparrow {
 
@@ -22,13 +21,15 @@ struct PlanRequest {
   ModelOptions model;
   std::vector<double> bag_sizes;  ///< lookups per table; empty: 1
   bool multi_hot = false;         ///< the preset's bag sizes
-  std::string optimizer;          ///< of the rows: sgd | adagrad | rowwise_adagrad
-  bool bf16_wire = false;
+  OptimizerKind optimizer{};      ///< of the rows
+  DType wire{};
   bool overlapped = false;
   bool combine = true;
+  bool deduplicate = false;              ///< what a named strategy moves, as training does
   bool planned_shares = false;           ///< split the batch over unequal ranks so that T falls
   std::optional<int64_t> device_memory;  ///< of every rank that has samples, instead of the topology's
-  std::string strategy;                  ///< all | optimal | a named one
+  bool all_strategies = false;
+  std::optional<placement::Strategy> strategy;  ///< to show instead of the optimum
   bool optimize_batch = false;
   std::string explain;              ///< TABLE[:POSITION]
   std::vector<std::string> sweeps;  ///< "memory=1GiB,4GiB"
@@ -39,30 +40,38 @@ struct PlanRequest {
 /// Reads and checks the command line; nothing when only help was asked for (and printed).
 std::optional<PlanRequest> parse_plan_request(int argc, char** argv);
 
+/// The parts of a list.
+std::vector<std::string> split_at_commas(const std::string& text);
+/// A number from `least` to `most`. Throws Error that begins with `name`.
+double parse_number(const std::string& name, const std::string& text, double least, double most);
+int64_t parse_whole(const std::string& name, const std::string& text, double least, double most);
+
 /// The tables' access distributions, read once; independent of the topology, batch and model.
 struct PlanTables {
   std::vector<std::string> names;
   std::vector<placement::TableDistribution> access;
   std::vector<double> lookups;
+
+  void add(std::string name, placement::TableDistribution distribution, double lookups_per_sample = 1) {
+    names.push_back(std::move(name));
+    access.push_back(std::move(distribution));
+    lookups.push_back(lookups_per_sample);
+  }
 };
 PlanTables load_plan_tables(const PlanRequest& request);
 
-struct PlanProblem {
-  placement::Topology topology;
-  placement::Workload workload;
-  placement::SolveOptions options;
-};
-/// topology is that of the file. Throws Error for a request that does not fit it.
-PlanProblem make_problem(const PlanRequest& request, const PlanTables& tables, const placement::Topology& topology);
-
 /// What is reported: the optimum, or one named strategy with the optimum beside it.
 struct PlanAnswer {
-  PlanProblem problem;
-  placement::Solution solution;
-  placement::Plan plan;  ///< of the strategy asked for
-  placement::Cost cost;  ///< its cost
+  placement::Topology topology;  ///< with the memory and the shares of the batch that were asked for
+  placement::Workload workload;
+  Decision decision;  ///< where no strategy is asked for
+  placement::Plan plan;
+  placement::Cost cost;
+  double dense_bytes_sent = 0;  ///< of a rank, for the dense parameters
+
+  const placement::Solution& optimum() const { return *decision.optimum; }
 };
-/// Solves, checks the plan independently, and picks the strategy asked for. Throws Error when it does not fit.
+/// topology is that of the file. Throws Error for a request that does not fit it, and for rows that do not fit.
 PlanAnswer answer(const PlanRequest& request, const PlanTables& tables, const placement::Topology& topology);
 
 }  // namespace sparrow

@@ -1,9 +1,5 @@
 // sparrow plan --sweep: the same question for a grid of answers, as CSV for scripts/plot.py.
 #include <algorithm>
-#include <charconv>
-#include <cmath>
-#include <functional>
-#include <optional>
 
 #include "base/error.hpp"
 #include "config/quantity.hpp"
@@ -27,27 +23,10 @@ Axis parse_axis(const std::string& text) {
   Axis axis{text.substr(0, equals), {}};
   if (equals == std::string::npos || std::find(std::begin(kKeys), std::end(kKeys), axis.key) == std::end(kKeys))
     fail("--sweep {}: wanted is KEY=A,B,C with a key of {}", text, fmt::join(kKeys, ", "));
-  for (size_t begin = equals + 1; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    axis.texts.push_back(text.substr(begin, end - begin));
-    if (axis.texts.back().empty()) fail("--sweep {}: an empty value", text);
-    begin = end + 1;
-  }
+  axis.texts = split_at_commas(text.substr(equals + 1));
+  for (const std::string& value : axis.texts)
+    if (value.empty()) fail("--sweep {}: an empty value", text);
   return axis;
-}
-
-double number_of(const std::string& key, const std::string& text, double least, double most) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !(value >= least && value <= most))
-    fail("--sweep {}: '{}' is not a number from {} to {}", key, text, least, most);
-  return value;
-}
-
-int64_t whole_of(const std::string& key, const std::string& text, double most) {
-  const double value = number_of(key, text, 1, most);
-  if (value != std::floor(value)) fail("--sweep {}: '{}' is not a whole number", key, text);
-  return static_cast<int64_t>(value);
 }
 
 /// Changes the number of ranks that have samples to `wanted`: first the number of the topmost domains, then, when fewer
@@ -81,21 +60,22 @@ struct Point {
 };
 
 void apply(const std::string& key, const std::string& text, Point& point) {
+  const std::string name = "--sweep " + key;
   if (key == "exponent") {
-    number_of(key, text, 0, 99);
+    parse_number(name, text, 0, 99);
     if (point.request.tables.empty()) fail("--sweep exponent: goes with --tables");
     point.request.distribution = fmt::format("zipf:{}", text);
     point.tables_changed = true;
   } else if (key == "memory") {
     point.request.device_memory = parse_bytes(text);
   } else if (key == "batch") {
-    point.request.batch = whole_of(key, text, 0x1p32);
+    point.request.batch = parse_whole(name, text, 1, 0x1p32);
   } else if (key == "dim") {
-    point.request.model.embedding_dim = whole_of(key, text, 0x1p16);
+    point.request.model.embedding_dim = parse_whole(name, text, 1, 0x1p16);
   } else if (key == "ranks") {
-    scale_ranks(point.topology, whole_of(key, text, 0x1p24));
+    scale_ranks(point.topology, parse_whole(name, text, 1, 0x1p24));
   } else {
-    const double factor = number_of(key, text, 1e-6, 1e6);
+    const double factor = parse_number(name, text, 1e-6, 1e6);
     for (auto& domain : point.topology.domains)
       for (auto& port : domain.ports) {
         port.in_bytes_per_s *= factor;
@@ -113,29 +93,28 @@ std::string csv_field(const std::string& text) {
 
 std::string csv_row(const std::string& prefix, const std::string& strategy, const placement::Cost& cost,
                     const PlanAnswer& result) {
-  const auto& solution = result.solution;
   if (!cost.infeasible.empty()) return fmt::format("{},{},,,,,,,,,{}\n", prefix, strategy, csv_field(cost.infeasible));
+  const double bound = result.decision.bound();
   return fmt::format("{},{},{:.9g},{:.9g},{:.9g},{:.6g},{:.9g},{:.9g},{:.9g},{},\n", prefix, strategy, cost.seconds,
-                     cost.samples_per_second, solution.bound, cost.seconds / solution.bound - 1, cost.sent_mean.total(),
-                     row_bytes_sent(result, cost), solution.floor_bytes, csv_field(cost.bottleneck));
+                     cost.samples_per_second, bound, cost.seconds / bound - 1, cost.sent_mean.total(),
+                     row_bytes_sent(result, cost), result.decision.floor_bytes, csv_field(cost.bottleneck));
 }
 
 std::string csv_rows(const Point& point, const PlanTables& tables, const std::string& prefix) {
   PlanRequest request = point.request;
-  request.strategy = "all";
+  request.strategy.reset();  // the optimum comes with all of them
   std::optional<PlanAnswer> result;
   try {
     result = answer(request, tables, point.topology);
   } catch (const Error& error) {
     return fmt::format("{},optimal,,,,,,,,,{}\n", prefix, csv_field(error.what()));
   }
-  const auto wanted = [&](const std::string& name) {
-    return point.request.strategy == "all" || point.request.strategy == name;
-  };
+  const PlanRequest& asked = point.request;
   std::string rows;
-  if (wanted("optimal")) rows += csv_row(prefix, "optimal", result->solution.cost, *result);
-  for (const auto& other : result->solution.strategies)
-    if (wanted(other.name)) rows += csv_row(prefix, csv_field(other.name), other.cost, *result);
+  if (!asked.strategy) rows += csv_row(prefix, "optimal", result->cost, *result);
+  for (const auto& other : result->optimum().strategies)
+    if (asked.all_strategies || (asked.strategy && other.name == placement::strategy_name(*asked.strategy)))
+      rows += csv_row(prefix, csv_field(other.name), other.cost, *result);
   return rows;
 }
 

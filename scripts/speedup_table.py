@@ -23,7 +23,7 @@ SYSTEMS = [  # topology, title, global batch, whose memory the budget is
 ]
 SKEWS = [("zipf 0.8", "zipf:0.8"), ("zipf 1.05", "zipf:1.05"), ("zipf 1.2", "zipf:1.2"), ("fitted", "")]
 BUDGETS = ["1GB", "4GB", "16GB", "64GB"]
-STRATEGIES = ["held", "table_wise", "row_wise", "replicated", "fetched", "hot_cold"]
+STRATEGIES = ["held", "table_wise", "row_wise", "replicated", "fetched", "fetched, undeduplicated", "hot_cold"]
 MODEL = ["--tables", "criteo-terabyte", "--dim", "128", "--bottom", "512,256", "--top", "1024,1024,512,256"]
 
 HEAD = """# Speed-up of the optimal plan, modelled
@@ -33,13 +33,13 @@ Made by `scripts/speedup_table.py`; **every figure is modelled by `sparrow plan`
 iteration, the rates of `configs/topologies/` (data sheets and the assumptions named there). Columns: samples per second of the
 optimal plan, its distance from the lower bound, and how many times as long an iteration of each named strategy takes under the
 same model; - where the strategy does not fit. "fitted": marginals fitted to real rows (`lib/synthetic/criteo_statistics.hpp`); the
-others: Zipf with this exponent in every table. What the strategies are: `lib/placement/strategies.hpp`.
+others: Zipf with this exponent in every table. What the strategies are: `lib/placement/baselines/strategies.hpp`.
 
-How to read it. The strategies are modelled at their best: perfectly balanced, without stragglers or contention; they exchange
-directly between all ranks, the optimal plan level by level. In the warehouse each of 16,384 ranks would talk to 16,383 others,
-so the assumed time per message (`overhead`, 200 ns at an adapter) makes most of their time, and the factors there are as good
-as that assumption. On one switch with room for all rows, holding every row deduplicated is already optimal, and the table
-says so.
+How to read it. The strategies are modelled at their best: balanced as well as whole tables and rows can be, without stragglers
+or contention; they exchange directly between all ranks, the optimal plan level by level. In the warehouse each of 16,384 ranks
+would talk to 16,383 others, so the assumed time per message (`overhead`, 200 ns at an adapter) makes most of their time, and the
+factors there are as good as that assumption. On one switch with room for all rows, holding every row deduplicated is already
+optimal, and the table says so.
 """
 
 

@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <memory>
 
-#include "base/error.hpp"
 #include "calibrate/synthetic_batch.hpp"
 #include "calibrate/timed_runs.hpp"
 #include "layout/system_shape.hpp"
-#include "placement/baselines/strategies.hpp"
-#include "placement/cost/cost_model.hpp"
+#include "planning/decide.hpp"
+#include "planning/workload.hpp"
 #include "train/memory_plan.hpp"
 #include "train/trainer.hpp"
 
@@ -32,7 +31,7 @@ class TrialSteps {
 
  private:
   int64_t table_rows() const;
-  placement::Workload make_workload() const;
+  Decision held() const;
   placement::Topology without_compute(const std::vector<int>& node_of, MachineRates rates) const;
   ResolvedPlan pooled_plan() const;
   int steps() const;
@@ -44,10 +43,8 @@ class TrialSteps {
   const int64_t ranks_of_node_;
   placement::TableDistribution law_;
   Tables tables_;
-  placement::Workload workload_;
   SystemShape shape_;
-  placement::CostModel model_;
-  placement::StrategyResult held_;
+  Decision held_;
   std::vector<std::unique_ptr<SyntheticBatch>> batches_;
 };
 
@@ -60,15 +57,12 @@ TrialSteps::TrialSteps(const RankContext& context, const std::vector<int>& node_
       ranks_of_node_(std::count(node_of.begin(), node_of.end(), node_of[context.comm.rank()])),
       law_(synthetic_law(table_rows())),
       tables_(std::vector<int64_t>(options.model.tables, law_.total_rows()), options.model.dim),
-      workload_(make_workload()),
       shape_(shape_of(without_compute(node_of, rates), context.comm.size())),
-      model_(shape_.topology, workload_),
-      held_(placement::evaluate_strategy(model_, placement::Strategy::held)) {
-  SPARROW_CHECK(held_.plan, "no room for synthetic rows: {}", held_.cost.infeasible);
+      held_(held()) {
   const auto rank = static_cast<uint64_t>(context.comm.rank());
   for (uint64_t i = 0; i < kBatches; ++i)
-    batches_.push_back(std::make_unique<SyntheticBatch>(law_, options.model, options.local_batch,
-                                                        workload_.global_batch, rank * kBatches + i + 1));
+    batches_.push_back(std::make_unique<SyntheticBatch>(
+        law_, options.model, options.local_batch, options.local_batch * context.comm.size(), rank * kBatches + i + 1));
 }
 
 /// Far more than a batch looks up, and than caches hold, as long as they are soon made.
@@ -80,20 +74,18 @@ int64_t TrialSteps::table_rows() const {
   return -max(context_.comm, -std::max<int64_t>(rows, 64));  // the least of all ranks
 }
 
-placement::Workload TrialSteps::make_workload() const {
-  const int64_t dim = options_.model.dim;
-  placement::Workload workload;
-  placement::Table table;
-  table.name = "synthetic";
-  table.access = law_;
-  table.row_bytes = 4 * dim;
-  table.state_bytes = 4 * state_dim(options_.optimizer.sparse.kind, dim);
-  table.wire_bytes = size_of(options_.wire) * dim;
-  workload.tables.assign(options_.model.tables, table);
-  workload.global_batch = options_.local_batch * context_.comm.size();
-  workload.id_bytes = tables_.key_bytes();
-  workload.dense_bytes = static_cast<double>(4 * options_.model.parameters());
-  return workload;
+/// Every row held by one rank, which exchanges it directly with all others.
+Decision TrialSteps::held() const {
+  Iteration iteration;
+  iteration.model = options_.model;
+  iteration.optimizer = options_.optimizer.sparse.kind;
+  iteration.wire = options_.wire;
+  iteration.global_batch = options_.local_batch * context_.comm.size();
+  iteration.access.assign(options_.model.tables, law_);
+  PlacementOptions options;
+  options.strategy = placement::Strategy::held;
+  options.combine = false;
+  return decide(shape_.topology, make_workload(iteration), options);
 }
 
 placement::Topology TrialSteps::without_compute(const std::vector<int>& node_of, MachineRates rates) const {
@@ -117,7 +109,7 @@ double TrialSteps::step_seconds() {
   options.wire = options_.wire;
   options.limits.samples.assign(context_.comm.size(), options_.local_batch);
   options.limits.lookups.assign(options_.model.tables, 1);
-  Directory directory(tables_, shape_.hierarchy, resolve(*held_.plan, shape_), context_.comm.rank());
+  Directory directory(tables_, shape_.hierarchy, resolve(held_.plan, shape_), context_.comm.rank());
   MemoryPlan memory = plan_memory(context_.backend, directory, options);
   Trainer trainer(context_, std::move(directory), std::move(memory), options,
                   [](int, int64_t position) { return position; });
@@ -137,7 +129,7 @@ double TrialSteps::step_seconds() {
 
 /// Every lookup pooled at the holder of its row.
 ResolvedPlan TrialSteps::pooled_plan() const {
-  ResolvedPlan plan = resolve(*held_.plan, shape_);
+  ResolvedPlan plan = resolve(held_.plan, shape_);
   for (ResolvedTable& table : plan.tables) table.rules[0].transport = Transport::pooled;
   return plan;
 }
@@ -175,7 +167,7 @@ double TrialSteps::list_ids_per_s() {
   if (comm.size() == 1) return placement::kInfinity;  // there is nobody to list ids for
   const Hierarchy& hierarchy = shape_.hierarchy;
   const Batch& batch = batches_[0]->batch();
-  RouteBuilding held(context_, tables_, hierarchy, resolve(*held_.plan, shape_));
+  RouteBuilding held(context_, tables_, hierarchy, resolve(held_.plan, shape_));
   RouteBuilding copied(context_, tables_, hierarchy, ResolvedPlan::uniform(tables_, hierarchy, hierarchy.depth()));
   RouteBuilding pooled(context_, tables_, hierarchy, pooled_plan());
   std::vector<std::function<void()>> builds;

@@ -11,6 +11,11 @@
 
 namespace sparrow {
 
+/// Bytes of a key on the wire among so many rows: 4 while all keys fit (true of every published data set), else 8.
+constexpr int64_t key_bytes(double rows) {
+  return rows <= 0x1p32 ? 4 : 8;
+}
+
 class Tables {
  public:
   Tables(std::vector<int64_t> rows, int64_t dim) : rows_(std::move(rows)), dim_(dim), first_key_{0} {
@@ -31,8 +36,7 @@ class Tables {
     return static_cast<int>(std::upper_bound(first_key_.begin(), first_key_.end(), key) - first_key_.begin()) - 1;
   }
 
-  /// Bytes of a key on the wire: 4 while all keys fit (true of every published data set), else 8.
-  int64_t key_bytes() const { return total_rows() <= int64_t{1} << 32 ? 4 : 8; }
+  int64_t key_bytes() const { return sparrow::key_bytes(static_cast<double>(total_rows())); }
 
   /// Initial values are uniform in (-bound, bound), bound = sqrt(1 / rows) (facebookresearch/dlrm), drawn from the
   /// random stream numbered like the table, by row id and element.

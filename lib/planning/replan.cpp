@@ -43,9 +43,10 @@ std::optional<placement::Plan> best_plan(const ReplanProblem& problem, const pla
   // and the plan is made again for a little less memory.
   constexpr int kAttempts = 4;
   placement::Topology topology = problem.system.topology;
+  PlacementOptions options = problem.options.placement;
+  options.plan.clear();  // of the run's beginning
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const placement::Solution solution = solve_run(topology, workload, problem.options);
-    placement::Plan plan = by_position(solution.plan, problem.profiles, problem.plan);
+    placement::Plan plan = by_position(decide(topology, workload, options).plan, problem.profiles, problem.plan);
     const placement::CostModel model(problem.system.topology, workload);
     if (placement::fits(model, plan)) return plan;
     for (placement::Domain& domain : topology.domains)
@@ -91,11 +92,11 @@ Replan decide(const ReplanProblem& problem, int64_t iterations) {
 
   PlannedRun next;
   next.plan = *std::move(plan);
-  next.predicted = placement::evaluate(model, placement_by_class(next.plan, problem.profiles));
+  next.cost = placement::evaluate(model, placement_by_class(next.plan, problem.profiles));
   next.floor_bytes = placement::floor_bytes(model);
   next.resolved = resolve(next.plan, problem.system);
-  replan.seconds_next = next.predicted.seconds;
-  replan.bytes_next = next.predicted.sent_mean.total();
+  replan.seconds_next = next.cost.seconds;
+  replan.bytes_next = next.cost.sent_mean.total();
   weigh_move(problem, workload, now, next.resolved, replan);
   if (replan.seconds_next > (1 - kLeastGain) * replan.seconds_now)
     replan.why_not = "no plan is better by more than the noise of counting";

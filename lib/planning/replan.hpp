@@ -15,7 +15,8 @@
 #include <vector>
 
 #include "access/access_profile.hpp"
-#include "planning/planning.hpp"
+#include "layout/tables.hpp"
+#include "planning/plan_run.hpp"
 
 namespace sparrow {
 

@@ -7,18 +7,13 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "base/human.hpp"
+
 namespace sparrow {
 
 using nlohmann::json;
 
 namespace {
-
-std::string human_bytes(double bytes) {
-  const char* units[] = {"B", "kB", "MB", "GB"};
-  int unit = 0;
-  for (; bytes >= 1000 && unit < 3; ++unit) bytes /= 1000;
-  return fmt::format("{:.{}f} {}", bytes, unit == 0 ? 0 : 2, units[unit]);
-}
 
 double number(const json& value) {
   return value.is_number() ? value.get<double>() : NAN;

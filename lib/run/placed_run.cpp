@@ -13,6 +13,30 @@ namespace sparrow {
 
 namespace {
 
+/// How many rows the memories of a rank of the run can hold beside its buffers, at most all. Nothing for the slower
+/// store where the topology has none.
+SlotRoom room_for_rows(const SystemShape& shape, const placement::Workload& workload, int rank) {
+  const placement::CostModel model(shape.topology, workload);
+  const placement::Table& table = workload.tables.at(0);
+  int64_t rows = 0;
+  for (const placement::Table& of : workload.tables) rows += of.access.total_rows();
+  const auto fit = [&](double bytes) {
+    const double rows_of = std::max(0.0, bytes / static_cast<double>(table.row_bytes + table.state_bytes));
+    return rows_of < static_cast<double>(rows) ? static_cast<int64_t>(rows_of) : rows;
+  };
+  const int type = shape.rank_type[rank];
+  SlotRoom room{fit(model.capacity({type, 0})), 0};
+  const placement::Tree& tree = model.tree();
+  for (int level = 0; level <= tree.depth(); ++level) {  // slower stores, shared by the ranks below them
+    const int domain = tree.ancestor(type, level);
+    const auto& stores = tree.domain(domain).stores;
+    for (size_t s = tree.is_rank(domain) ? 1 : 0; s < stores.size(); ++s)
+      room.offloaded = std::max(room.offloaded, fit(static_cast<double>(stores[s].capacity_bytes) /
+                                                    static_cast<double>(tree.ranks_in(domain))));
+  }
+  return room;
+}
+
 TrainerOptions trainer_options(Comm& comm, const PlanningProblem& problem, const SystemShape& system) {
   const RunOptions& run = problem.options;
   const TableShapes& shapes = problem.shapes;

@@ -4,7 +4,7 @@
 #include "exchange/rank_context.hpp"
 #include "layout/system_shape.hpp"
 #include "layout/tables.hpp"
-#include "planning/planning.hpp"
+#include "planning/plan_run.hpp"
 #include "train/memory_plan.hpp"
 #include "train/trainer_options.hpp"
 

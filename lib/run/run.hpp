@@ -11,7 +11,7 @@
 #include "exchange/rank_context.hpp"
 #include "layout/system_shape.hpp"
 #include "layout/tables.hpp"
-#include "planning/planning.hpp"
+#include "planning/plan_run.hpp"
 #include "train/trainer.hpp"
 
 namespace sparrow {

@@ -9,7 +9,7 @@
 #include "comm/collectives.hpp"
 #include "config/plan_file.hpp"
 #include "config/topology_file.hpp"
-#include "planning/replanner.hpp"
+#include "run/replanner.hpp"
 
 namespace sparrow {
 

@@ -59,6 +59,31 @@ json sent_bytes(const PerIteration& per_iteration, const Traffic& traffic) {
   return mean;
 }
 
+json sent_bytes(const placement::SentBytes& sent) {
+  return {{"ids", sent.ids}, {"rows", sent.rows},           {"gradients", sent.gradients},
+          {"samples", 0.0},  {"allreduce", sent.allreduce}, {"total", sent.total()}};
+}
+
+/// The same keys as what was counted, so that the two stand side by side.
+json predicted(const Prediction& of) {
+  json bytes = sent_bytes(of.cost.sent_mean);
+  bytes["max"] = sent_bytes(of.cost.sent_max);
+  json seconds = json::object();  // an object also when nothing is predicted
+  for (const auto& [phase, value] : of.seconds_by_phase) seconds[phase] = value;
+  return {{"bytes_per_iteration", bytes},
+          {"bytes_by_level", of.level_bytes},
+          {"store_bytes_per_iteration", {{"read", of.store_read_bytes}, {"written", of.store_written_bytes}}},
+          {"distinct_rows_per_iteration", of.cost.distinct_rows_mean},
+          {"seconds_per_iteration", of.cost.seconds},
+          {"sequential_seconds", of.cost.sequential_seconds},
+          {"overlapped_seconds", of.cost.overlapped_seconds},
+          {"critical_path_seconds", of.cost.critical_path_seconds},
+          {"seconds_by_phase", seconds},
+          {"bound", of.bound},
+          {"gap", of.gap},
+          {"floor_bytes", of.floor_bytes}};
+}
+
 /// value(phase number) of every phase, and their sum.
 template <class Value>
 json with_total(Value&& value) {
@@ -71,26 +96,6 @@ json with_total(Value&& value) {
   });
   phases["total"] = total;
   return phases;
-}
-
-/// The same keys as what was counted, so that the two stand side by side.
-json predicted(const Prediction& of) {
-  json bytes = with_total([&](size_t p) { return of.mean_bytes[p]; });
-  bytes["max"] = with_total([&](size_t p) { return of.max_bytes[p]; });
-  json seconds = json::object();  // an object also when nothing is predicted
-  for (const auto& [phase, value] : of.seconds_by_phase) seconds[phase] = value;
-  return {{"bytes_per_iteration", bytes},
-          {"bytes_by_level", of.level_bytes},
-          {"store_bytes_per_iteration", {{"read", of.store_read_bytes}, {"written", of.store_written_bytes}}},
-          {"distinct_rows_per_iteration", of.distinct_rows_per_iteration},
-          {"seconds_per_iteration", of.seconds_per_iteration},
-          {"sequential_seconds", of.sequential_seconds},
-          {"overlapped_seconds", of.overlapped_seconds},
-          {"critical_path_seconds", of.critical_path_seconds},
-          {"seconds_by_phase", seconds},
-          {"bound", of.bound},
-          {"gap", of.gap},
-          {"floor_bytes", of.floor_bytes}};
 }
 
 /// Sent bytes of the mean rank, by stage of the hierarchy, from the root down.

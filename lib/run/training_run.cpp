@@ -10,9 +10,9 @@
 #include "checkpoint/checkpoint.hpp"
 #include "checkpoint/model_loading.hpp"
 #include "comm/collectives.hpp"
-#include "planning/replanner.hpp"
 #include "run/metrics_file.hpp"
 #include "run/progress.hpp"
+#include "run/replanner.hpp"
 #include "run/run.hpp"
 #include "run/run_folder.hpp"
 
@@ -82,7 +82,7 @@ TrainingLoop::TrainingLoop(const RunFolder& folder, Run& run, const std::functio
       total_samples_(run.total_samples()) {
   if (first_) {
     folder_.save_decisions(run_.planned.plan, run_.system.topology);
-    spdlog::info("{}", describe_plan(run_.planned, run_.system));
+    spdlog::info("{}", describe_plan(run_.planned, run_.system.topology));
   }
   barrier(comm_);
   trainer_.ledger().tracing = options_.output.trace;

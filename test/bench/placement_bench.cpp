@@ -15,6 +15,7 @@
 #include "base/timer.hpp"
 #include "data/npy.hpp"
 #include "placement/placement.hpp"
+#include "synthetic/presets.hpp"
 
 using namespace sparrow;
 using namespace sparrow::placement;

@@ -92,7 +92,8 @@ def plan_file(checks, folder):
 def strategies(checks, folder):
     base = json.loads(plan("--topology", topology("dgx-h100"), *SMALL, "--json").stdout)
     times = {s["name"]: s.get("seconds_per_iteration") for s in base["strategies"]}
-    checks.equal(sorted(times), sorted(["optimal", "held", "table_wise", "row_wise", "replicated", "fetched", "hot_cold"]), "strategies shown")
+    checks.equal(sorted(times), sorted(["optimal", "held", "table_wise", "row_wise", "replicated", "fetched",
+                                          "fetched, undeduplicated", "hot_cold"]), "strategies shown")
     held = json.loads(plan("--topology", topology("dgx-h100"), *SMALL, "--strategy", "held", "--out", folder / "held.json", "--json").stdout)
     checks.equal(held["seconds_per_iteration"], times["held"], "--strategy held reports the time of held")
     checks.equal(json.loads((folder / "held.json").read_text())["strategy"], "held", "and writes its plan")
@@ -108,7 +109,7 @@ def sweeps(checks, folder):
     result = plan("--topology", topology("dgx-h100"), *SMALL, "--sweep", "memory=300MB,1GB,4GB", "--sweep", "exponent=0.8,1.2", "--out", out)
     checks.equal(result.returncode, 0, "a sweep of two keys ends with code 0")
     rows = list(csv.DictReader(io.StringIO(out.read_text())))
-    checks.equal(len(rows), 3 * 2 * 7, "rows of the CSV: points times strategies")
+    checks.equal(len(rows), 3 * 2 * 8, "rows of the CSV: points times strategies")
     for exponent in ("0.8", "1.2"):
         seconds = [float(r["seconds_per_iteration"]) for r in rows if r["strategy"] == "optimal" and r["exponent"] == exponent]
         # More memory only adds choices; 1e-4 is how far from the optimum the solver may stop.
@@ -243,6 +244,67 @@ def training_obeys(checks, folder):
     checks.at_most(abs(sent / expected - 1), 0.1, f"bytes sent against the plan's ({sent:.0f} against {expected:.0f})")
 
 
+SQUARE = """name: square
+links:
+  loop: {bandwidth: 1GB/s, latency: 20us}
+  network: {bandwidth: 100MB/s, latency: 50us, overhead: 5us}
+stores:
+  memory: {capacity: 1GB}
+domains:
+  - name: cluster
+  - {name: node, parent: cluster, count: 2, links: [network]}
+  - {name: rank, parent: node, count: 2, links: [loop], stores: [memory], flops: 50Gflop/s}
+"""
+
+
+def same_costs(checks, folder):
+    """`plan` and `train` cost the same problem equally, to the bit: the optimum, and strategies with and without duplicates."""
+    harness.write_lines(folder / "rows.tsv", harness.make_lines(1000, seed=4))
+    (folder / "square.yaml").write_text(SQUARE)
+    bags = [1, 3] * 13
+    numbers = ",".join(map(str, bags))
+    counted = subprocess.run([harness.PROGRAM, "count", str(folder / "rows.tsv"), "--out", str(folder / "counts"), "--max-rows", "2000",
+                              "--bag-sizes", numbers], capture_output=True, text=True, timeout=60)
+    checks.equal(counted.returncode, 0, f"the rows are counted {counted.stderr}")
+    arguments = ["--topology", folder / "square.yaml", "--counts", folder / "counts", "--dim", 16, "--batch", 250, "--bottom", 32,
+                 "--top", 32, "--bag-sizes", numbers, "--json"]
+    config = {
+        "data": {"train": [str(folder / "rows.tsv")], "max_rows": 2000, "counts": str(folder / "counts"), "bag_sizes": bags},
+        "model": {"embedding_dim": 16, "bottom": [32], "top": [32]},
+        "train": {"global_batch": 250, "samples": 500},
+        "system": {"backend": "host", "threads": 1, "topology": str(folder / "square.yaml"), "pipeline": "sequential"},
+        "output": {"checkpoint_every": -1, "resume": "never"},
+    }
+    bf16 = {"precision": "bf16", "wire": "bf16", "pipeline": "overlapped"}
+    small = {"device_memory": "2MB"}
+    for name, more, changes in (
+            ("optimal", ["--device-memory", "2MB"], {"system": small}),
+            ("optimal, roomy", [], {}),
+            ("optimal, overlapped in bf16", ["--wire", "bf16", "--pipeline", "overlapped"], {"system": bf16}),
+            ("row_wise", ["--strategy", "row_wise", "--deduplicate"], {"placement": {"strategy": "row_wise"}}),
+            ("hot_cold", ["--strategy", "hot_cold", "--deduplicate", "--no-combine", "--device-memory", "2MB"],
+             {"placement": {"strategy": "hot_cold", "combine": False}, "system": small}),
+            ("table_wise", ["--strategy", "table_wise"], {"placement": {"strategy": "table_wise", "deduplicate": False}})):
+        planned = plan(*arguments, *more)
+        if not checks.equal(planned.returncode, 0, f"{name} is planned {planned.stderr}"):
+            continue
+        report = json.loads(planned.stdout)
+        run = harness.train(harness.merge(config, changes), folder / name.replace(" ", "_"), 4)
+        predicted = run.summary["predicted"]
+        if report["strategy"] == "optimal":
+            preferred = json.loads((run.directory / "start/plan.json").read_text())["strategy"]
+            checks.equal(preferred, report["preferred"], f"{name}: the plan that a run prefers")
+            checks.equal(predicted["bound"], report["bound"], f"{name}: bound")
+            if preferred == "held":
+                report = json.loads(plan(*arguments, *more, "--strategy", "held").stdout)
+        for key in ("seconds_per_iteration", "sequential_seconds", "overlapped_seconds", "floor_bytes", "distinct_rows_per_iteration"):
+            checks.equal(predicted[key], report[key], f"{name}: {key}")
+        for key, value in report["bytes_per_iteration"].items():
+            said = predicted["bytes_per_iteration"][key]
+            checks.equal(said | {"samples": 0} if key == "max" else said, value | {"samples": 0} if key == "max" else value,
+                         f"{name}: bytes per iteration, {key}")
+
+
 def bad_arguments(checks):
     base = ["--topology", topology("dgx-h100")]
     for what, arguments, *said in (
@@ -264,7 +326,7 @@ def bad_arguments(checks):
 def test(checks, folder):
     text_report(checks)
     every_topology(checks)
-    for part in (plan_file, strategies, sweeps, counts, training_obeys, bad_topologies, infeasible):
+    for part in (plan_file, strategies, sweeps, counts, training_obeys, same_costs, bad_topologies, infeasible):
         (folder / part.__name__).mkdir()
         part(checks, folder / part.__name__)
     bad_arguments(checks)

@@ -1,5 +1,5 @@
 // From topologies and plans to the ranks of a run.
-#include "planning/planning.hpp"
+#include "planning/plan_run.hpp"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -115,11 +115,44 @@ TEST_CASE("HeldRowsTravelInStagesOnlyWhereTheyAreCombined") {
         for (const placement::TablePlan& table : planned.plan.tables) {
           CHECK(table.transport == (combine ? placement::Transport::staged : placement::Transport::direct));
         }
-        between_nodes.push_back(planned.predicted.sent_by_stage.at(0).rows);
+        between_nodes.push_back(planned.cost.sent_by_stage.at(0).rows);
       });
     }
     CHECK(between_nodes[0] < 0.9 * between_nodes[1]);
   }
+}
+
+TEST_CASE("IdsTravelInAsFewBytesAsNumberAllRows") {
+  Iteration iteration;
+  iteration.model = ModelShape({}, 13, 2);
+  iteration.global_batch = 64;
+  const int64_t half = int64_t{1} << 31;
+  for (const auto& [rows, bytes] : {std::pair(half, 4), std::pair(half + 1, 8)}) {
+    iteration.access = {from_law(parse_law("uniform"), half), from_law(parse_law("uniform"), rows)};
+    CHECK(make_workload(iteration).id_bytes == bytes);
+    CHECK(Tables({half, rows}, 64).key_bytes() == bytes);
+  }
+}
+
+TEST_CASE("ARunPrefersHeldRowsWhereNothingElseIsBetterThanRatesAreKnown") {
+  Iteration iteration;
+  iteration.model = ModelShape({64, {8}, {8}}, 13, 2);
+  iteration.global_batch = 65536;
+  iteration.access.assign(2, from_law(parse_law("zipf:1.2"), 100000));
+  const placement::Workload workload = make_workload(iteration);
+  MachineRates slow;
+  slow.network_bytes_per_s = 1e6;
+  int preferred = 0;
+  for (const MachineRates& rates : {MachineRates{}, slow}) {
+    const Decision decision = decide(launch_topology({0, 0, 1, 1}, rates), workload, {});
+    const double allowed = 1.05 * decision.optimum->cost.seconds;
+    CHECK(decision.cost.seconds <= allowed);
+    for (const placement::StrategyResult& other : decision.optimum->strategies)
+      if (other.strategy == placement::Strategy::held)
+        CHECK((other.cost.seconds <= allowed) == (decision.plan.strategy == "held"));
+    preferred += decision.prefers_held() ? 1 : 0;
+  }
+  CHECK(preferred < 2);  // over a slow network the hottest rows are copied
 }
 
 TEST_CASE("RanksOfInterleavedNodesFindTheirNode") {

@@ -1,4 +1,4 @@
-#include "planning/replanner.hpp"
+#include "run/replanner.hpp"
 
 #include <algorithm>
 #include <filesystem>

@@ -4,7 +4,8 @@
 #include <numeric>
 
 #include "base/error.hpp"
-#include "human.hpp"
+#include "base/human.hpp"
+#include "config/options.hpp"
 #include "placement/baselines/strategies.hpp"
 #include "plan_report.hpp"
 
@@ -18,7 +19,7 @@ using placement::Tree;
 constexpr size_t kMostTablesShown = 40;
 
 std::string heading(const PlanRequest& request, const PlanAnswer& answer, const Tree& tree) {
-  const auto& workload = answer.problem.workload;
+  const auto& workload = answer.workload;
   int64_t rows = 0;
   double stored = 0;
   for (const auto& table : workload.tables) {
@@ -31,12 +32,11 @@ std::string heading(const PlanRequest& request, const PlanAnswer& answer, const 
       "All times and bytes are modelled, not measured.\n\n",
       answer.plan.strategy, tree.topology().name, workload.tables.size(), with_commas(rows), first.row_bytes,
       first.state_bytes, human_bytes(stored), with_commas(workload.global_batch), with_commas(tree.ranks()),
-      request.bf16_wire ? "bf16" : "fp32", request.overlapped ? "overlapped" : "sequential");
+      word_of(request.wire).text, request.overlapped ? "overlapped" : "sequential");
 }
 
 std::string summary(const PlanAnswer& answer, const Tree& tree) {
   const Cost& cost = answer.cost;
-  const auto& solution = answer.solution;
   const double sent = row_bytes_sent(answer, cost);
   std::string text = fmt::format(
       "  iteration         {:<11} at most the expected time: T takes maxima of expectations\n"
@@ -44,21 +44,26 @@ std::string summary(const PlanAnswer& answer, const Tree& tree) {
       "  bound             {:<11} gap {:.2f} %: nothing in the family and no named strategy is faster than this\n"
       "  bottleneck        {}\n"
       "  sent by a rank    {:<11} ids {}, rows {}, gradients {}, all-reduce {}; busiest rank {}\n",
-      human_seconds(cost.seconds), human_number(cost.samples_per_second), human_seconds(solution.bound),
-      100 * std::max(0.0, cost.seconds / solution.bound - 1), cost.bottleneck, human_bytes(cost.sent_mean.total()),
-      human_bytes(cost.sent_mean.ids), human_bytes(cost.sent_mean.rows), human_bytes(cost.sent_mean.gradients),
-      human_bytes(cost.sent_mean.allreduce), human_bytes(cost.sent_max.total()));
+      human_seconds(cost.seconds), human_number(cost.samples_per_second), human_seconds(answer.decision.bound()),
+      100 * std::max(0.0, cost.seconds / answer.decision.bound() - 1), cost.bottleneck,
+      human_bytes(cost.sent_mean.total()), human_bytes(cost.sent_mean.ids), human_bytes(cost.sent_mean.rows),
+      human_bytes(cost.sent_mean.gradients), human_bytes(cost.sent_mean.allreduce), human_bytes(cost.sent_max.total()));
+  if (const Cost& held = answer.decision.cost; answer.decision.prefers_held())
+    text +=
+        fmt::format("  a run prefers     {:<11} held rows alone, {:.2f} % slower: within the error of measured rates\n",
+                    human_seconds(held.seconds), 100 * (held.seconds / answer.optimum().cost.seconds - 1));
   text += fmt::format(
       "  rows moved        {:<11} {}the floor of {} for any exact synchronous scheme that moves whole rows\n",
-      human_bytes(sent), solution.floor_bytes > 0 ? fmt::format("{:.2f} x ", sent / solution.floor_bytes) : "",
-      human_bytes(solution.floor_bytes));
-  text += fmt::format(
-      "  distinct rows     {:<11} of {} lookups of a rank (mean)\n", human_number(cost.distinct_rows_mean),
-      human_number(static_cast<double>(answer.problem.workload.global_batch) / static_cast<double>(tree.ranks()) *
-                   std::accumulate(answer.problem.workload.tables.begin(), answer.problem.workload.tables.end(), 0.0,
-                                   [](double sum, const auto& t) { return sum + t.lookups; })));
+      human_bytes(sent),
+      answer.decision.floor_bytes > 0 ? fmt::format("{:.2f} x ", sent / answer.decision.floor_bytes) : "",
+      human_bytes(answer.decision.floor_bytes));
+  text +=
+      fmt::format("  distinct rows     {:<11} of {} lookups of a rank (mean)\n", human_number(cost.distinct_rows_mean),
+                  human_number(static_cast<double>(answer.workload.global_batch) / static_cast<double>(tree.ranks()) *
+                               std::accumulate(answer.workload.tables.begin(), answer.workload.tables.end(), 0.0,
+                                               [](double sum, const auto& t) { return sum + t.lookups; })));
   text += fmt::format("  grouping error    {:<11} at most, of a class's expected distinct rows\n\n",
-                      fmt::format("{:.2g} %", 100 * solution.grouping_error));
+                      fmt::format("{:.2g} %", 100 * answer.optimum().grouping_error));
   return text;
 }
 
@@ -78,27 +83,17 @@ std::string tables_text(const PlanAnswer& answer, const Tree& tree) {
     text += fmt::format(" {:>13}  {}\n", count_cell(rows.offloaded), transport);
   };
   Places rows, lookups;
-  rows.by_level.resize(names.size());
-  lookups.by_level.resize(names.size());
-  double all_lookups = 0;
   for (size_t t = 0; t < places.size(); ++t) {
     const auto& plan = answer.plan.tables[t];
     if (t < kMostTablesShown) line(plan.name, places[t].rows, placement::transport_name(plan.transport));
-    const double h = answer.problem.workload.tables[t].lookups;
-    for (size_t l = 0; l < names.size(); ++l) {
-      rows.by_level[l] += places[t].rows.by_level[l];
-      lookups.by_level[l] += h * places[t].lookups.by_level[l];
-    }
-    rows.offloaded += places[t].rows.offloaded;
-    lookups.offloaded += h * places[t].lookups.offloaded;
-    all_lookups += h * places[t].lookups.total();
+    rows.add(places[t].rows, 1);
+    lookups.add(places[t].lookups, answer.workload.tables[t].lookups);
   }
   if (places.size() > kMostTablesShown) text += fmt::format("  ... {} tables more\n", places.size() - kMostTablesShown);
   line("all", rows, "");
   text += fmt::format("  {:<10} {:>13}", "of lookups", "100 %");
-  const auto share = [&](double value) {
-    return fmt::format(" {:>11.2f} %", all_lookups > 0 ? 100 * value / all_lookups : 0);
-  };
+  const double all = lookups.total();
+  const auto share = [&](double value) { return fmt::format(" {:>11.2f} %", all > 0 ? 100 * value / all : 0); };
   for (size_t l = names.size(); l-- > 0;) text += share(lookups.by_level[l]);
   return text + share(lookups.offloaded) + "\n\n";
 }
@@ -138,11 +133,11 @@ std::string strategies_text(const PlanAnswer& answer) {
                                  "strategy", "iteration", "samples per s", "optimal is", "rows moved", "bottleneck");
   const auto line = [&](const std::string& name, const Cost& cost) {
     text += fmt::format("  {:<24} {:>10} {:>13} {:>11.2f} x {:>12}  {}\n", name, human_seconds(cost.seconds),
-                        human_number(cost.samples_per_second), cost.seconds / answer.solution.cost.seconds,
+                        human_number(cost.samples_per_second), cost.seconds / answer.optimum().cost.seconds,
                         human_bytes(row_bytes_sent(answer, cost)), cost.bottleneck);
   };
-  line("optimal", answer.solution.cost);
-  for (const auto& other : answer.solution.strategies) {
+  line("optimal", answer.optimum().cost);
+  for (const auto& other : answer.optimum().strategies) {
     if (other.cost.infeasible.empty())
       line(other.name, other.cost);
     else
@@ -162,7 +157,7 @@ std::string prices_text(const PlanAnswer& answer) {
 }  // namespace
 
 std::string plan_text(const PlanRequest& request, const PlanAnswer& answer) {
-  const Tree tree(answer.problem.topology);
+  const Tree tree(answer.topology);
   return heading(request, answer, tree) + summary(answer, tree) + tables_text(answer, tree) +
          memory_text(answer, tree) + phases_text(request, answer.cost) + strategies_text(answer) + prices_text(answer);
 }

@@ -1,4 +1,4 @@
-#include "human.hpp"
+#include "base/human.hpp"
 
 #include <fmt/format.h>
 
