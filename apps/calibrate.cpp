@@ -49,7 +49,7 @@ Arguments parse(int argc, char** argv) {
     return arguments;
   }
   if (!parsed.unmatched().empty()) fail("unexpected argument '{}'", parsed.unmatched()[0]);
-  if (parsed.count("config") == 0) fail("which configuration? sparrow calibrate CONFIG");
+  if (parsed.count("config") == 0) fail("no configuration given: sparrow calibrate CONFIG");
   arguments.config = parsed["config"].as<std::string>();
   arguments.out = parsed["out"].as<std::string>();
   return arguments;

@@ -39,9 +39,9 @@ std::string summary(const PlanAnswer& answer, const Tree& tree) {
   const auto& solution = answer.solution;
   const double sent = row_bytes_sent(answer, cost);
   std::string text = fmt::format(
-      "  iteration         {:<11} at most the expected time: T takes maxima of expectations\n"
+      "  iteration         {:<11} optimistic: ignores variation between ranks\n"
       "  samples per s     {}\n"
-      "  bound             {:<11} gap {:.2f} %: nothing in the family and no named strategy is faster than this\n"
+      "  lower bound       {:<11} optimality gap {:.2f} %: no considered plan is faster than the bound\n"
       "  bottleneck        {}\n"
       "  sent by a rank    {:<11} ids {}, rows {}, gradients {}, all-reduce {}; busiest rank {}\n",
       human_seconds(cost.seconds), human_number(cost.samples_per_second), human_seconds(solution.bound),
@@ -49,7 +49,7 @@ std::string summary(const PlanAnswer& answer, const Tree& tree) {
       human_bytes(cost.sent_mean.ids), human_bytes(cost.sent_mean.rows), human_bytes(cost.sent_mean.gradients),
       human_bytes(cost.sent_mean.allreduce), human_bytes(cost.sent_max.total()));
   text += fmt::format(
-      "  rows moved        {:<11} {}the floor of {} for any exact synchronous scheme that moves whole rows\n",
+      "  rows moved        {:<11} {}the minimum of {} for any exact synchronous scheme that moves whole rows\n",
       human_bytes(sent), solution.floor_bytes > 0 ? fmt::format("{:.2f} x ", sent / solution.floor_bytes) : "",
       human_bytes(solution.floor_bytes));
   text += fmt::format(
@@ -57,7 +57,7 @@ std::string summary(const PlanAnswer& answer, const Tree& tree) {
       human_number(static_cast<double>(answer.problem.workload.global_batch) / static_cast<double>(tree.ranks()) *
                    std::accumulate(answer.problem.workload.tables.begin(), answer.problem.workload.tables.end(), 0.0,
                                    [](double sum, const auto& t) { return sum + t.lookups; })));
-  text += fmt::format("  grouping error    {:<11} at most, of a class's expected distinct rows\n\n",
+  text += fmt::format("  grouping error    {:<11} at most, in the expected distinct rows of a class\n\n",
                       fmt::format("{:.2g} %", 100 * solution.grouping_error));
   return text;
 }
@@ -69,9 +69,9 @@ std::string count_cell(double rows) {
 std::string tables_text(const PlanAnswer& answer, const Tree& tree) {
   const auto names = place_names(tree);
   const auto places = places_of(answer);
-  std::string text = fmt::format("Rows by where they live\n  {:<10} {:>13}", "table", "rows");
+  std::string text = fmt::format("Rows by placement\n  {:<10} {:>13}", "table", "rows");
   for (auto name = names.rbegin(); name != names.rend(); ++name) text += fmt::format(" {:>13}", *name);
-  text += fmt::format(" {:>13}  {}\n", "fetched", "exchange");
+  text += fmt::format(" {:>13}  {}\n", "offloaded", "transport");
   const auto line = [&](const std::string& name, const Places& rows, const std::string& transport) {
     text += fmt::format("  {:<10} {:>13}", name, count_cell(rows.total()));
     for (size_t l = rows.by_level.size(); l-- > 0;) text += fmt::format(" {:>13}", count_cell(rows.by_level[l]));
@@ -93,9 +93,9 @@ std::string tables_text(const PlanAnswer& answer, const Tree& tree) {
     lookups.offloaded += h * places[t].lookups.offloaded;
     all_lookups += h * places[t].lookups.total();
   }
-  if (places.size() > kMostTablesShown) text += fmt::format("  ... {} tables more\n", places.size() - kMostTablesShown);
+  if (places.size() > kMostTablesShown) text += fmt::format("  ... {} more tables\n", places.size() - kMostTablesShown);
   line("all", rows, "");
-  text += fmt::format("  {:<10} {:>13}", "of lookups", "100 %");
+  text += fmt::format("  {:<10} {:>13}", "lookups", "100 %");
   const auto share = [&](double value) {
     return fmt::format(" {:>11.2f} %", all_lookups > 0 ? 100 * value / all_lookups : 0);
   };
@@ -117,8 +117,8 @@ std::string memory_text(const PlanAnswer& answer, const Tree& tree) {
 std::string phases_text(const PlanRequest& request, const Cost& cost) {
   std::string text =
       fmt::format("Phases{}\n  {:<34} {:>10} {:>10} {:>14}  {}\n",
-                  request.overlapped ? " (one after the other; overlapped they share the time above)" : "", "phase",
-                  "time", "latency", "sent by a rank", "longest on");
+                  request.overlapped ? " (one after the other; the overlapped step runs them concurrently)" : "",
+                  "phase", "time", "latency", "sent by a rank", "bottleneck");
   for (int p = 0; p < placement::kPhases; ++p) {
     const auto phase = static_cast<Phase>(p);
     const double seconds = cost.seconds_by_phase[p], sent = sent_in_phase(cost, phase);
@@ -134,8 +134,8 @@ std::string phases_text(const PlanRequest& request, const Cost& cost) {
 }
 
 std::string strategies_text(const PlanAnswer& answer) {
-  std::string text = fmt::format("Strategies under the same model\n  {:<12} {:>10} {:>13} {:>13} {:>12}  {}\n",
-                                 "strategy", "iteration", "samples per s", "optimal is", "rows moved", "bottleneck");
+  std::string text = fmt::format("Strategies under the same cost model\n  {:<12} {:>10} {:>13} {:>13} {:>12}  {}\n",
+                                 "strategy", "iteration", "samples per s", "slowdown", "rows moved", "bottleneck");
   const auto line = [&](const std::string& name, const Cost& cost) {
     text += fmt::format("  {:<12} {:>10} {:>13} {:>11.2f} x {:>12}  {}\n", name, human_seconds(cost.seconds),
                         human_number(cost.samples_per_second), cost.seconds / answer.solution.cost.seconds,
@@ -153,10 +153,10 @@ std::string strategies_text(const PlanAnswer& answer) {
 }
 
 std::string prices_text(const PlanAnswer& answer) {
-  std::string text = "What more would bring (to first order, from the optimum's multipliers)\n";
+  std::string text = "Value of more resources (estimated from shadow prices)\n";
   const auto sentences = price_sentences(answer);
   for (const auto& price : sentences) text += "  " + price.sentence + "\n";
-  if (sentences.empty()) text += "  No limit costs a thousandth of the time.\n";
+  if (sentences.empty()) text += "  No resource limit costs as much as 0.1 % of the time.\n";
   return text;
 }
 

@@ -50,13 +50,15 @@ Arguments parse(int argc, char** argv, std::string& help) {
   arguments.help = parsed.count("help") > 0;
   if (arguments.help) return arguments;
   if (!parsed.unmatched().empty()) fail("unexpected argument '{}'", parsed.unmatched()[0]);
-  if (parsed.count("config") == 0) fail("which configuration? sparrow train CONFIG (configs/quickstart.yaml is one)");
+  if (parsed.count("config") == 0)
+    fail("no configuration given: sparrow train CONFIG (for example configs/quickstart.yaml)");
   arguments.config = parsed["config"].as<std::string>();
   if (parsed.count("backend") > 0)
     arguments.overrides.push_back("system.backend=" + parsed["backend"].as<std::string>());
   const auto level = parsed["log"].as<std::string>();
   arguments.level = spdlog::level::from_str(level);
-  if (arguments.level == spdlog::level::off) fail("--log: debug, info, warn or error, not '{}'", level);
+  if (arguments.level == spdlog::level::off)
+    fail("--log: unknown value '{}'; expected: debug, info, warn, error", level);
   arguments.all_ranks = parsed.count("log-all-ranks") > 0;
   return arguments;
 }
@@ -70,7 +72,7 @@ void write_effective_config(const Config& config) {
 void check_generated(const Config& config, const std::string& path) {
   const GenerateOptions& generate = config.data.generate;
   if (generate.samples == 0 || std::filesystem::exists(generate.out)) return;
-  spdlog::warn("{} is not there: `sparrow generate --config {}` makes what data.generate names", generate.out, path);
+  spdlog::warn("{} does not exist: `sparrow generate --config {}` generates it (data.generate)", generate.out, path);
 }
 
 }  // namespace

@@ -112,9 +112,8 @@ void make_group_counts(Comm& comm, const DataOptions& options, const Dataset& tr
   if (comm.rank() != 0) return;
   const RankGroups groups =
       parts.groups.empty() ? group_ranks(std::move(by_rank)) : group_ranks(std::move(by_rank), parts.groups);
-  spdlog::info(
-      "counted the rows of {} samples; kinds of data that ranks draw from: {} (unlike by up to {:.2f} within one)",
-      std::min(options.count_samples, range.size()), groups.counts.size(), std::max(0.0, groups.widest));
+  spdlog::info("counted the rows of {} samples; access groups of ranks: {} (distance within a group up to {:.2f})",
+               std::min(options.count_samples, range.size()), groups.counts.size(), std::max(0.0, groups.widest));
   save_groups(folder, groups, parts, shapes);
 }
 
@@ -135,7 +134,7 @@ void make_counts(Comm& comm, const DataOptions& options, const Dataset& train, S
   } else if (comm.rank() == 0) {
     make_common_counts(options, train, range, shapes, unfinished);
     if (!parts.of_rank.empty())
-      spdlog::warn("data.counts do not say which rank looks up what: the plan takes all ranks to draw alike");
+      spdlog::warn("data.counts are not by rank: the plan assumes that all ranks have the same access distribution");
   }
   if (comm.rank() == 0) fs::rename(unfinished, folder);
   barrier(comm);
@@ -209,7 +208,8 @@ AccessCounts load_counts_of_run(const std::string& folder, const DataOptions& op
   if (counted == parts.of_rank) return counts;
   if (!parts.of_rank.empty())
     spdlog::warn(
-        "rows were counted for other parts of the data than this run's ranks have: planned as if they drew alike");
+        "rows were counted for a different division of the data among ranks: the plan assumes the same access "
+        "distribution on all");
   take_together(counts);
   return counts;
 }

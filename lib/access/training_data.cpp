@@ -92,7 +92,7 @@ TrainingData open_training_data(Comm& comm, const NodePlace& place, const DataOp
   const bool tail = options.eval.empty() && options.eval_tail > 0;
   const SampleRange train_range = tail ? train.before_tail(options.eval_tail) : train.all();
   SampleRange eval_range = tail ? train.tail(options.eval_tail) : SampleRange{};
-  if (train.bad_lines() > 0 && comm.rank() == 0) spdlog::warn("{} malformed lines are left out", train.bad_lines());
+  if (train.bad_lines() > 0 && comm.rank() == 0) spdlog::warn("{} malformed lines skipped", train.bad_lines());
   Dataset eval = options.eval.empty()
                      ? Dataset(train.shards(), options.skip_bad_lines)
                      : open_on_all_ranks(comm, place, options.eval, options.skip_bad_lines, scratch_folder, scratch);

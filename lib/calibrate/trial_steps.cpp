@@ -64,7 +64,7 @@ Rehearsal::Rehearsal(const RankContext& context, const std::vector<int>& node_of
       shape_(shape_of(without_compute(node_of, rates), context.comm.size())),
       model_(shape_.topology, workload_),
       held_(placement::evaluate_strategy(model_, placement::Strategy::held)) {
-  SPARROW_CHECK(held_.plan, "no room for made-up rows: {}", held_.cost.infeasible);
+  SPARROW_CHECK(held_.plan, "no room for synthetic rows: {}", held_.cost.infeasible);
   const auto rank = static_cast<uint64_t>(context.comm.rank());
   for (uint64_t i = 0; i < kBatches; ++i)
     batches_.push_back(std::make_unique<MadeUpBatch>(law_, options.tables, options.local_batch, workload_.global_batch,
@@ -228,7 +228,7 @@ void rehearse(const RankContext& context, const std::vector<int>& node_of, const
   rates.flops_per_s = flops / std::max(step - expected, kLeastOfAlone * alone);
   if (context.comm.rank() == 0)
     spdlog::debug(
-        "rehearsed steps: {:.3f} ms, of which exchanges and work on rows {:.3f} ms expected; computation alone "
+        "trial steps: {:.3f} ms, of which {:.3f} ms expected for exchanges and work on rows; computation alone "
         "{:.3f} ms",
         step * 1e3, expected * 1e3, alone * 1e3);
 }

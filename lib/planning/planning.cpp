@@ -198,8 +198,7 @@ std::string describe_plan(const PlannedRun& planned, const SystemShape& shape) {
   std::string text =
       fmt::format("plan {}: {:.3f} ms per iteration expected", planned.plan.strategy, planned.predicted.seconds * 1e3);
   if (planned.bound > 0)
-    text +=
-        fmt::format(" (no plan of its kind is below {:.3f} ms: gap {:.2f} %)", planned.bound * 1e3, planned.gap * 100);
+    text += fmt::format(" (lower bound {:.3f} ms, optimality gap {:.2f} %)", planned.bound * 1e3, planned.gap * 100);
   text += fmt::format("; bottleneck {}\n", planned.predicted.bottleneck);
   std::map<int, int64_t> rows_of;
   int64_t total = 0;

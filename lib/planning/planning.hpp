@@ -1,4 +1,4 @@
-// Plans inside a run: from what was counted and measured to the plan that the run obeys, and what it should cost.
+// Plans inside a run: from what was counted and measured to the plan that the run applies, and its predicted cost.
 #pragma once
 
 #include <optional>

@@ -140,7 +140,7 @@ std::optional<placement::Plan> Replanner::best_plan(const placement::Workload& w
     for (placement::Domain& domain : topology.domains)
       for (placement::Store& store : domain.stores) store.capacity_bytes -= store.capacity_bytes / 100;
   }
-  why_not = "rows spread so unevenly by position that no plan fits the memory of every rank";
+  why_not = "no plan fits the memory of every rank, as rows are unevenly distributed over positions";
   return std::nullopt;
 }
 
@@ -184,9 +184,9 @@ Replanning Replanner::decide(std::span<const AccessCounter> all, int64_t iterati
   const double gaining = std::max(0.0, static_cast<double>(iterations) - static_cast<double>(moves) / 2);
   answer.gain_seconds = (answer.seconds_now - answer.seconds_next) * gaining;
   if (answer.seconds_next > (1 - kLeastGain) * answer.seconds_now)
-    answer.why_not = "no plan is better by more than the noise of counting";
+    answer.why_not = "no plan is better by more than the sampling error of the counts";
   else if (answer.gain_seconds <= answer.cost_seconds)
-    answer.why_not = "moving would cost more than it gains";
+    answer.why_not = "migration would cost more than it gains";
   else
     answer.changes = true;
   if (answer.changes) answer.next = std::move(next);
@@ -195,13 +195,13 @@ Replanning Replanner::decide(std::span<const AccessCounter> all, int64_t iterati
 
 std::string describe(const Replanning& answer) {
   std::string text = fmt::format(
-      "plan considered: {:.3f} ms per iteration expected now, {:.3f} ms with the best plan for the counts of now "
-      "({:.0f} "
-      "and {:.0f} bytes sent per rank); gain {:.2f} s over {} iterations, cost {:.2f} s ({} rows, {:.1f} MB)",
+      "re-planning: {:.3f} ms per iteration expected with the present plan, {:.3f} ms with the best plan for current "
+      "counts ({:.0f} and {:.0f} bytes sent per rank); gain {:.2f} s over {} iterations, cost {:.2f} s ({} rows, "
+      "{:.1f} MB)",
       answer.seconds_now * 1e3, answer.seconds_next * 1e3, answer.bytes_now, answer.bytes_next, answer.gain_seconds,
       answer.iterations, answer.cost_seconds, answer.moved_copies, static_cast<double>(answer.moved_bytes) / 1e6);
-  return text + (answer.changes ? fmt::format(": rows move, {} copies before a step", answer.copies_per_move)
-                                : ": kept, " + answer.why_not);
+  return text + (answer.changes ? fmt::format(": new plan, {} rows move before each step", answer.copies_per_move)
+                                : ": plan kept, " + answer.why_not);
 }
 
 std::string to_json(const Replanning& answer, int64_t step, int64_t samples) {

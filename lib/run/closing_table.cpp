@@ -24,12 +24,12 @@ double number(const json& value) {
   return value.is_number() ? value.get<double>() : NAN;
 }
 
-/// What was predicted beside what was counted and measured.
+/// Predicted beside measured.
 void print_ledger(const json& summary) {
   const json& predicted = summary["predicted"];
-  fmt::print("\n  {:<28}{:>14}{:>14}\n", "per iteration and rank", "predicted", "counted");
-  const auto row = [](const std::string& name, const std::string& expected, const std::string& counted) {
-    fmt::print("  {:<28}{:>14}{:>14}\n", name, expected, counted);
+  fmt::print("\n  {:<28}{:>14}{:>14}\n", "per iteration and rank", "predicted", "measured");
+  const auto row = [](const std::string& name, const std::string& expected, const std::string& measured) {
+    fmt::print("  {:<28}{:>14}{:>14}\n", name, expected, measured);
   };
   for (const char* phase : {"ids", "rows", "gradients", "allreduce", "total"})
     row(fmt::format("{} sent", phase), human_bytes(number(predicted["bytes_per_iteration"][phase])),
@@ -38,7 +38,7 @@ void print_ledger(const json& summary) {
       fmt::format("{:.0f}", number(summary["distinct_rows_per_iteration"])));
   for (const char* moved : {"read", "written"})
     if (number(summary["store_bytes_per_iteration"][moved]) > 0)
-      row(fmt::format("slower store, {}", moved), human_bytes(number(predicted["store_bytes_per_iteration"][moved])),
+      row(fmt::format("offloaded rows {}", moved), human_bytes(number(predicted["store_bytes_per_iteration"][moved])),
           human_bytes(number(summary["store_bytes_per_iteration"][moved])));
   for (const char* part : {"ids", "store", "rows", "compute", "gradients", "allreduce", "update"})
     row(fmt::format("{}, ms", part),
@@ -48,7 +48,7 @@ void print_ledger(const json& summary) {
   if (lanes["overlapped"].get<bool>()) {
     row("critical path, ms", fmt::format("{:.3f}", 1e3 * number(predicted["critical_path_seconds"])),
         fmt::format("{:.3f}", 1e3 * number(lanes["critical_path_seconds"])));
-    row("hidden of exchange, ms", "", fmt::format("{:.3f}", 1e3 * number(lanes["hidden_seconds"])));
+    row("exchange hidden, ms", "", fmt::format("{:.3f}", 1e3 * number(lanes["hidden_seconds"])));
   }
   row("iteration, ms", fmt::format("{:.3f}", 1e3 * number(predicted["seconds_per_iteration"])),
       fmt::format("{:.3f}", 1e3 * number(summary["seconds_per_iteration"])));
@@ -76,18 +76,16 @@ void warn_of_deviations(const json& summary) {
   const double expected_bytes = number(summary["predicted"]["bytes_per_iteration"]["total"]);
   if (expected_bytes > 0 && std::abs(bytes / expected_bytes - 1) > kBytesTolerance)
     spdlog::warn(
-        "bytes per iteration are {:+.1f} % off the prediction: the data drifted from what was counted, or the counted "
-        "sample was small "
-        "(data.count_samples, data.counts)",
-        100 * (bytes / expected_bytes - 1));
+        "{:.1f} % {} bytes per iteration than predicted: the data have drifted since rows were counted, or too few "
+        "samples were counted (data.count_samples, data.counts)",
+        100 * std::abs(bytes / expected_bytes - 1), bytes > expected_bytes ? "more" : "fewer");
   const double seconds = number(summary["seconds_per_iteration"]);
   const double expected_seconds = number(summary["predicted"]["seconds_per_iteration"]);
   if (expected_seconds > 0 && std::abs(seconds / expected_seconds - 1) > kSecondsTolerance)
     spdlog::warn(
-        "an iteration takes {:+.0f} % against the predicted time: other work on the machine while it was calibrated or "
-        "trained, or rates of "
-        "a topology file that are not this machine's (sparrow calibrate)",
-        100 * (seconds / expected_seconds - 1));
+        "iterations took {:.0f} % {} time than predicted: other processes ran during calibration or training, or the "
+        "rates of the topology file are not those of this machine (sparrow calibrate)",
+        100 * std::abs(seconds / expected_seconds - 1), seconds > expected_seconds ? "more" : "less");
 }
 
 void print_table(const json& summary, const std::string& output_dir) {
@@ -98,7 +96,7 @@ void print_table(const json& summary, const std::string& output_dir) {
     row("log loss (held out)", fmt::format("{:.4f}", number(summary["eval"]["logloss"])));
   }
   if (summary["train_loss"].is_null()) {
-    row("training", "nothing was left to train");
+    row("training", "already complete");
   } else {
     print_training(summary, row);
   }

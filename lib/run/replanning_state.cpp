@@ -22,7 +22,7 @@ MigrationState read_move(const std::string& path) {
   const json move = json::parse(read_text_file(path), nullptr, false);
   const auto number = [&](const char* key, int64_t least) {
     if (!move.is_object() || !move.contains(key) || !move[key].is_number_integer() || move[key].get<int64_t>() < least)
-      fail("{}: {} is missing or no number from {} on", path, key, least);
+      fail("{}: {} is missing or not a number of at least {}", path, key, least);
     return move[key].get<int64_t>();
   };
   constexpr int64_t kMostSlices = 1 << 20;

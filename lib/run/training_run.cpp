@@ -134,7 +134,8 @@ void TrainingRun::restore() {
     position_ = load_checkpoint(trainer_, id_of_, folder_.checkpoint());
     spdlog::info("continuing from {} ({} samples)", folder_.checkpoint(), position_.samples);
     if (position_.samples >= total_samples_)
-      spdlog::info("nothing is left to train; --set output.resume=never starts again, output.dir=... starts elsewhere");
+      spdlog::info(
+          "training is already complete; --set output.resume=never starts again, output.dir=... starts elsewhere");
   } else if (!options_.train.init.empty()) {
     load_weights(trainer_, id_of_, options_.train.init);
     spdlog::info("starting from the weights of {}", options_.train.init);
@@ -186,10 +187,10 @@ void TrainingRun::finish() {
 void TrainingRun::tell_stopped() const {
   if (comm_.rank() != 0) return;
   if (saved_.samples == position_.samples)
-    spdlog::info("stopped as asked, at {} of {} samples; the same command goes on from there", position_.samples,
+    spdlog::info("stopped on request at {} of {} samples; the same command continues from there", position_.samples,
                  total_samples_);
   else
-    spdlog::warn("stopped as asked, at {} of {} samples; saved are {}", position_.samples, total_samples_,
+    spdlog::warn("stopped on request at {} of {} samples; saved are {}", position_.samples, total_samples_,
                  saved_.samples);
 }
 
@@ -230,7 +231,8 @@ void TrainingRun::after_step(double loss_sum, int64_t batch_samples) {
 void TrainingRun::report(int64_t samples) {
   const double loss = sum(comm_, interval_loss_) / static_cast<double>(interval_samples_);
   if (!std::isfinite(loss))
-    fail("the loss is {} at step {}: the learning rate is too high, or the data are not finite", loss, position_.steps);
+    fail("the loss is {} at step {}: the learning rate is too high, or the data contain values that are not finite",
+         loss, position_.steps);
   result_.train_loss = loss;
   const double seconds = clock_.seconds() - paused_;
   if (comm_.rank() == 0) {

@@ -107,7 +107,7 @@ Law parse_law(std::string_view text) {
       return law;
     }
   }
-  fail("distribution \"{}\" is none of uniform, zipf:S, zipf:S+SHIFT, two:S1,R1,S2", text);
+  fail("unknown distribution \"{}\"; expected: uniform, zipf:S, zipf:S+SHIFT, two:S1,R1,S2", text);
 }
 
 TableDistribution from_law(const Law& law, int64_t n, double ratio) {

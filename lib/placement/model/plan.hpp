@@ -1,4 +1,4 @@
-// A plan: what `solve` decides and a run obeys, as plain data; what plan files hold. Rows are named by position
+// A plan: what `solve` decides and a run applies, as plain data; what plan files hold. Rows are named by position
 // (falling frequency).
 //
 // Holder rule. Within one domain of an option's level the copies live on the slots of the site: the instances of
