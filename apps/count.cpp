@@ -10,6 +10,7 @@
 #include "base/timer.hpp"
 #include "commands.hpp"
 #include "data/batch.hpp"
+#include "data/criteo.hpp"
 
 namespace sparrow {
 namespace {

@@ -5,9 +5,10 @@
 #include <filesystem>
 
 #include "base/error.hpp"
+#include "data/criteo.hpp"
 #include "data/npy.hpp"
 #include "data/npy_stream.hpp"
-#include "model/model_size.hpp"
+#include "model/model_shape.hpp"
 #include "placement/model/plan.hpp"
 #include "plan_request.hpp"
 
@@ -121,12 +122,12 @@ placement::Workload make_workload(const PlanRequest& request, const PlanTables& 
     table.wire_bytes = (request.bf16_wire ? 2 : 4) * dim;
     workload.tables.push_back(std::move(table));
   }
-  const ModelSize dense = model_size(request.model, std::ssize(workload.tables));
+  const ModelShape model(request.model, kCriteoDense, std::ssize(workload.tables));
   workload.global_batch = request.batch;
-  workload.dense_bytes = 4 * dense.parameters;
-  workload.flops_per_sample = dense.flops_per_sample;
-  workload.flops_behind_per_sample = dense.flops_behind_per_sample;
-  workload.buffer_bytes_per_sample = dense.activation_bytes_per_sample;
+  workload.dense_bytes = static_cast<double>(4 * model.parameters());
+  workload.flops_per_sample = static_cast<double>(model.flops_per_sample());
+  workload.flops_behind_per_sample = static_cast<double>(model.flops_behind_per_sample());
+  workload.buffer_bytes_per_sample = static_cast<double>(model.activation_bytes_per_sample());
   workload.sized_buffers = true;
   workload.overlapped = request.overlapped;
   placement::validate(workload);

@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
 #include "data/batch.hpp"
+#include "data/criteo.hpp"
 #include "data/gzip.hpp"
 
 namespace sparrow {

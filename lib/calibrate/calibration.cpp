@@ -11,7 +11,6 @@
 #include "comm/collectives.hpp"
 #include "exchange/route.hpp"
 #include "model/dlrm.hpp"
-#include "model/model_size.hpp"
 
 namespace sparrow {
 
@@ -86,15 +85,15 @@ class RowWork {
   Route route_;
   Array<float> values_, state_;
   RowStore store_;
-  MadeUpBatch made_up_;
+  SyntheticBatch synthetic_;
   const Batch& batch_;
   Mirrored<const float*> addresses_;  ///< of the distinct rows
 };
 
 Tables RowWork::make_tables() const {
   const int64_t bytes = std::min(int64_t{64} << 20, backend_.free_memory() / 8);
-  const int64_t rows = std::max<int64_t>(64, bytes / (4 * dim_ * options_.tables));
-  return Tables(std::vector<int64_t>(options_.tables, rows), dim_);
+  const int64_t rows = std::max<int64_t>(64, bytes / (4 * dim_ * options_.model.tables));
+  return Tables(std::vector<int64_t>(options_.model.tables, rows), dim_);
 }
 
 RowWork::RowWork(const RankContext& context, const CalibrationOptions& options)
@@ -102,15 +101,15 @@ RowWork::RowWork(const RankContext& context, const CalibrationOptions& options)
       backend_(context.backend),
       options_(options),
       stream_(backend_.make_stream()),
-      dim_(options.model.embedding_dim),
+      dim_(options.model.dim),
       tables_(make_tables()),
       directory_(tables_, alone_, CopyPlan::uniform(tables_, alone_, 0), 0),
       own_(context.comm.split(context.comm.rank(), 0)),
       comms_(*own_, *own_, alone_),
       router_(context.host, directory_, comms_),
       route_(backend_, comms_.sizes()),
-      made_up_(made_up_law(tables_.rows(0)), options.tables, options.local_batch, options.local_batch, 1),
-      batch_(made_up_.batch()),
+      synthetic_(synthetic_law(tables_.rows(0)), options.model, options.local_batch, options.local_batch, 1),
+      batch_(synthetic_.batch()),
       addresses_(backend_) {
   const int64_t rows = tables_.total_rows(), state = state_dim(options.optimizer.sparse.kind, dim_);
   values_ = Array<float>(backend_, Memory::device, rows * dim_);
@@ -131,8 +130,8 @@ void RowWork::measure(MachineRates& rates) {
   RowList& held = route_.lists[0];
   const RowList& used = route_.lowest();
   const int64_t n = held.count, b = batch_.samples;
-  Dlrm model(backend_, *stream_, options_.model, options_.tables, options_.precision, b, 1);
-  Array<float> dense(backend_, Memory::device, b * kCriteoDense), labels(backend_, Memory::device, b),
+  Dlrm model(backend_, *stream_, options_.model, options_.precision, b, 1);
+  Array<float> dense(backend_, Memory::device, b * options_.model.dense_features), labels(backend_, Memory::device, b),
       block(backend_, Memory::device, n * dim_);
   Array<double> loss(backend_, Memory::pinned, 1);
   for (Array<float>* of : {&dense, &labels, &block}) backend_.zero(*stream_, of->data(), of->size() * 4);
@@ -168,8 +167,7 @@ void RowWork::measure(MachineRates& rates) {
   rates.gather_bytes_per_s = bytes / seconds[gather];
   rates.pack_bytes_per_s = static_cast<double>(n * dim_ * size_of(options_.wire)) / seconds[pack];
   rates.update_bytes_per_s = static_cast<double>(n * (dim_ + store_.state_dim) * 4) / seconds[update];
-  rates.flops_per_s =
-      model_size(options_.model, options_.tables).flops_per_sample * static_cast<double>(b) / seconds[forward_backward];
+  rates.flops_per_s = static_cast<double>(options_.model.flops_per_sample() * b) / seconds[forward_backward];
 }
 
 }  // namespace
@@ -209,7 +207,7 @@ MachineRates calibrate(const RankContext& context, const std::vector<int>& node_
   for (double* rate : {&rates.hash_ids_per_s, &rates.gather_bytes_per_s, &rates.pack_bytes_per_s,
                        &rates.update_bytes_per_s, &rates.flops_per_s})
     *rate = least(*rate);
-  rehearse(context, node_of, options, rates);
+  run_trial_steps(context, node_of, options, rates);
   // Of the host's memory, which its ranks share, a part is left to the system and its page cache. Device memory is a
   // rank's own, and what is left serves what grows with batches.
   const auto free = static_cast<double>(context.backend.free_memory());

@@ -1,5 +1,5 @@
 // Measures, in place, the rates that plans are made with: exchanges within and between nodes, the work on rows, whole
-// steps (rehearsal.hpp).
+// steps (trial steps.hpp).
 #pragma once
 
 #include <vector>
@@ -8,13 +8,12 @@
 #include "config/options.hpp"
 #include "exchange/rank_context.hpp"
 #include "layout/system_shape.hpp"
-#include "model/options.hpp"
+#include "model/model_shape.hpp"
 
 namespace sparrow {
 
 struct CalibrationOptions {
-  ModelOptions model;
-  int tables = 26;
+  ModelShape model;
   DType precision = DType::f32;
   DType wire = DType::f32;
   int64_t local_batch = 512;  ///< samples of one rank in an iteration

@@ -5,13 +5,13 @@
 
 namespace sparrow {
 
-placement::TableDistribution made_up_law(int64_t rows) {
+placement::TableDistribution synthetic_law(int64_t rows) {
   return placement::from_law(placement::parse_law("zipf:1.2"), rows);
 }
 
-MadeUpBatch::MadeUpBatch(const placement::TableDistribution& law, int tables, int64_t samples, int64_t global_samples,
-                         uint64_t seed)
-    : positions_(samples * tables), dense_(samples * kCriteoDense), labels_(samples) {
+SyntheticBatch::SyntheticBatch(const placement::TableDistribution& law, const ModelShape& model, int64_t samples,
+                               int64_t global_samples, uint64_t seed)
+    : positions_(samples * model.tables), dense_(samples * model.dense_features), labels_(samples) {
   std::vector<double> mass_before;  // of a class
   std::vector<int64_t> first_row;
   double mass = 0;
@@ -31,7 +31,7 @@ MadeUpBatch::MadeUpBatch(const placement::TableDistribution& law, int tables, in
   }
   batch_.samples = samples;
   batch_.global_samples = global_samples;
-  batch_.tables = tables;
+  batch_.tables = static_cast<int>(model.tables);
   batch_.dense = dense_;
   batch_.labels = labels_;
   batch_.positions = positions_;

@@ -5,21 +5,22 @@
 #include <vector>
 
 #include "data/batch.hpp"
+#include "model/model_shape.hpp"
 #include "placement/model/distribution.hpp"
 
 namespace sparrow {
 
-/// How lookups are spread over the rows of each made-up table: of 2,048 samples, about a quarter of them distinct.
-placement::TableDistribution made_up_law(int64_t rows);
+/// How lookups are spread over the rows of each synthetic table: of 2,048 samples, about a quarter of them distinct.
+placement::TableDistribution synthetic_law(int64_t rows);
 
 /// A rank's part of a batch: one lookup per table, drawn from the law (by seed), dense values and labels of zero.
-class MadeUpBatch {
+class SyntheticBatch {
  public:
-  MadeUpBatch(const placement::TableDistribution& law, int tables, int64_t samples, int64_t global_samples,
-              uint64_t seed);
+  SyntheticBatch(const placement::TableDistribution& law, const ModelShape& model, int64_t samples,
+                 int64_t global_samples, uint64_t seed);
   const Batch& batch() const { return batch_; }
-  MadeUpBatch(const MadeUpBatch&) = delete;
-  MadeUpBatch& operator=(const MadeUpBatch&) = delete;
+  SyntheticBatch(const SyntheticBatch&) = delete;
+  SyntheticBatch& operator=(const SyntheticBatch&) = delete;
 
  private:
   std::vector<int64_t> positions_;

@@ -8,7 +8,6 @@
 #include "base/error.hpp"
 #include "calibrate/synthetic_batch.hpp"
 #include "calibrate/timed_runs.hpp"
-#include "model/model_size.hpp"
 #include "placement/baselines/strategies.hpp"
 #include "placement/cost/cost_model.hpp"
 #include "train/memory_plan.hpp"
@@ -20,10 +19,10 @@ namespace {
 
 constexpr int kBatches = 4;
 
-class Rehearsal {
+class TrialSteps {
  public:
-  Rehearsal(const RankContext& context, const std::vector<int>& node_of, const CalibrationOptions& options,
-            const MachineRates& rates);
+  TrialSteps(const RankContext& context, const std::vector<int>& node_of, const CalibrationOptions& options,
+             const MachineRates& rates);
 
   /// Of a step: whole, and what the theory says of it without its computation.
   double step_seconds();
@@ -48,18 +47,18 @@ class Rehearsal {
   SystemShape shape_;
   placement::CostModel model_;
   placement::StrategyResult held_;
-  std::vector<std::unique_ptr<MadeUpBatch>> batches_;
+  std::vector<std::unique_ptr<SyntheticBatch>> batches_;
 };
 
-Rehearsal::Rehearsal(const RankContext& context, const std::vector<int>& node_of, const CalibrationOptions& options,
-                     const MachineRates& rates)
+TrialSteps::TrialSteps(const RankContext& context, const std::vector<int>& node_of, const CalibrationOptions& options,
+                       const MachineRates& rates)
     : context_(context),
       options_(options),
       rates_(rates),
       several_nodes_(std::any_of(node_of.begin(), node_of.end(), [&](int node) { return node != node_of[0]; })),
       ranks_of_node_(std::count(node_of.begin(), node_of.end(), node_of[context.comm.rank()])),
-      law_(made_up_law(table_rows())),
-      tables_(std::vector<int64_t>(options.tables, law_.total_rows()), options.model.embedding_dim),
+      law_(synthetic_law(table_rows())),
+      tables_(std::vector<int64_t>(options.model.tables, law_.total_rows()), options.model.dim),
       workload_(make_workload()),
       shape_(shape_of(without_compute(node_of, rates), context.comm.size())),
       model_(shape_.topology, workload_),
@@ -67,48 +66,48 @@ Rehearsal::Rehearsal(const RankContext& context, const std::vector<int>& node_of
   SPARROW_CHECK(held_.plan, "no room for synthetic rows: {}", held_.cost.infeasible);
   const auto rank = static_cast<uint64_t>(context.comm.rank());
   for (uint64_t i = 0; i < kBatches; ++i)
-    batches_.push_back(std::make_unique<MadeUpBatch>(law_, options.tables, options.local_batch, workload_.global_batch,
-                                                     rank * kBatches + i + 1));
+    batches_.push_back(std::make_unique<SyntheticBatch>(law_, options.model, options.local_batch,
+                                                        workload_.global_batch, rank * kBatches + i + 1));
 }
 
 /// Far more than a batch looks up, and than caches hold, as long as they are soon made.
-int64_t Rehearsal::table_rows() const {
+int64_t TrialSteps::table_rows() const {
   constexpr int64_t kBytes = int64_t{64} << 20, kRowsPerSample = 16;
-  const int64_t row_bytes = 4 * options_.model.embedding_dim * options_.tables;
+  const int64_t row_bytes = 4 * options_.model.dim * options_.model.tables;
   const int64_t affordable = std::min(kBytes, context_.backend.free_memory() / 16) / row_bytes;
   const int64_t rows = std::min(affordable, kRowsPerSample * options_.local_batch * context_.comm.size());
   return -max(context_.comm, -std::max<int64_t>(rows, 64));  // the least of all ranks
 }
 
-placement::Workload Rehearsal::make_workload() const {
-  const int64_t dim = options_.model.embedding_dim;
+placement::Workload TrialSteps::make_workload() const {
+  const int64_t dim = options_.model.dim;
   placement::Workload workload;
   placement::Table table;
-  table.name = "made-up";
+  table.name = "synthetic";
   table.access = law_;
   table.row_bytes = 4 * dim;
   table.state_bytes = 4 * state_dim(options_.optimizer.sparse.kind, dim);
   table.wire_bytes = size_of(options_.wire) * dim;
-  workload.tables.assign(options_.tables, table);
+  workload.tables.assign(options_.model.tables, table);
   workload.global_batch = options_.local_batch * context_.comm.size();
   workload.id_bytes = tables_.key_bytes();
-  workload.dense_bytes = static_cast<double>(4 * model_size(options_.model, options_.tables).parameters);
+  workload.dense_bytes = static_cast<double>(4 * options_.model.parameters());
   return workload;
 }
 
-placement::Topology Rehearsal::without_compute(const std::vector<int>& node_of, MachineRates rates) const {
+placement::Topology TrialSteps::without_compute(const std::vector<int>& node_of, MachineRates rates) const {
   rates.flops_per_s = rates.list_ids_per_s = placement::kInfinity;
   rates.memory_bytes = int64_t{1} << 50;  // the budget is for the rows of the run
   rates.slower_store.reset();
   return launch_topology(node_of, rates);
 }
 
-int Rehearsal::steps() const {
+int TrialSteps::steps() const {
   constexpr int64_t kSamples = 12288;
   return static_cast<int>(std::clamp<int64_t>(kSamples / options_.local_batch, 4, 16));
 }
 
-double Rehearsal::step_seconds() {
+double TrialSteps::step_seconds() {
   TrainerOptions options;
   options.model = options_.model;
   options.optimizer = options_.optimizer;
@@ -116,7 +115,7 @@ double Rehearsal::step_seconds() {
   options.precision = options_.precision;
   options.wire = options_.wire;
   options.limits.samples.assign(context_.comm.size(), options_.local_batch);
-  options.limits.lookups.assign(options_.tables, 1);
+  options.limits.lookups.assign(options_.model.tables, 1);
   Directory directory(tables_, shape_.hierarchy, copy_plan(*held_.plan, shape_), context_.comm.rank());
   MemoryPlan memory = plan_memory(context_.backend, directory, options);
   Trainer trainer(context_, std::move(directory), std::move(memory), options,
@@ -136,7 +135,7 @@ double Rehearsal::step_seconds() {
 }
 
 /// Every lookup pooled at the holder of its row.
-CopyPlan Rehearsal::pooled_plan() const {
+CopyPlan TrialSteps::pooled_plan() const {
   CopyPlan plan = copy_plan(*held_.plan, shape_);
   for (CopyTable& table : plan.tables) table.transport = CopyTransport::pooled;
   return plan;
@@ -170,7 +169,7 @@ class RouteBuilding {
   BatchRoute route_;
 };
 
-double Rehearsal::list_ids_per_s() {
+double TrialSteps::list_ids_per_s() {
   Comm& comm = context_.comm;
   if (comm.size() == 1) return placement::kInfinity;  // there is nobody to list ids for
   const Hierarchy& hierarchy = shape_.hierarchy;
@@ -214,13 +213,12 @@ double Rehearsal::list_ids_per_s() {
 
 }  // namespace
 
-void rehearse(const RankContext& context, const std::vector<int>& node_of, const CalibrationOptions& options,
-              MachineRates& rates) {
-  Rehearsal rehearsal(context, node_of, options, rates);
-  rates.list_ids_per_s = rehearsal.list_ids_per_s();
-  const double step = rehearsal.step_seconds(), expected = rehearsal.expected_without_compute();
-  const double flops =
-      model_size(options.model, options.tables).flops_per_sample * static_cast<double>(options.local_batch);
+void run_trial_steps(const RankContext& context, const std::vector<int>& node_of, const CalibrationOptions& options,
+                     MachineRates& rates) {
+  TrialSteps trial(context, node_of, options, rates);
+  rates.list_ids_per_s = trial.list_ids_per_s();
+  const double step = trial.step_seconds(), expected = trial.expected_without_compute();
+  const double flops = static_cast<double>(options.model.flops_per_sample() * options.local_batch);
   // Where ranks that share processors compute while others wait for the network, less than alone; a quarter is a sign
   // that something else went on while links and work were measured.
   constexpr double kLeastOfAlone = 0.25;

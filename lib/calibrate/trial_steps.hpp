@@ -1,4 +1,4 @@
-// Training steps rehearsed on made-up rows: what no part of a step shows when it is timed alone.
+// Whole training steps tried on synthetic rows: what no part of a step shows when it is timed alone.
 //
 // The parts do not add up to the step. Ranks wait for one another at every exchange; ranks that share processors
 // compute by turns, and while one waits for the network another computes; a link that rested passes its first bytes
@@ -18,7 +18,7 @@ namespace sparrow {
 /// Collective. Sets flops_per_s and list_ids_per_s of `rates`, whose other fields are measured already, of ranks on
 /// these nodes. All ranks get the same. The number of steps follows from the batch alone, so that what a run sends does
 /// not depend on the clock.
-void rehearse(const RankContext& context, const std::vector<int>& node_of, const CalibrationOptions& options,
-              MachineRates& rates);
+void run_trial_steps(const RankContext& context, const std::vector<int>& node_of, const CalibrationOptions& options,
+                     MachineRates& rates);
 
 }  // namespace sparrow

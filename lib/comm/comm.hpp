@@ -67,6 +67,11 @@ class Comm {
 
   /// Ranks with equal colour form a new communicator, ordered by (key, rank). Collective. colour < 0: takes part, gets nullptr.
   virtual std::unique_ptr<Comm> split(int color, int key) = 0;
+  /// The same by names: `members` of this communicator, ascending, form one of their own, and each of them names all of
+  /// them. Collective over all ranks. Without members: takes part, gets nullptr.
+  virtual std::unique_ptr<Comm> group(std::span<const int> members) {
+    return split(members.empty() ? -1 : members.front(), rank());
+  }
 
   virtual const Traffic& traffic() const = 0;
   virtual double timeout_seconds() const = 0;

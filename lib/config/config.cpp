@@ -7,6 +7,7 @@
 #include "config/availability.hpp"
 #include "config/yaml_reader.hpp"
 #include "data/batch.hpp"
+#include "data/criteo.hpp"
 
 namespace sparrow {
 

@@ -11,9 +11,6 @@
 
 namespace sparrow {
 
-constexpr int kCriteoDense = 13;
-constexpr int kCriteoTables = 26;
-
 /// Views into memory of whoever made the batch, valid until that one says otherwise.
 struct Batch {
   int64_t index = 0;           ///< k: number of the global batch in this pass
@@ -21,7 +18,7 @@ struct Batch {
   int64_t samples = 0;         ///< b_r, samples of this part; may be 0
   int64_t global_samples = 0;  ///< samples of the global batch, over all ranks (short for the last one)
   int tables = 0;
-  std::span<const float> dense;        ///< (samples, 13), row major
+  std::span<const float> dense;        ///< (samples, dense features), row major
   std::span<const float> labels;       ///< [samples], 0 or 1
   std::span<const int64_t> offsets;    ///< [tables * samples + 1]; empty: every bag has exactly one lookup
   std::span<const int64_t> positions;  ///< lookups, table major; row positions within their table

@@ -53,7 +53,8 @@ void BatchReader::prepare(BatchBuffer& buffer) const {
   const auto rounded = [](int64_t count, size_t size) {
     return (static_cast<size_t>(count) * size + kAlignment - 1) / kAlignment * kAlignment;
   };
-  const size_t dense = rounded(capacity_ * kCriteoDense, sizeof(float)), labels = rounded(capacity_, sizeof(float));
+  const size_t dense = rounded(capacity_ * options_.shapes.dense_features, sizeof(float)),
+               labels = rounded(capacity_, sizeof(float));
   const size_t offsets = has_bags() ? rounded(tables() * capacity_ + 1, sizeof(int64_t)) : 0;
   const size_t positions = rounded(options_.shapes.lookups_per_sample() * capacity_, sizeof(int64_t));
   const size_t bytes = std::max(dense + labels + offsets + positions, kAlignment);
@@ -80,7 +81,8 @@ void BatchReader::fill(BatchBuffer& buffer, int64_t k, const std::atomic<bool>& 
     int64_t count = std::min(kChunk, batch.samples - done);
     if (shuffle_) count = std::min(count, enter_window(at, stop));
     if (stop) return;
-    read(at, count, {buffer.dense + done * kCriteoDense, buffer.labels + done, chunk.categories, chunk.stride});
+    read(at, count,
+         {buffer.dense + done * options_.shapes.dense_features, buffer.labels + done, chunk.categories, chunk.stride});
     int64_t* table_positions = buffer.positions;
     for (int t = 0; t < tables(); ++t) {
       translate(t, count, table_positions + done * options_.shapes.bag_size(t));
@@ -107,7 +109,7 @@ void BatchReader::describe(BatchBuffer& buffer, int64_t k) const {
   batch.samples = part.size();
   batch.tables = tables();
   const size_t samples = static_cast<size_t>(part.size());
-  batch.dense = {buffer.dense, samples * kCriteoDense};
+  batch.dense = {buffer.dense, samples * options_.shapes.dense_features};
   batch.labels = {buffer.labels, samples};
   batch.positions = {buffer.positions, samples * static_cast<size_t>(options_.shapes.lookups_per_sample())};
   if (!has_bags()) return;

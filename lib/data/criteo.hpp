@@ -4,11 +4,11 @@
 #include <cmath>
 #include <cstdint>
 
-#include "data/batch.hpp"
-
 namespace sparrow {
 
-constexpr int kCriteoColumns = 1 + kCriteoDense + kCriteoTables;  ///< label, I1..I13, C1..C26
+constexpr int kCriteoDense = 13;                                  ///< I1..I13
+constexpr int kCriteoTables = 26;                                 ///< C1..C26
+constexpr int kCriteoColumns = 1 + kCriteoDense + kCriteoTables;  ///< and the label before them
 
 /// The dense feature of integer x: log(1 + max(x, 0)); a missing integer counts as 0. One double-precision expression,
 /// so that TSV and converted npy shards hold the same bits.

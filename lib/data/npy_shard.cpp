@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "data/batch.hpp"
+#include "data/criteo.hpp"
 
 namespace sparrow {
 namespace {

@@ -1,6 +1,7 @@
 #include "data/sample_block.hpp"
 
 #include "data/batch.hpp"
+#include "data/criteo.hpp"
 
 namespace sparrow {
 

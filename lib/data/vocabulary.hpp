@@ -6,13 +6,15 @@
 #include <vector>
 
 #include "base/random.hpp"
+#include "data/criteo.hpp"
 
 namespace sparrow {
 
-/// Rows and lookups of each table: what the data's values mean.
+/// Dense features of a sample; rows and lookups of each table: what the data's values mean.
 struct TableShapes {
   std::vector<int64_t> rows;   ///< per table, 1 .. kMaxRows
   std::vector<int> bag_sizes;  ///< lookups per table, >= 1; empty: one each
+  int64_t dense_features = kCriteoDense;
 
   static constexpr int64_t kMaxRows = 2147483647;
 

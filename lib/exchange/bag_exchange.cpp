@@ -42,20 +42,15 @@ BagExchange::BagExchange(const RankContext& context, const Directory& directory,
   std::iota(places_.begin(), places_.end(), 0);
 }
 
-BagExchange::ScratchSizes::ScratchSizes(const ExchangeBounds& bounds) {
+void BagExchange::reserve(const ExchangeBounds& bounds) {
   const ExchangeBounds::Pooled& pooled = bounds.pooled;
   if (!pooled.any) return;
-  sums = pooled.requested * bounds.dim;
-  packed = bounds.with_offloaded ? pooled.rows.count * bounds.dim : 0;
-  addresses = bounds.bags;
-  send = recv = std::max(pooled.asked, pooled.requested) * bounds.row_bytes;
-}
-
-void BagExchange::add_needs(const ExchangeBounds& bounds, MemoryByPart& needs) {
-  const ScratchSizes most(bounds);
-  for (const int64_t bytes :
-       {most.sums * 4, most.packed * 4, most.addresses * int64_t{sizeof(const float*)}, most.send, most.recv})
-    needs.add(MemoryPart::exchange, bytes);
+  const int64_t block = std::max(pooled.asked, pooled.requested) * bounds.row_bytes;
+  sums_.reserve_exactly(pooled.requested * bounds.dim);
+  if (bounds.with_offloaded) packed_.reserve_exactly(pooled.rows.count * bounds.dim);
+  addresses_.reserve_exactly(bounds.bags);
+  send_.reserve_exactly(block);
+  recv_.reserve_exactly(block);
 }
 
 /// Parts of this rank's bags by holder, with the number of lookups in each.

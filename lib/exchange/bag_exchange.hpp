@@ -34,16 +34,15 @@ struct BagRoute {
   Mirrored<int32_t> part_offsets, slots;
   RowList rows;  ///< distinct rows of these lookups, all here; members: lookups
 
-  /// As RowList::each_buffer.
-  template <class F>
-  void each_buffer(const ExchangeBounds& bounds, const F& f) {
+  /// As RowList::reserve.
+  void reserve(const ExchangeBounds& bounds) {
     if (!bounds.pooled.any) return;
-    f(bag_of_part, bounds.pooled.bag_of_part);
-    f(vectors, bounds.pooled.asked * bounds.dim);
-    f(part_offsets, bounds.pooled.requested + 1);
-    f(slots, bounds.pooled.rows.members);
-    rows.each_buffer(bounds.pooled.rows, f);
-    f(rows.gradients, bounds.pooled.rows.count * bounds.dim);
+    bag_of_part.reserve_exactly(bounds.pooled.bag_of_part);
+    vectors.reserve_exactly(bounds.pooled.asked * bounds.dim);
+    part_offsets.reserve_exactly(bounds.pooled.requested + 1);
+    slots.reserve_exactly(bounds.pooled.rows.members);
+    rows.reserve(bounds.pooled.rows);
+    rows.gradients.reserve_exactly(bounds.pooled.rows.count * bounds.dim);
   }
 };
 
@@ -53,15 +52,8 @@ class BagExchange {
   BagExchange(const RankContext& context, const Directory& directory, const StageComms& comms, const RowStore& store,
               DType wire);
 
-  /// As RowList::each_buffer: what all batches share.
-  template <class F>
-  void each_buffer(const ExchangeBounds& bounds, const F& f) {
-    const ScratchSizes most(bounds);
-    f(sums_, most.sums), f(packed_, most.packed), f(addresses_, most.addresses), f(send_, most.send);
-    f(recv_, most.recv);
-  }
-  /// Adds what a BagExchange needs of device memory.
-  static void add_needs(const ExchangeBounds& bounds, MemoryByPart& needs);
+  /// As RowList::reserve: what all batches share.
+  void reserve(const ExchangeBounds& bounds);
 
   /// One lookup to be pooled at its holder. Lookups come in the order of their bags.
   struct Lookup {
@@ -81,11 +73,6 @@ class BagExchange {
   void return_gradients(Stream& stream, BagRoute& route, const Matrix& bag_gradients);
 
  private:
-  /// Most values of the buffers below that batches share.
-  struct ScratchSizes {
-    explicit ScratchSizes(const ExchangeBounds& bounds);
-    int64_t sums = 0, packed = 0, addresses = 0, send = 0, recv = 0;
-  };
   void order_parts(std::span<const Lookup> lookups, const std::vector<char>& bag_is_partial, BagRoute& route);
   void exchange_lengths(BagRoute& route);
   void find_rows(BagRoute& route, std::span<const int64_t> keys);

@@ -67,12 +67,13 @@ void CopySync::make_dense(const RankContext& context, int option) {
   const auto& ring = of.rings[all.domain(of.level, world.rank())];
   const auto place = std::find(ring.begin(), ring.end(), world.rank()) - ring.begin();
   const bool in_ring = place < static_cast<int64_t>(ring.size());
-  auto group = world.split(in_ring ? static_cast<int>(place) : -1, world.rank());
+  std::vector<int> members;
+  if (in_ring)
+    for (const auto& domain_ring : of.rings) members.push_back(domain_ring[place]);
+  std::sort(members.begin(), members.end());
+  auto group = world.group(members);
   if (!in_ring) return;
   // The group's own tree: the domains of its ranks down to the copy level, numbered anew.
-  std::vector<int> members;
-  for (const auto& domain_ring : of.rings) members.push_back(domain_ring[place]);
-  std::sort(members.begin(), members.end());
   std::vector<std::vector<int>> domain_of;
   for (int level = 0; level <= of.level; ++level) {
     std::vector<int> numbers, domains;
@@ -105,7 +106,10 @@ void CopySync::make_dense(const RankContext& context, int option) {
   dense_.push_back(std::move(dense));
 }
 
-CopySync::ScratchSizes::ScratchSizes(const ExchangeBounds& bounds) {
+void CopySync::reserve(const ExchangeBounds& bounds) {
+  int64_t touched = 0, addresses = 0, send = 0, recv = 0;
+  for (const ListBounds& list : bounds.lists) touched = std::max(touched, list.here);
+  for (Dense& dense : dense_) dense.block_rows.reserve_exactly(touched);
   const int64_t converted_bytes = bounds.row_bytes < 4 * bounds.dim ? bounds.row_bytes : 0;  // of a row, on the wire
   for (size_t level = 0; level < bounds.copies.levels.size(); ++level) {
     const ExchangeBounds::Copies::Level& at = bounds.copies.levels[level];
@@ -113,25 +117,9 @@ CopySync::ScratchSizes::ScratchSizes(const ExchangeBounds& bounds) {
     send = std::max({send, at.merged.count * converted_bytes, at.sent * bounds.row_bytes});
     recv = std::max({recv, at.requested * converted_bytes, at.delivered * converted_bytes});
   }
-}
-
-int64_t CopySync::dense_touched(const ExchangeBounds& bounds) {
-  int64_t most = 0;
-  for (const ListBounds& list : bounds.lists) most = std::max(most, list.here);
-  return most;
-}
-
-void CopySync::add_needs(const ExchangeBounds& bounds, DType wire, MemoryByPart& needs) {
-  const ScratchSizes most(bounds);
-  needs.add(MemoryPart::exchange, most.addresses * int64_t{sizeof(const float*)});
-  needs.add(MemoryPart::exchange, most.send);
-  needs.add(MemoryPart::exchange, most.recv);
-  for (const int64_t rows : bounds.dense_rows) {
-    needs.add(MemoryPart::exchange, rows * bounds.dim * 4);
-    needs.add(MemoryPart::exchange, rows * 8);
-    needs.add(MemoryPart::exchange, dense_touched(bounds) * 8);
-    StagedAllReduce::add_needs(rows * bounds.dim, wire, needs);
-  }
+  addresses_.reserve_exactly(addresses);
+  send_.reserve_exactly(send);
+  recv_.reserve_exactly(recv);
 }
 
 Traffic CopySync::stage_traffic(int stage) const {

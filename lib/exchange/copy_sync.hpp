@@ -49,21 +49,20 @@ struct CopyRoute {
   std::vector<Level> levels;          ///< 0 .. depth
   std::vector<StageCounts> up, down;  ///< by stage
 
-  /// As RowList::each_buffer.
-  template <class F>
-  void each_buffer(const ExchangeBounds& bounds, const F& f) {
+  /// As RowList::reserve.
+  void reserve(const ExchangeBounds& bounds) {
     for (size_t level = 0; level < bounds.copies.levels.size(); ++level) {
       const ExchangeBounds::Copies::Level& most = bounds.copies.levels[level];
       Level& at = levels[level];
-      at.merged.each_buffer(most.merged, f);
-      f(at.merged.gradients, most.merged.count * bounds.dim);
-      f(at.own, most.own);
-      f(at.final_rows, most.delivered);
-      f(at.final_slots, most.delivered);
-      f(at.sent_rows, most.sent);
-      f(at.received, (most.requested + most.own) * bounds.dim);
-      if (level > 0) f(at.sums, most.delivered * bounds.dim);
-      f(at.final_sums, most.final_count * bounds.dim);
+      at.merged.reserve(most.merged);
+      at.merged.gradients.reserve_exactly(most.merged.count * bounds.dim);
+      at.own.reserve_exactly(most.own);
+      at.final_rows.reserve_exactly(most.delivered);
+      at.final_slots.reserve_exactly(most.delivered);
+      at.sent_rows.reserve_exactly(most.sent);
+      at.received.reserve_exactly((most.requested + most.own) * bounds.dim);
+      if (level > 0) at.sums.reserve_exactly(most.delivered * bounds.dim);
+      at.final_sums.reserve_exactly(most.final_count * bounds.dim);
     }
   }
 };
@@ -87,15 +86,8 @@ class CopySync {
   void reduce(Stream& stream, const Route& route, CopyRoute& copies, const RowStore& offloaded);
   std::span<const RowUpdate> updates() const { return updates_; }
 
-  /// As RowList::each_buffer: what all batches share. Blocks of dense options are there from the start; those of which
-  /// device memory is planned first are counted by dense_bytes.
-  template <class F>
-  void each_buffer(const ExchangeBounds& bounds, const F& f) {
-    for (Dense& dense : dense_) f(dense.block_rows, dense_touched(bounds));
-    ScratchSizes(bounds).each(addresses_, send_, recv_, f);
-  }
-  /// Adds what a CopySync needs of device memory.
-  static void add_needs(const ExchangeBounds& bounds, DType wire, MemoryByPart& needs);
+  /// As RowList::reserve: what all batches share. Blocks of dense options are there from the start.
+  void reserve(const ExchangeBounds& bounds);
 
   /// Of the dense reductions, by stage; the sparse ones are counted by the stage communicators.
   Traffic stage_traffic(int stage) const;
@@ -119,18 +111,6 @@ class CopySync {
     explicit Dense(Backend& backend) : slots(backend), block_rows(backend) {}
     int64_t block_row(int64_t slot) const;
   };
-  /// Most values of the buffers below that batches share.
-  struct ScratchSizes {
-    explicit ScratchSizes(const ExchangeBounds& bounds);
-    template <class A, class B, class F>
-    void each(A& addresses_of, B& send_to, B& recv_from, const F& f) const {
-      f(addresses_of, addresses);
-      f(send_to, send);
-      f(recv_from, recv);
-    }
-    int64_t addresses = 0, send = 0, recv = 0;
-  };
-  static int64_t dense_touched(const ExchangeBounds& bounds);
   void make_dense(const RankContext& context, int option);
   bool is_sparse(int64_t key) const { return sparse_option_[directory_.option(key)]; }
   void build_up(int level, const Route& route, CopyRoute& copies);

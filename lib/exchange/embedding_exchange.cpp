@@ -14,8 +14,6 @@ BatchRoute::BatchRoute(Backend& backend, std::span<const int> peers, int ranks)
 
 namespace {
 
-const auto kReserve = [](auto& buffer, int64_t n) { buffer.reserve_exactly(n); };
-
 bool is_pooled(CopyTransport transport) {
   return transport == CopyTransport::pooled || transport == CopyTransport::partial_sums;
 }
@@ -41,28 +39,10 @@ EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory
   replan();
 }
 
-void BatchRoute::reserve(const ExchangeBounds& bounds) {
-  each_buffer(bounds, kReserve);
-}
-
 void EmbeddingExchange::reserve(const ExchangeBounds& bounds) {
-  rows_.each_buffer(bounds, kReserve);
-  copies_->each_buffer(bounds, kReserve);
-  if (pooled_) pooled_->each_buffer(bounds, kReserve);
-}
-
-void EmbeddingExchange::add_needs(Backend& backend, const Hierarchy& hierarchy, int rank, const ExchangeBounds& bounds,
-                                  DType wire, MemoryByPart& needs) {
-  std::vector<int> peers;
-  for (int stage = 0; stage < hierarchy.depth(); ++stage)
-    peers.push_back(static_cast<int>(hierarchy.members(stage, hierarchy.domain(stage, rank)).size()));
-  BatchRoute route(backend, peers, hierarchy.ranks());  // has no memory, but knows its buffers
-  for (int batch = 0; batch < (bounds.overlapped ? 2 : 1); ++batch)
-    route.each_buffer(bounds,
-                      [&](const auto& buffer, int64_t n) { needs.add(MemoryPart::exchange, buffer.device_bytes(n)); });
-  RowExchange::add_needs(bounds, needs);
-  CopySync::add_needs(bounds, wire, needs);
-  BagExchange::add_needs(bounds, needs);
+  rows_.reserve(bounds);
+  copies_->reserve(bounds);
+  if (pooled_) pooled_->reserve(bounds);
 }
 
 void EmbeddingExchange::replan() {

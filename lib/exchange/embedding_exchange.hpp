@@ -33,19 +33,16 @@ struct BatchRoute {
   }
   bool merged = false;
 
-  /// As RowList::each_buffer.
-  template <class F>
-  void each_buffer(const ExchangeBounds& bounds, const F& f) {
-    rows.each_buffer(bounds, f);
-    copies.each_buffer(bounds, f);
-    pooled.each_buffer(bounds, f);
+  /// As RowList::reserve.
+  void reserve(const ExchangeBounds& bounds) {
+    rows.reserve(bounds);
+    copies.reserve(bounds);
+    pooled.reserve(bounds);
     if (!bounds.pooled.any) return;
-    f(offsets, bounds.bags + 1);
-    f(row_of_lookup, bounds.lookups + bounds.pooled.asked);
-    f(merged_addresses, bounds.lists.back().count + bounds.pooled.asked);
+    offsets.reserve_exactly(bounds.bags + 1);
+    row_of_lookup.reserve_exactly(bounds.lookups + bounds.pooled.asked);
+    merged_addresses.reserve_exactly(bounds.lists.back().count + bounds.pooled.asked);
   }
-  /// Takes the memory for any batch within the bounds.
-  void reserve(const ExchangeBounds& bounds);
 };
 
 class EmbeddingExchange {
@@ -57,9 +54,6 @@ class EmbeddingExchange {
 
   /// Takes the device memory that batches within the bounds share, for the plan in force.
   void reserve(const ExchangeBounds& bounds);
-  /// Adds what an exchange and the routes of its batches need of device memory, if they reserve it.
-  static void add_needs(Backend& backend, const Hierarchy& hierarchy, int rank, const ExchangeBounds& bounds,
-                        DType wire, MemoryByPart& needs);
 
   /// Collective: the directory follows a plan with other options or transports. (Where rows move from one to another,
   /// nothing needs to be done.) Between batches; all routes are to be built anew.

@@ -179,17 +179,17 @@ ExchangeBounds Bounds::make(int64_t wire_bytes_per_value, bool overlapped) const
   bound_rows(bounds);
   bound_copies(bounds);
   bound_pooled(bounds);
-  const std::vector<char> dense = densely_reduced(plan_);
-  for (size_t o = 0; o < dense.size(); ++o) {
-    if (!dense[o]) continue;
-    int64_t rows = 0;
-    for (const Directory::SlotRun& run : directory_.slots_of_option(static_cast<int>(o))) rows += run.count;
-    bounds.dense_rows.push_back(rows);
-  }
   return bounds;
 }
 
 }  // namespace
+
+int64_t ExchangeBounds::most_members() const {
+  int64_t most = pooled.rows.members;
+  for (const ListBounds& list : lists) most = std::max(most, list.members);
+  for (const Copies::Level& level : copies.levels) most = std::max(most, level.merged.members);
+  return most;
+}
 
 ExchangeBounds bound_exchange(const Directory& directory, const BatchLimits& limits, int64_t wire_bytes_per_value,
                               bool overlapped) {

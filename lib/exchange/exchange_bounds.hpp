@@ -44,7 +44,6 @@ struct ExchangeBounds {
     };
     std::vector<Level> levels;  ///< empty: there are none
   } copies;
-  std::vector<int64_t> dense_rows;  ///< by option that is reduced densely: rows of it at this rank
 
   /// Lookups pooled at their holders (BagRoute).
   struct Pooled {
@@ -52,6 +51,9 @@ struct ExchangeBounds {
     int64_t asked = 0, requested = 0, bag_of_part = 0;
     ListBounds rows;
   } pooled;
+
+  /// Most items that one sum of rows has.
+  int64_t most_members() const;
 };
 
 /// For the rank and the plan of a directory.

@@ -26,14 +26,13 @@ struct ListPart {
   /// All rows of the list. Refers to it.
   void take_all(const RowList& list);
 
-  /// As RowList::each_buffer; divided: the list will be divided, not only taken whole.
-  template <class F>
-  void each_buffer(const ListBounds& bounds, int64_t dim, bool divided, const F& f) {
-    f(gradients, bounds.count * dim);
+  /// As RowList::reserve; divided: the list will be divided, not only taken whole.
+  void reserve(const ListBounds& bounds, int64_t dim, bool divided) {
+    gradients.reserve_exactly(bounds.count * dim);
     if (!divided) return;
-    f(own_offsets, bounds.count + 1);
-    f(own_items, bounds.members);
-    f(own_slots, bounds.here);
+    own_offsets.reserve_exactly(bounds.count + 1);
+    own_items.reserve_exactly(bounds.members);
+    own_slots.reserve_exactly(bounds.here);
   }
 };
 

@@ -23,12 +23,7 @@ Migration::Migration(const RankContext& context, Directory& directory, Store& st
       to_(std::move(to)),
       change_(directory.tables(), directory.hierarchy(), directory.plan(), to_, state.slices),
       state_(state),
-      value_addresses_(context.backend),
-      state_addresses_(context.backend),
-      send_values_(context.backend, Memory::device),
-      send_state_(context.backend, Memory::device),
-      recv_values_(context.backend, Memory::device),
-      recv_state_(context.backend, Memory::device) {
+      buffers_(context.backend) {
   SPARROW_CHECK(state.copies_per_move > 0 && state.done >= 0 && state.done <= change_.positions(),
                 "{} of {} positions moved, {} copies at a time", state.done, change_.positions(),
                 state.copies_per_move);
@@ -66,18 +61,24 @@ void Migration::Part::sum() {
   }
 }
 
-void Migration::add_needs(Backend& backend, int64_t copies, int64_t dim, int64_t state_dim, MemoryByPart& needs) {
-  for (int both = 0; both < 2; ++both) {  // addresses of values and of state; then what is sent and received
-    if (!backend.device_is_host())
-      needs.add(MemoryPart::exchange, Scratch<const float*>::grown(copies) * int64_t{sizeof(const float*)});
-    for (const int64_t width : {dim, state_dim})
-      needs.add(MemoryPart::exchange, width > 0 ? Scratch<float>::grown(copies * width) * 4 : 0);
-  }
+Migration::Buffers::Buffers(Backend& backend)
+    : value_addresses(backend),
+      state_addresses(backend),
+      send_values(backend, Memory::device),
+      send_state(backend, Memory::device),
+      recv_values(backend, Memory::device),
+      recv_state(backend, Memory::device) {}
+
+void Migration::Buffers::reserve(int64_t copies, int64_t dim, int64_t state_dim) {
+  for (auto* addresses : {&value_addresses, &state_addresses}) addresses->reserve_exactly(copies);
+  for (auto* values : {&send_values, &recv_values}) values->reserve_exactly(copies * dim);
+  for (auto* state : {&send_state, &recv_state}) state->reserve_exactly(copies * state_dim);
 }
 
 void Migration::move(Stream& stream) {
   SPARROW_CHECK(!finished());
   const Timer timer;
+  if (!backend_.device_is_host()) buffers_.reserve(state_.copies_per_move, store_.rows().dim, store_.rows().state_dim);
   const int64_t end = change_.end_of_step(state_.done, state_.copies_per_move);
   list(state_.done, end);
   pack(stream);
@@ -123,8 +124,8 @@ void Migration::pack(Stream& stream) {
     offloaded_batch().load();
     loaded = offloaded_batch().rows();
   }
-  const float** values = value_addresses_.reserve(sent_.total);
-  const float** state = state_addresses_.reserve(sent_.total);
+  const float** values = buffers_.value_addresses.reserve(sent_.total);
+  const float** state = buffers_.state_addresses.reserve(sent_.total);
   int64_t n = 0;
   for (const auto& slots : sent_.by_rank)
     for (const int64_t slot : slots) {
@@ -137,13 +138,13 @@ void Migration::pack(Stream& stream) {
       values[n] = from.values + place * rows.dim;
       state[n++] = from.state + place * rows.state_dim;
     }
-  value_addresses_.upload(stream, n);
-  state_addresses_.upload(stream, n);
-  backend_.pack_rows(stream, value_addresses_.device(), nullptr, n,
-                     Matrix::f32(send_values_.reserve(n * rows.dim), n, rows.dim));
+  buffers_.value_addresses.upload(stream, n);
+  buffers_.state_addresses.upload(stream, n);
+  backend_.pack_rows(stream, buffers_.value_addresses.device(), nullptr, n,
+                     Matrix::f32(buffers_.send_values.reserve(n * rows.dim), n, rows.dim));
   if (rows.state_dim > 0)
-    backend_.pack_rows(stream, state_addresses_.device(), nullptr, n,
-                       Matrix::f32(send_state_.reserve(n * rows.state_dim), n, rows.state_dim));
+    backend_.pack_rows(stream, buffers_.state_addresses.device(), nullptr, n,
+                       Matrix::f32(buffers_.send_state.reserve(n * rows.state_dim), n, rows.state_dim));
   backend_.synchronize(stream);  // addresses and offloaded rows are free for others
   if (!offloaded.empty()) offloaded_batch().finish(false);
 }
@@ -157,8 +158,8 @@ void Migration::exchange(Stream& stream) {
     comm.wait(transfer_.post(&stream, comm, Phase::control, from.data(), sent_.rows, sent_.offsets, recv,
                              received_.rows, received_.offsets, width * 4, true));
   };
-  send(send_values_, recv_values_, rows.dim);
-  send(send_state_, recv_state_, rows.state_dim);
+  send(buffers_.send_values, buffers_.recv_values, rows.dim);
+  send(buffers_.send_state, buffers_.recv_state, rows.state_dim);
   const int64_t sent = sent_.total - sent_.rows[comm.rank()];
   totals_.sent_rows += sent;
   totals_.sent_bytes += sent * 4 * (rows.dim + rows.state_dim);
@@ -197,23 +198,23 @@ void Migration::unpack(Stream& stream) {
 void Migration::write(Stream& stream, const RowStore& rows,
                       const std::vector<std::pair<int64_t, int64_t>>& slot_and_place) {
   const auto n = static_cast<int64_t>(slot_and_place.size());
-  const float** values = value_addresses_.reserve(n);
-  const float** state = state_addresses_.reserve(n);
+  const float** values = buffers_.value_addresses.reserve(n);
+  const float** state = buffers_.state_addresses.reserve(n);
   for (int64_t i = 0; i < n; ++i) {
     const int64_t place = slot_and_place[i].second;
-    values[i] = recv_values_.data() + place * rows.dim;
-    state[i] = recv_state_.data() + place * rows.state_dim;
+    values[i] = buffers_.recv_values.data() + place * rows.dim;
+    state[i] = buffers_.recv_state.data() + place * rows.state_dim;
   }
-  value_addresses_.upload(stream, n);
-  state_addresses_.upload(stream, n);
+  buffers_.value_addresses.upload(stream, n);
+  buffers_.state_addresses.upload(stream, n);
   for (int64_t i = 0; i < n;) {
     const int64_t slot = slot_and_place[i].first;
     int64_t run = 1;
     while (i + run < n && slot_and_place[i + run].first == slot + run) ++run;
-    backend_.pack_rows(stream, value_addresses_.device() + i, nullptr, run,
+    backend_.pack_rows(stream, buffers_.value_addresses.device() + i, nullptr, run,
                        Matrix::f32(rows.values + slot * rows.dim, run, rows.dim));
     if (rows.state_dim > 0)
-      backend_.pack_rows(stream, state_addresses_.device() + i, nullptr, run,
+      backend_.pack_rows(stream, buffers_.state_addresses.device() + i, nullptr, run,
                          Matrix::f32(rows.state + slot * rows.state_dim, run, rows.state_dim));
     i += run;
   }

@@ -52,9 +52,14 @@ class Migration {
   /// such number up to 1,024. Collective; the same on all ranks.
   static int slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to, std::string& why_not);
 
-  /// Adds what moves of at most `copies` copies at a time need of device memory at a rank. Buffers grow to the largest
-  /// move, each by a quarter more than asked for.
-  static void add_needs(Backend& backend, int64_t copies, int64_t dim, int64_t state_dim, MemoryByPart& needs);
+  /// Rows on their way, and where they are.
+  struct Buffers {
+    explicit Buffers(Backend& backend);
+    Mirrored<const float*> value_addresses, state_addresses;
+    Scratch<float> send_values, send_state, recv_values, recv_state;
+    /// For moves of at most `copies` copies.
+    void reserve(int64_t copies, int64_t dim, int64_t state_dim);
+  };
 
   /// Collective, between steps, when nothing of a batch is under way: the next rows. With the last ones the directory
   /// follows the new plan.
@@ -91,8 +96,7 @@ class Migration {
   Part sent_, received_;
   RowTransfer transfer_;
   std::unique_ptr<OffloadedBatch> offloaded_;
-  Mirrored<const float*> value_addresses_, state_addresses_;
-  Scratch<float> send_values_, send_state_, recv_values_, recv_state_;
+  Buffers buffers_;
 };
 
 }  // namespace sparrow

@@ -56,24 +56,23 @@ struct Route {
   int64_t dirty_rows() const;
   int64_t lookups() const { return lists.back().members; }
 
-  /// As RowList::each_buffer.
-  template <class F>
-  void each_buffer(const ExchangeBounds& bounds, const F& f) {
-    each_row_buffer(bounds, f);
+  /// As RowList::reserve.
+  void reserve(const ExchangeBounds& bounds) {
+    reserve_rows(bounds);
     for (size_t level = 0; level < lists.size(); ++level) {
       for (const RowHalf half : {RowHalf::single, RowHalf::shared})
         if (bounds.overlapped || half == RowHalf::shared)
-          parts[level][index_of(half)].each_buffer(bounds.lists[level], bounds.dim, bounds.overlapped, f);
+          parts[level][index_of(half)].reserve(bounds.lists[level], bounds.dim, bounds.overlapped);
     }
     for (size_t stage = 0; stage < received.size() && bounds.overlapped; ++stage)
-      for (Mirrored<int32_t>& sent : received[stage].sent) f(sent, bounds.requested[stage]);
+      for (Mirrored<int32_t>& sent : received[stage].sent) sent.reserve_exactly(bounds.requested[stage]);
   }
   /// The same of those that bringing the rows of a whole batch needs.
-  template <class F>
-  void each_row_buffer(const ExchangeBounds& bounds, const F& f) {
-    for (size_t level = 0; level < lists.size(); ++level) lists[level].each_buffer(bounds.lists[level], f);
-    for (size_t stage = 0; stage < received.size(); ++stage) f(received[stage].rows, bounds.asked[stage] * bounds.dim);
-    if (bounds.with_offsets || bounds.pooled.any) f(bag_offsets, bounds.bags + 1);
+  void reserve_rows(const ExchangeBounds& bounds) {
+    for (size_t level = 0; level < lists.size(); ++level) lists[level].reserve(bounds.lists[level]);
+    for (size_t stage = 0; stage < received.size(); ++stage)
+      received[stage].rows.reserve_exactly(bounds.asked[stage] * bounds.dim);
+    if (bounds.with_offsets || bounds.pooled.any) bag_offsets.reserve_exactly(bounds.bags + 1);
   }
 };
 

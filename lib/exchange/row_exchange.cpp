@@ -15,13 +15,13 @@ RowExchange::RowExchange(const RankContext& context, const StageComms& comms, co
       send_(context.backend, Memory::device),
       recv_(context.backend, Memory::device) {}
 
-/// Of one message to all, or from all.
-int64_t RowExchange::most_bytes(const ExchangeBounds& bounds) {
+void RowExchange::reserve(const ExchangeBounds& bounds) {
   const bool converted = bounds.row_bytes < 4 * bounds.dim;
-  int64_t rows = 0;
+  int64_t rows = 0;  // of one message to all, or from all
   for (size_t stage = 0; stage < bounds.asked.size(); ++stage)
     rows = std::max({rows, bounds.requested[stage], converted ? bounds.asked[stage] : 0});
-  return rows * bounds.row_bytes;
+  send_.reserve_exactly(rows * bounds.row_bytes);
+  recv_.reserve_exactly(rows * bounds.row_bytes);
 }
 
 void RowExchange::leave_whole(const Route& route, RowSplit& split) const {

@@ -21,16 +21,8 @@ class RowExchange {
   /// ranks (sums are in fp32).
   RowExchange(const RankContext& context, const StageComms& comms, const RowStore& store, DType wire);
 
-  /// As RowList::each_buffer: what all batches share.
-  template <class F>
-  void each_buffer(const ExchangeBounds& bounds, const F& f) {
-    f(send_, most_bytes(bounds));
-    f(recv_, most_bytes(bounds));
-  }
-  /// Adds what a RowExchange needs of device memory.
-  static void add_needs(const ExchangeBounds& bounds, MemoryByPart& needs) {
-    for (int buffer = 0; buffer < 2; ++buffer) needs.add(MemoryPart::exchange, most_bytes(bounds));
-  }
+  /// As RowList::reserve: what all batches share.
+  void reserve(const ExchangeBounds& bounds);
 
   /// No batch before (after) this one is known: all of its rows are shared.
   void leave_rows_whole(Route& route) const { leave_whole(route, route.with_previous); }
@@ -52,7 +44,6 @@ class RowExchange {
   void return_gradients(Stream& stream, Route& route, RowHalf half);
 
  private:
-  static int64_t most_bytes(const ExchangeBounds& bounds);
   void leave_whole(const Route& route, RowSplit& split) const;
   void send_rows(Stream& stream, int stage, Route& route, RowHalf half);
   void send_gradients(Stream& stream, int stage, Route& route, RowHalf half);

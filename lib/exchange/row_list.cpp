@@ -46,11 +46,11 @@ StageComms::StageComms(Comm& host, Comm& device, const Hierarchy& hierarchy) {
   SPARROW_CHECK(host.size() == hierarchy.ranks(), "{} ranks run, the topology has {}", host.size(), hierarchy.ranks());
   for (int stage = 0; stage < hierarchy.depth(); ++stage) {
     const int domain = hierarchy.domain(stage, host.rank());
-    host_.push_back(host.split(domain, host.rank()));
-    if (&device != &host) device_.push_back(device.split(domain, host.rank()));
+    const auto& members = hierarchy.members(stage, domain);
+    host_.push_back(host.group(members));
+    if (&device != &host) device_.push_back(device.group(members));
     sizes_.push_back(host_.back()->size());
     std::vector<int> peer(host.size(), -1);
-    const auto& members = hierarchy.members(stage, domain);
     for (size_t i = 0; i < members.size(); ++i) peer[members[i]] = static_cast<int>(i);
     peer_of_.push_back(std::move(peer));
   }

@@ -35,14 +35,13 @@ struct RowList {
   /// Members and groups to the device.
   void upload(Stream& stream);
 
-  /// f(buffer, most) for each buffer of device memory, but for gradients: how many values it will ever be asked for.
-  template <class F>
-  void each_buffer(const ListBounds& bounds, const F& f) {
-    f(slots, bounds.here);
-    f(row_of_member, bounds.members);
-    f(group_offsets, bounds.count + 1);
-    f(group_items, bounds.members);
-    f(addresses, bounds.count);
+  /// Takes the device memory that any batch within the bounds needs, but for gradients.
+  void reserve(const ListBounds& bounds) {
+    slots.reserve_exactly(bounds.here);
+    row_of_member.reserve_exactly(bounds.members);
+    group_offsets.reserve_exactly(bounds.count + 1);
+    group_items.reserve_exactly(bounds.members);
+    addresses.reserve_exactly(bounds.count);
   }
 };
 

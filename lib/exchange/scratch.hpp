@@ -17,19 +17,16 @@ class Scratch {
   T* reserve(int64_t n) {
     if (n > array_.size()) {
       array_ = Array<T>();  // free first: the old and the new need not exist together
-      array_ = Array<T>(*backend_, memory_, grown(n), MemoryPart::exchange);
+      array_ = Array<T>(*backend_, memory_, n + n / 4 + 64, MemoryPart::exchange);
     }
     return array_.data();
   }
-  static constexpr int64_t grown(int64_t n) { return n + n / 4 + 64; }
   /// For n values and no more: where n is the most that will ever be asked for.
   void reserve_exactly(int64_t n) {
     if (n <= array_.size()) return;
     array_ = Array<T>();
     array_ = Array<T>(*backend_, memory_, n, MemoryPart::exchange);
   }
-  /// Of device memory, for n values.
-  int64_t device_bytes(int64_t n) const { return memory_ == Memory::device ? n * static_cast<int64_t>(sizeof(T)) : 0; }
   T* data() const { return array_.data(); }
   int64_t capacity() const { return array_.size(); }
 
@@ -55,7 +52,6 @@ class Mirrored {
     if (!backend_->device_is_host()) device_.reserve_exactly(n);
     host_.reserve_exactly(n);
   }
-  int64_t device_bytes(int64_t n) const { return backend_->device_is_host() ? 0 : device_.device_bytes(n); }
   T* data() const { return host_.data(); }
   const T* device() const { return backend_->device_is_host() ? host_.data() : device_.data(); }
 

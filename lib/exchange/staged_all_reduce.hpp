@@ -26,12 +26,6 @@ class StagedAllReduce {
   /// device memory; wire: their type between ranks.
   StagedAllReduce(Backend& backend, Comm& group, const Hierarchy& hierarchy, int64_t n, DType wire);
 
-  /// Adds what one of these needs of device memory, at most, in a group of several ranks.
-  static void add_needs(int64_t n, DType wire, MemoryByPart& needs) {
-    for (const int64_t bytes_per_value : {size_of(wire), size_of(wire), int64_t{4}})
-      needs.add(MemoryPart::exchange, n * bytes_per_value);
-  }
-
   /// Collective. values [n] become the sums over all ranks. With bf16 on the wire the sums are rounded to it, equally
   /// on all ranks.
   void sum(Stream& stream, float* values);

@@ -8,98 +8,46 @@
 namespace sparrow {
 
 namespace {
-constexpr int64_t kDenseInputs = 13;
-/// Random streams below this number belong to embedding tables (see lib/train/tables.hpp), from it on to dense
+/// Random streams below this number belong to embedding tables (layout/tables.hpp), from it on to dense
 /// parameters.
 constexpr uint32_t kDenseStream = 1u << 20;
 }  // namespace
 
-Dlrm::Dlrm(Backend& backend, Stream& stream, const ModelOptions& options, int tables, DType precision,
-           int64_t max_batch, uint64_t seed)
-    : backend_(backend), dim_(options.embedding_dim), tables_(tables), precision_(precision) {
-  SPARROW_CHECK(dim_ > 0 && tables_ > 0 && max_batch >= 0);
-  const int64_t vectors = tables_ + 1;
-  interaction_width_ = dim_ + vectors * (vectors - 1) / 2;
+Dlrm::Dlrm(Backend& backend, Stream& stream, const ModelShape& shape, DType precision, int64_t max_batch, uint64_t seed)
+    : backend_(backend), shape_(shape), precision_(precision) {
+  SPARROW_CHECK(max_batch >= 0);
+  add_layers("bot_l", shape_.bottom);
+  add_layers("top_l", shape_.top);
 
-  std::vector<int64_t> bottom = options.bottom, top = options.top;
-  bottom.push_back(dim_);
-  top.push_back(1);
-  add_layers("bot_l", kDenseInputs, bottom);
-  add_layers("top_l", interaction_width_, top);
-
-  const int64_t size = list_.back().offset + list_.back().size();
+  const int64_t size = shape_.parameters();
   values_ = Array<float>(backend_, Memory::device, size, MemoryPart::dense);
   gradients_ = Array<float>(backend_, Memory::device, size, MemoryPart::dense);
   if (precision_ == DType::bf16) values_bf16_ = Array<uint16_t>(backend_, Memory::device, size, MemoryPart::dense);
-  mlps_.emplace_back(backend_, layers(0, bottom.size()), precision_, true, max_batch);
-  mlps_.emplace_back(backend_, layers(bottom.size(), top.size()), precision_, false, max_batch);
+  mlps_.emplace_back(backend_, layers(0, shape_.bottom.size()), precision_, true, max_batch);
+  mlps_.emplace_back(backend_, layers(shape_.bottom.size(), shape_.top.size()), precision_, false, max_batch);
 
-  const Buffers bytes(options, tables_, precision_, max_batch);
-  const auto make = [&](int64_t buffer_bytes) {
-    return Array<std::byte>(backend_, Memory::device, buffer_bytes, MemoryPart::activations);
+  const int64_t width = size_of(precision_);
+  const auto make = [&](int64_t bytes) {
+    return Array<std::byte>(backend_, Memory::device, bytes, MemoryPart::activations);
   };
-  dense_input_ = make(bytes.dense_input);
-  z_ = make(bytes.z);
-  dz_ = make(bytes.z);
-  ddense_ = make(bytes.ddense);
-  dlogits_ = make(bytes.dlogits);
-  features_ = Array<float>(backend_, Memory::device, bytes.features / 4, MemoryPart::activations);
-  dbags_ = Array<float>(backend_, Memory::device, bytes.dbags / 4, MemoryPart::activations);
-  logits_ = Array<float>(backend_, Memory::device, bytes.logits / 4, MemoryPart::activations);
+  const auto make_f32 = [&](int64_t n) { return Array<float>(backend_, Memory::device, n, MemoryPart::activations); };
+  dense_input_ = make(precision_ == DType::f32 ? 0 : max_batch * shape_.dense_features * width);
+  z_ = make(max_batch * shape_.interaction_width() * width);
+  dz_ = make(max_batch * shape_.interaction_width() * width);
+  ddense_ = make(max_batch * shape_.dim * width);
+  dlogits_ = make(max_batch * width);
+  features_ = make_f32(max_batch * shape_.vectors() * shape_.dim);
+  dbags_ = make_f32(max_batch * shape_.tables * shape_.dim);
+  logits_ = make_f32(max_batch);
   initialise(stream, seed);
 }
 
-Dlrm::Buffers::Buffers(const ModelOptions& options, int tables, DType precision, int64_t max_batch) {
-  const int64_t width = size_of(precision), dim = options.embedding_dim, vectors = tables + 1;
-  dense_input = precision == DType::f32 ? 0 : max_batch * kDenseInputs * width;
-  z = max_batch * (dim + vectors * (vectors - 1) / 2) * width;
-  ddense = max_batch * dim * width;
-  dlogits = max_batch * width;
-  features = max_batch * vectors * dim * 4;
-  dbags = max_batch * tables * dim * 4;
-  logits = max_batch * 4;
-}
-
-std::vector<LayerShape> Dlrm::layer_shapes(const ModelOptions& options, int tables, DType precision,
-                                           int64_t max_batch) {
-  const int64_t vectors = tables + 1, dim = options.embedding_dim;
-  std::vector<LayerShape> shapes;
-  const auto add = [&](int64_t inputs, std::vector<int64_t> outputs, int64_t last) {
-    outputs.push_back(last);
-    for (const int64_t n : outputs) {
-      shapes.push_back({max_batch, inputs, n, precision});
-      inputs = n;
-    }
-  };
-  add(kDenseInputs, options.bottom, dim);
-  add(dim + vectors * (vectors - 1) / 2, options.top, 1);
-  return shapes;
-}
-
-void Dlrm::add_needs(const ModelOptions& options, int tables, DType precision, int64_t max_batch, MemoryByPart& needs) {
-  int64_t parameters = 0;
-  for (const LayerShape& layer : layer_shapes(options, tables, precision, max_batch))
-    parameters += layer.n * layer.k + layer.n;
-  for (int copy = 0; copy < 2; ++copy) needs.add(MemoryPart::dense, parameters * 4);  // values and gradients
-  if (precision == DType::bf16) needs.add(MemoryPart::dense, parameters * 2);
-  for (auto [outputs, last] : {std::pair{options.bottom, options.embedding_dim}, std::pair{options.top, int64_t{1}}}) {
-    outputs.push_back(last);
-    for (const int64_t bytes : Mlp::buffer_bytes(outputs, precision, max_batch))
-      for (int both = 0; both < 2; ++both) needs.add(MemoryPart::activations, bytes);  // activation and gradient
-  }
-  const Buffers bytes(options, tables, precision, max_batch);
-  for (const int64_t size :
-       {bytes.dense_input, bytes.z, bytes.z, bytes.ddense, bytes.dlogits, bytes.features, bytes.dbags, bytes.logits})
-    needs.add(MemoryPart::activations, size);
-}
-
-void Dlrm::add_layers(const std::string& name, int64_t inputs, const std::vector<int64_t>& outputs) {
-  for (size_t i = 0; i < outputs.size(); ++i) {
+void Dlrm::add_layers(const std::string& name, const std::vector<Layer>& layers) {
+  for (size_t i = 0; i < layers.size(); ++i) {
     const int64_t offset = list_.empty() ? 0 : list_.back().offset + list_.back().size();
     const std::string layer = fmt::format("{}.{}", name, 2 * i);
-    list_.push_back({layer + ".weight", {outputs[i], inputs}, offset});
-    list_.push_back({layer + ".bias", {outputs[i]}, offset + outputs[i] * inputs});
-    inputs = outputs[i];
+    list_.push_back({layer + ".weight", {layers[i].outputs, layers[i].inputs}, offset});
+    list_.push_back({layer + ".bias", {layers[i].outputs}, offset + layers[i].weights()});
   }
 }
 
@@ -150,44 +98,44 @@ void Dlrm::refresh(Stream& stream) {
 }
 
 Matrix Dlrm::features() const {
-  return Matrix::f32(features_.data(), batch_ * (tables_ + 1), dim_);
+  return Matrix::f32(features_.data(), batch_ * shape_.vectors(), shape_.dim);
 }
 
 void Dlrm::forward_dense(Stream& stream, const float* dense, int64_t samples) {
   SPARROW_CHECK(samples <= logits_.size());
   batch_ = samples;
-  Matrix x = Matrix::f32(const_cast<float*>(dense), batch_, kDenseInputs);  // the operations only read it
+  Matrix x = Matrix::f32(const_cast<float*>(dense), batch_, shape_.dense_features);  // the operations only read it
   if (precision_ != DType::f32) {
-    const Matrix converted = Matrix::of(precision_, dense_input_.data(), batch_, kDenseInputs);
+    const Matrix converted = Matrix::of(precision_, dense_input_.data(), batch_, shape_.dense_features);
     backend_.convert(stream, x, converted);
     x = converted;
   }
-  mlps_[0].forward(stream, x, Matrix::f32(features_.data(), batch_, dim_, (tables_ + 1) * dim_));
+  mlps_[0].forward(stream, x, Matrix::f32(features_.data(), batch_, shape_.dim, shape_.vectors() * shape_.dim));
 }
 
 const float* Dlrm::forward_bags(Stream& stream, const Bags& bags, const float* const* rows) {
-  SPARROW_CHECK(bags.tables == tables_ && bags.samples == batch_);
+  SPARROW_CHECK(bags.tables == shape_.tables && bags.samples == batch_);
   backend_.pool_bags(stream, bags, rows, features());
-  const Matrix z = Matrix::of(precision_, z_.data(), batch_, interaction_width_);
-  backend_.interaction_forward(stream, features(), tables_ + 1, z);
+  const Matrix z = Matrix::of(precision_, z_.data(), batch_, shape_.interaction_width());
+  backend_.interaction_forward(stream, features(), shape_.vectors(), z);
   mlps_[1].forward(stream, z, Matrix::f32(logits_.data(), batch_, 1));
   return logits_.data();
 }
 
 Matrix Dlrm::backward_to_bags(Stream& stream, const float* labels, float scale, double* loss_sum) {
   const Matrix dlogits = Matrix::of(precision_, dlogits_.data(), batch_, 1);
-  const Matrix dz = Matrix::of(precision_, dz_.data(), batch_, interaction_width_);
-  const Matrix ddense = Matrix::of(precision_, ddense_.data(), batch_, dim_);
-  const Matrix dbags = Matrix::f32(dbags_.data(), batch_ * tables_, dim_);
+  const Matrix dz = Matrix::of(precision_, dz_.data(), batch_, shape_.interaction_width());
+  const Matrix ddense = Matrix::of(precision_, ddense_.data(), batch_, shape_.dim);
+  const Matrix dbags = Matrix::f32(dbags_.data(), batch_ * shape_.tables, shape_.dim);
   backend_.loss(stream, logits_.data(), labels, batch_, scale, dlogits, loss_sum);
   mlps_[1].backward_inputs(stream, dlogits, dz);
-  backend_.interaction_backward(stream, features(), tables_ + 1, dz, ddense, dbags);
+  backend_.interaction_backward(stream, features(), shape_.vectors(), dz, ddense, dbags);
   return dbags;
 }
 
 void Dlrm::backward_dense(Stream& stream) {
   mlps_[1].backward_parameters(stream);
-  mlps_[0].backward_inputs(stream, Matrix::of(precision_, ddense_.data(), batch_, dim_), Matrix{});
+  mlps_[0].backward_inputs(stream, Matrix::of(precision_, ddense_.data(), batch_, shape_.dim), Matrix{});
   mlps_[0].backward_parameters(stream);
 }
 

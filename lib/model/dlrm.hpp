@@ -2,7 +2,7 @@
 // interaction, top MLP, logits. It computes on rows that somebody else found and gives back the gradient of each bag:
 // it knows neither ranks nor placement.
 //
-//   dense (b, 13) -> bottom MLP -> vector 0
+//   dense (b, F) -> bottom MLP  -> vector 0
 //   rows -> sum pooling         -> vectors 1 .. T
 //   features (b, T + 1, d) -> interaction (b, d + (T + 1) T / 2) -> top MLP -> logits (b)
 #pragma once
@@ -13,7 +13,7 @@
 
 #include "kernels/backend.hpp"
 #include "model/mlp.hpp"
-#include "model/options.hpp"
+#include "model/model_shape.hpp"
 
 namespace sparrow {
 
@@ -31,18 +31,9 @@ class Dlrm {
   /// max_batch: most samples of one forward pass. Memory for everything a step needs is taken here. Initial values as
   /// in facebookresearch/dlrm (normal with standard deviation sqrt(2 / (n + k)), biases sqrt(1 / n)), from (seed,
   /// parameter, element).
-  Dlrm(Backend& backend, Stream& stream, const ModelOptions& options, int tables, DType precision, int64_t max_batch,
-       uint64_t seed);
+  Dlrm(Backend& backend, Stream& stream, const ModelShape& shape, DType precision, int64_t max_batch, uint64_t seed);
 
-  /// Adds what a Dlrm needs of device memory.
-  static void add_needs(const ModelOptions& options, int tables, DType precision, int64_t max_batch,
-                        MemoryByPart& needs);
-  /// The linear layers of a step of at most max_batch samples.
-  static std::vector<LayerShape> layer_shapes(const ModelOptions& options, int tables, DType precision,
-                                              int64_t max_batch);
-
-  int64_t dim() const { return dim_; }
-  int tables() const { return tables_; }
+  const ModelShape& shape() const { return shape_; }
 
   /// The flat arrays of all dense parameters and their gradients, in device memory. After changing parameters call
   /// refresh().
@@ -55,7 +46,7 @@ class Dlrm {
   void refresh(Stream& stream);
 
   // A step in four parts, so that embedding rows can be on their way before the second and after the third:
-  /// The bottom MLP. dense: f32 (samples, 13), which stays until backward_dense.
+  /// The bottom MLP. dense: f32 (samples, dense features), which stays until backward_dense.
   void forward_dense(Stream& stream, const float* dense, int64_t samples);
   /// The rest: logits f32 [b], valid until the next one. bags: of as many samples. rows: addresses of the distinct rows
   /// that bags refer to.
@@ -82,21 +73,14 @@ class Dlrm {
   void loss(Stream& stream, const float* labels, double* loss_sum);
 
  private:
-  /// Device memory for max_batch samples, in bytes.
-  struct Buffers {
-    Buffers(const ModelOptions& options, int tables, DType precision, int64_t max_batch);
-    int64_t dense_input, z, ddense, dlogits, features, dbags, logits;
-  };
-  void add_layers(const std::string& name, int64_t inputs, const std::vector<int64_t>& outputs);
+  void add_layers(const std::string& name, const std::vector<Layer>& layers);
   std::vector<LinearParameters> layers(size_t first, size_t count) const;
   void initialise(Stream& stream, uint64_t seed);
   Matrix features() const;
 
   Backend& backend_;
-  int64_t dim_;
-  int tables_;
+  ModelShape shape_;
   DType precision_;
-  int64_t interaction_width_;
   std::vector<DenseParameter> list_;
   Array<float> values_, gradients_;
   Array<uint16_t> values_bf16_;

@@ -7,18 +7,11 @@ namespace sparrow {
 Mlp::Mlp(Backend& backend, std::vector<LinearParameters> layers, DType precision, bool relu_last, int64_t max_batch)
     : backend_(backend), layers_(std::move(layers)), precision_(precision), relu_last_(relu_last) {
   SPARROW_CHECK(!layers_.empty());
-  std::vector<int64_t> outputs;
-  for (const LinearParameters& layer : layers_) outputs.push_back(layer.outputs);
-  for (const int64_t bytes : buffer_bytes(outputs, precision_, max_batch)) {
+  for (size_t i = 0; i + 1 < layers_.size(); ++i) {
+    const int64_t bytes = max_batch * layers_[i].outputs * size_of(precision_);
     activations_.emplace_back(backend_, Memory::device, bytes, MemoryPart::activations);
     gradients_.emplace_back(backend_, Memory::device, bytes, MemoryPart::activations);
   }
-}
-
-std::vector<int64_t> Mlp::buffer_bytes(const std::vector<int64_t>& outputs, DType precision, int64_t max_batch) {
-  std::vector<int64_t> bytes;
-  for (size_t i = 0; i + 1 < outputs.size(); ++i) bytes.push_back(max_batch * outputs[i] * size_of(precision));
-  return bytes;
 }
 
 Matrix Mlp::weight(const LinearParameters& layer) const {

@@ -25,9 +25,6 @@ class Mlp {
   /// relu_last: whether the last layer has a ReLU (bottom MLP: yes; top MLP: no, it gives logits).
   Mlp(Backend& backend, std::vector<LinearParameters> layers, DType precision, bool relu_last, int64_t max_batch);
 
-  /// Bytes of device memory of each activation and gradient that an Mlp with these outputs keeps.
-  static std::vector<int64_t> buffer_bytes(const std::vector<int64_t>& outputs, DType precision, int64_t max_batch);
-
   /// x (b, inputs of the first layer) of the precision's type -> y (b, outputs of the last), f32 or that type. Keeps x
   /// and every activation until the backward pass; y of a ReLU'd last layer is the caller's.
   void forward(Stream& stream, const Matrix& x, const Matrix& y);

@@ -8,7 +8,7 @@
 #include "comm/collectives.hpp"
 #include "config/plan_file.hpp"
 #include "config/topology_file.hpp"
-#include "model/model_size.hpp"
+#include "model/model_shape.hpp"
 #include "placement/cost/cost_model.hpp"
 
 namespace sparrow {
@@ -55,13 +55,13 @@ placement::Workload make_workload(const RunOptions& options, const TableShapes& 
     table.wire_bytes = size_of(options.system.wire) * dim;
     workload.tables.push_back(std::move(table));
   }
-  const ModelSize size = model_size(options.model, shapes.tables());
+  const ModelShape model(options.model, shapes.dense_features, shapes.tables());
   workload.global_batch = options.train.global_batch;
   workload.id_bytes = total_rows <= int64_t{1} << 32 ? 4 : 8;
-  workload.dense_bytes = 4 * size.parameters;
-  workload.flops_per_sample = size.flops_per_sample;
-  workload.flops_behind_per_sample = size.flops_behind_per_sample;
-  workload.buffer_bytes_per_sample = size.activation_bytes_per_sample;
+  workload.dense_bytes = static_cast<double>(4 * model.parameters());
+  workload.flops_per_sample = static_cast<double>(model.flops_per_sample());
+  workload.flops_behind_per_sample = static_cast<double>(model.flops_behind_per_sample());
+  workload.buffer_bytes_per_sample = static_cast<double>(model.activation_bytes_per_sample());
   workload.sized_buffers = true;
   workload.overlapped = options.system.overlapped;
   return workload;

@@ -44,7 +44,7 @@ TrainerOptions trainer_options(const RunParts& run, const SystemShape& system) {
   const TableShapes& shapes = run.data.shapes;
   const int rank = run.context.comm.rank(), ranks = run.context.comm.size();
   TrainerOptions options;
-  options.model = of_run.model;
+  options.model = ModelShape(of_run.model, shapes.dense_features, shapes.tables());
   options.optimizer = of_run.optimizer;
   options.precision = of_run.system.precision;
   options.wire = of_run.system.wire;

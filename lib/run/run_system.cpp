@@ -42,7 +42,8 @@ placement::Topology launch_with_rates(const RankContext& context, int node, cons
   std::vector<int> node_of;
   for (const int64_t of : all_gather(comm, int64_t{node})) node_of.push_back(static_cast<int>(of));
   CalibrationOptions calibration;
-  calibration.model = options.model;
+  const TableShapes shapes = table_shapes(options.data);
+  calibration.model = ModelShape(options.model, shapes.dense_features, shapes.tables());
   calibration.precision = options.system.precision;
   calibration.wire = options.system.wire;
   calibration.local_batch = std::max<int64_t>(1, options.train.global_batch / comm.size());
@@ -52,7 +53,7 @@ placement::Topology launch_with_rates(const RankContext& context, int node, cons
   if (complete || uses_slower_store(options, comm.size(), memory)) {
     const auto local = static_cast<int>(std::count(node_of.begin(), node_of.end(), node));
     rates.slower_store =
-        calibrate_store(context, store_options(options, local, calibration.local_batch, calibration.tables));
+        calibrate_store(context, store_options(options, local, calibration.local_batch, shapes.tables()));
   }
   return launch_topology(node_of, rates);
 }

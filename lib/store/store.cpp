@@ -18,21 +18,6 @@ Store::Store(Backend& backend, const Directory& directory, int64_t state_dim, co
     offloaded_ = make_offloaded_rows(backend, directory.offloaded_slots(), rows_.dim, state_dim, offloaded);
 }
 
-void Store::add_needs(const Directory& directory, int64_t state_dim, MemoryByPart& needs) {
-  const int64_t dim = directory.tables().dim(), slots = directory.device_slots();
-  needs.add(MemoryPart::rows, slots * dim * 4);
-  needs.add(MemoryPart::row_state, slots * state_dim * 4);
-}
-
-MemoryByPart Store::filling_needs(const Directory& directory) {
-  const SlotRoom held = directory.held();
-  const int64_t most = std::min(kChunk, std::max(held.device, held.offloaded));
-  MemoryByPart needs;
-  if (directory.offloaded_slots() > 0) needs.add(MemoryPart::other, most * directory.tables().dim() * 4);
-  needs.add(MemoryPart::other, most * 8);
-  return needs;
-}
-
 void Store::write(Stream& stream, int64_t first, int64_t n, const float* values, const float* state) {
   SPARROW_CHECK(first >= 0 && n >= 0 && first + n <= directory_.slots(), "slots {} to {} of {}", first, first + n,
                 directory_.slots());
@@ -71,11 +56,12 @@ void Store::read(Stream& stream, int64_t first, int64_t n, float* values, float*
 
 void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const IdOfPosition& id_of) {
   const SlotRoom held = directory_.held();  // at first, the lowest slots of each store
-  const int64_t most = std::min(kChunk, std::max(held.device, held.offloaded));  // as filling_needs says
+  const int64_t most = std::min(kChunk, std::max(held.device, held.offloaded));
   std::vector<float> values(offloaded_ ? static_cast<size_t>(most * rows_.dim) : 0);
   const std::vector<float> state(most * rows_.state_dim, initial_state);
   const Array<float> made(backend_, Memory::device, static_cast<int64_t>(values.size()));
   const Array<int64_t> ids(backend_, Memory::device, most);
+  if (!id_of) return;
   for (int64_t first = 0; first < held.device; first += kChunk) {
     const int64_t n = std::min(kChunk, held.device - first);
     make_initial(stream, seed, id_of, first, n, ids, rows_.values + first * rows_.dim);

@@ -19,11 +19,6 @@ class Store {
   /// Contents start undefined.
   Store(Backend& backend, const Directory& directory, int64_t state_dim, const OffloadOptions& offloaded = {});
 
-  /// Adds what a Store needs of device memory.
-  static void add_needs(const Directory& directory, int64_t state_dim, MemoryByPart& needs);
-  /// What initialise() needs besides, while it runs.
-  static MemoryByPart filling_needs(const Directory& directory);
-
   const RowStore& rows() const { return rows_; }                 ///< in device memory
   OffloadedRows* offloaded() const { return offloaded_.get(); }  ///< null where the plan puts no rows there
 
@@ -36,7 +31,8 @@ class Store {
   /// Maps positions of table t to row ids: ids[i] = id of position[i].
   using IdOfPosition = std::function<int64_t(int table, int64_t position)>;
 
-  /// Initial values of every row held, state filled with initial_state. Before any row has moved.
+  /// Initial values of every row held, state filled with initial_state. Before any row has moved. Needs some device
+  /// memory while it runs; without id_of it takes that and fills nothing.
   void initialise(Stream& stream, uint64_t seed, float initial_state, const IdOfPosition& id_of);
 
   int64_t bytes() const { return values_.size() * 4 + state_.size() * 4; }  ///< of device memory

@@ -14,6 +14,8 @@
 #include <span>
 #include <vector>
 
+#include "data/criteo.hpp"
+
 namespace sparrow {
 
 constexpr int kCriteoCategories = 26;  ///< C1 .. C26

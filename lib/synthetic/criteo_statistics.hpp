@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include "data/batch.hpp"
+#include "data/criteo.hpp"
 #include "synthetic/criteo_marginals.hpp"
 
 namespace sparrow {

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "data/criteo.hpp"
 #include "synthetic/criteo_statistics.hpp"
 #include "synthetic/generator_law.hpp"
 #include "synthetic/generator_map.hpp"

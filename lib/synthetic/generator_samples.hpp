@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/batch.hpp"
+#include "data/criteo.hpp"
 
 namespace sparrow {
 

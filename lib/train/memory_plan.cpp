@@ -2,26 +2,39 @@
 
 #include <algorithm>
 
+#include "base/error.hpp"
 #include "comm/collectives.hpp"
-#include "data/criteo.hpp"
-#include "exchange/embedding_exchange.hpp"
 #include "exchange/migration.hpp"
-#include "exchange/staged_all_reduce.hpp"
-#include "model/dlrm.hpp"
-#include "store/store.hpp"
+#include "kernels/counting_backend.hpp"
 #include "train/row_reader.hpp"
+#include "train/trainer.hpp"
 
 namespace sparrow {
 
 namespace {
 
-/// Most items that one sum of rows has.
-int64_t most_members(const ExchangeBounds& bounds) {
-  int64_t most = bounds.pooled.rows.members;
-  for (const ListBounds& list : bounds.lists) most = std::max(most, list.members);
-  for (const auto& level : bounds.copies.levels) most = std::max(most, level.merged.members);
-  return most;
-}
+/// A communicator of nobody but the caller, who says who the others would be: what is made with it sends nothing.
+class SilentComm final : public Comm {
+ public:
+  SilentComm(int rank, int size) : rank_(rank), size_(size) {}
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  Ticket post(Stream*, const AllToAll&) override { fail("nobody is there to talk to"); }
+  void wait(Ticket) override {}
+  std::unique_ptr<Comm> split(int, int) override { fail("nobody is there to say who is in which part"); }
+  std::unique_ptr<Comm> group(std::span<const int> members) override {
+    if (members.empty()) return nullptr;
+    const auto me = std::find(members.begin(), members.end(), rank_) - members.begin();
+    return std::make_unique<SilentComm>(static_cast<int>(me), static_cast<int>(members.size()));
+  }
+  const Traffic& traffic() const override { return traffic_; }
+  double timeout_seconds() const override { return 0; }
+  std::string name() const override { return "silent"; }
+
+ private:
+  int rank_, size_;
+  Traffic traffic_;
+};
 
 }  // namespace
 
@@ -29,32 +42,17 @@ MemoryPlan plan_memory(Backend& backend, const Directory& directory, const Train
   MemoryPlan plan;
   if (backend.device_is_host()) return plan;
   plan.budget = backend.free_memory();
-  const Tables& tables = directory.tables();
-  const int64_t samples = options.limits.samples.at(directory.rank());
-  const int64_t row_state = state_dim(options.optimizer.sparse.kind, tables.dim());
-  plan.bounds = bound_exchange(directory, options.limits, size_of(options.wire), options.overlapped);
-
-  MemoryByPart& needs = plan.needs;
-  Store::add_needs(directory, row_state, needs);
-  Dlrm::add_needs(options.model, tables.count(), options.precision, samples, needs);
-  const std::vector<LayerShape> layers = Dlrm::layer_shapes(options.model, tables.count(), options.precision, samples);
-  int64_t parameters = 0;
-  for (const LayerShape& layer : layers) parameters += layer.n * layer.k + layer.n;
-  if (options.optimizer.dense.kind != OptimizerKind::sgd) needs.add(MemoryPart::dense, parameters * 4);
-  needs.add(MemoryPart::activations, samples * kCriteoDense * 4);
-  needs.add(MemoryPart::activations, samples * 4);
-  if (directory.hierarchy().depth() > 0) StagedAllReduce::add_needs(parameters, DType::f32, needs);
-  EmbeddingExchange::add_needs(backend, directory.hierarchy(), directory.rank(), plan.bounds, options.wire, needs);
-  RowReader::add_needs(backend, directory, row_state, needs);
-  if (options.most_moved > 0) Migration::add_needs(backend, options.most_moved, tables.dim(), row_state, needs);
-  plan.compute_scratch = backend.scratch_bytes(layers, 0, tables.dim());
-  plan.exchange_scratch = backend.scratch_bytes({}, most_members(plan.bounds), tables.dim());
-  needs.add(MemoryPart::scratch, plan.compute_scratch);
-  needs.add(MemoryPart::scratch, plan.exchange_scratch);
-
-  // Filling the rows comes before the exchange's buffers are taken: only what it needs beyond them counts.
-  const int64_t later = needs.of(MemoryPart::exchange) + needs.of(MemoryPart::scratch);
-  needs.add(MemoryPart::other, std::max<int64_t>(0, Store::filling_needs(directory).total() - later));
+  CountingBackend counting(backend);
+  SilentComm nobody(directory.rank(), directory.hierarchy().ranks());
+  Trainer trainer({counting, counting, nobody, nobody}, directory, {}, options, nullptr);
+  Migration::Buffers moved(counting);
+  const RowStore& rows = trainer.store().rows();
+  moved.reserve(options.most_moved, rows.dim, rows.state_dim);
+  plan.needs = counting.used_memory();
+  const RowReader reader(trainer);
+  plan.needs.add(MemoryPart::checkpoint, counting.used_memory().total() - plan.needs.total());
+  // What filling the rows took, before there were the exchange's buffers: only what it takes beyond them counts.
+  plan.needs.add(MemoryPart::other, counting.most_memory() - plan.needs.total());
   return plan;
 }
 

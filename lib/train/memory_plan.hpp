@@ -5,21 +5,21 @@
 
 #include <string>
 
-#include "exchange/exchange_bounds.hpp"
-#include "exchange/rank_context.hpp"
+#include "comm/comm.hpp"
+#include "kernels/backend.hpp"
+#include "layout/directory.hpp"
 #include "train/trainer_options.hpp"
 
 namespace sparrow {
 
 struct MemoryPlan {
   MemoryByPart needs;
-  ExchangeBounds bounds;
-  int64_t compute_scratch = 0, exchange_scratch = 0;  ///< of the streams of the two lanes
-  int64_t budget = 0;                                 ///< bytes that were free
+  int64_t budget = 0;  ///< bytes that were free
 };
 
-/// For a trainer with these options, whose rows are where `directory` says. Nothing of the trainer is made yet. Whether
-/// all of it fits is for lack_of_memory to say, before a trainer is made: run_setup.hpp.
+/// For a trainer with these options, whose rows are where `directory` says: makes one on a backend that only counts,
+/// and all that takes device memory beside it. Whether it fits is for lack_of_memory to say, before the trainer itself
+/// is made: run_setup.hpp.
 MemoryPlan plan_memory(Backend& backend, const Directory& directory, const TrainerOptions& options);
 
 /// A table of the parts and their bytes, the sum, and the budget.

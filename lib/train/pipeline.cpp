@@ -34,10 +34,10 @@ Pipeline::~Pipeline() {
   thread_.join();
 }
 
-void Pipeline::reserve(const ExchangeBounds& bounds, int64_t scratch) {
+void Pipeline::reserve(const ExchangeBounds& bounds) {
   for (size_t batch = 0; batch < (overlapped_ ? 2 : 1); ++batch) routes_[batch]->reserve(bounds);
   exchange_.reserve(bounds);
-  backend_.reserve_scratch(*stream_, scratch);
+  backend_.reserve_scratch(*stream_, backend_.scratch_bytes({}, bounds.most_members(), bounds.dim));
 }
 
 // --- The hand-over between the lanes ---

@@ -60,8 +60,8 @@ class Pipeline {
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
-  /// Takes the device memory that any batch within the bounds needs, and `scratch` bytes for the lane's operations.
-  void reserve(const ExchangeBounds& bounds, int64_t scratch);
+  /// Takes the device memory that any batch within the bounds needs, for the plan in force.
+  void reserve(const ExchangeBounds& bounds);
 
   /// Collective. Begins the step of a batch, whose rows `stream` may read from here on: those that it announced as
   /// `next`, or any where none was announced. next: the batch of the following call, or null; both must stay alive

@@ -27,10 +27,6 @@ ExchangeBounds bounds_of_reading(const Directory& directory, int64_t rows, int64
   return bounds;
 }
 
-int64_t most_rows_read(const Tables& tables) {
-  return std::min(RowReader::kMostRows, *std::max_element(tables.rows().begin(), tables.rows().end()));
-}
-
 /// The optimiser state as rows of its own.
 RowStore state_of(const RowStore& rows) {
   return {rows.state, nullptr, rows.slots, rows.state_dim, 0};
@@ -47,13 +43,13 @@ RowReader::RowReader(Trainer& trainer)
       route_(trainer.backend(), trainer.comms().sizes()),
       packed_(trainer.backend(), Memory::device) {
   if (trainer.backend().device_is_host()) return;
-  const auto reserve = [](auto& buffer, int64_t n) { buffer.reserve_exactly(n); };
   const Directory& directory = trainer.directory();
-  const int64_t rows = most_rows_read(directory.tables());
+  const std::vector<int64_t>& of_tables = directory.tables().rows();
+  const int64_t rows = std::min(kMostRows, *std::max_element(of_tables.begin(), of_tables.end()));
   const ExchangeBounds of_values = bounds_of_reading(directory, rows, rows_.dim);
-  route_.each_row_buffer(of_values, reserve);
-  values_.each_buffer(of_values, reserve);
-  state_.each_buffer(bounds_of_reading(directory, rows, rows_.state_dim), reserve);
+  route_.reserve_rows(of_values);
+  values_.reserve(of_values);
+  state_.reserve(bounds_of_reading(directory, rows, rows_.state_dim));
   packed_.reserve_exactly(rows * rows_.dim);
 }
 
@@ -93,21 +89,6 @@ void RowReader::take(RowExchange& exchange, const RowStore& offloaded, int64_t n
                                route_.lowest().row_of_member.device(), n, Matrix::f32(packed, n, dim));
   trainer_.backend().copy(trainer_.stream(), out.data(), packed, n * dim * 4);
   trainer_.backend().synchronize(trainer_.stream());
-}
-
-void RowReader::add_needs(Backend& backend, const Directory& directory, int64_t state_dim, MemoryByPart& needs) {
-  const Tables& tables = directory.tables();
-  const int64_t rows = most_rows_read(tables);
-  std::vector<int> peers(directory.hierarchy().depth(), 1);
-  const ExchangeBounds bounds = bounds_of_reading(directory, rows, tables.dim());
-  MemoryByPart exchange;
-  Route(backend, peers).each_row_buffer(bounds, [&](const auto& buffer, int64_t n) {
-    exchange.add(MemoryPart::exchange, buffer.device_bytes(n));
-  });
-  RowExchange::add_needs(bounds, exchange);
-  RowExchange::add_needs(bounds_of_reading(directory, rows, state_dim), exchange);
-  exchange.add(MemoryPart::exchange, rows * tables.dim() * 4);
-  needs.add(MemoryPart::checkpoint, exchange.total());
 }
 
 }  // namespace sparrow

@@ -22,9 +22,6 @@ class RowReader {
   /// Collective; every rank may ask for other rows, or none, at most kMostRows. Valid until the next call.
   const Rows& read(int table, const std::vector<int64_t>& positions);
 
-  /// What it needs of device memory at a rank, beside a trainer's own.
-  static void add_needs(Backend& backend, const Directory& directory, int64_t state_dim, MemoryByPart& needs);
-
  private:
   void load_offloaded();
   void take(RowExchange& exchange, const RowStore& offloaded, int64_t n, int64_t dim, std::vector<float>& out);

@@ -35,15 +35,15 @@ Trainer::Trainer(const RankContext& context, Directory directory, MemoryPlan mem
       store_(backend_, directory_, state_dim(options.optimizer.sparse.kind, directory_.tables().dim()),
              options.offloaded),
       exchange_(context_, directory_, comms_, store_.rows(), store_.offloaded(), options.wire),
-      model_(backend_, *stream_, options.model, directory_.tables().count(), options.precision, max_samples(),
-             options.seed),
+      model_(backend_, *stream_, options.model, options.precision, max_samples(), options.seed),
       reduce_dense_(backend_, context.device_comm, directory_.hierarchy(), model_.parameter_count(), DType::f32),
       dense_state_(backend_, Memory::device,
                    options.optimizer.dense.kind == OptimizerKind::sgd ? 0 : model_.parameter_count(),
                    MemoryPart::dense),
-      dense_input_(backend_, Memory::device, max_samples() * kCriteoDense, MemoryPart::activations),
+      dense_input_(backend_, Memory::device, max_samples() * options.model.dense_features, MemoryPart::activations),
       labels_(backend_, Memory::device, max_samples(), MemoryPart::activations),
-      pinned_input_(backend_, Memory::pinned, backend_.device_is_host() ? 0 : max_samples() * (kCriteoDense + 1)),
+      pinned_input_(backend_, Memory::pinned,
+                    backend_.device_is_host() ? 0 : max_samples() * (options.model.dense_features + 1)),
       loss_sum_(backend_, Memory::pinned, 1),
       loss_ready_(backend_.make_event()),
       dense_traffic_(comms_.count()),
@@ -59,9 +59,15 @@ Trainer::Trainer(const RankContext& context, Directory directory, MemoryPlan mem
     backend_.copy(*stream_, dense_state_.data(), filled.data(), dense_state_.size() * 4);
     backend_.synchronize(*stream_);
   }
+  backend_.reserve_scratch(
+      *stream_, backend_.scratch_bytes(options.model.products(options.precision, max_samples()), 0, options.model.dim));
+  reserve();
+}
+
+/// Where device memory is the host's, buffers grow with the batches.
+void Trainer::reserve() {
   if (backend_.device_is_host()) return;
-  backend_.reserve_scratch(*stream_, memory_.compute_scratch);
-  pipeline_.reserve(memory_.bounds, memory_.exchange_scratch);
+  pipeline_.reserve(bound_exchange(directory_, options_.limits, size_of(options_.wire), options_.overlapped));
 }
 
 Traffic Trainer::stage_traffic(int stage) const {
@@ -71,13 +77,14 @@ Traffic Trainer::stage_traffic(int stage) const {
 /// What of a batch needs no embedding rows.
 void Trainer::forward_dense(const Batch& batch) {
   SPARROW_CHECK(batch.samples <= max_samples(), "a part of {} samples, planned for {}", batch.samples, max_samples());
+  const int64_t dense_values = batch.samples * options_.model.dense_features;
   const float *dense = batch.dense.data(), *labels = batch.labels.data();
   if (!backend_.device_is_host()) {  // by way of pinned memory: the host would wait for copies from any other
-    float *pinned_dense = pinned_input_.data(), *pinned_labels = pinned_dense + batch.samples * kCriteoDense;
-    dense = std::copy_n(dense, batch.samples * kCriteoDense, pinned_dense) - batch.samples * kCriteoDense;
+    float *pinned_dense = pinned_input_.data(), *pinned_labels = pinned_dense + dense_values;
+    dense = std::copy_n(dense, dense_values, pinned_dense) - dense_values;
     labels = std::copy_n(labels, batch.samples, pinned_labels) - batch.samples;
   }
-  backend_.copy(*stream_, dense_input_.data(), dense, batch.samples * kCriteoDense * 4);
+  backend_.copy(*stream_, dense_input_.data(), dense, dense_values * 4);
   backend_.copy(*stream_, labels_.data(), labels, batch.samples * 4);
   model_.forward_dense(*stream_, dense_input_.data(), batch.samples);
 }
@@ -164,11 +171,8 @@ void Trainer::continue_migration(const CopyPlan& plan, const MigrationState& sta
 /// The directory follows another plan.
 void Trainer::take_plan() {
   exchange_.replan();
-  if (backend_.device_is_host()) return;
-  const int64_t budget = memory_.budget;
-  memory_ = plan_memory(backend_, directory_, options_);
-  memory_.budget = budget;
-  pipeline_.reserve(memory_.bounds, memory_.exchange_scratch);
+  memory_.needs = plan_memory(backend_, directory_, options_).needs;
+  reserve();
 }
 
 /// The next rows of a move under way.

@@ -43,7 +43,7 @@ class Trainer {
  public:
   /// Collective. Everything passed by reference must outlive it, and what `directory` refers to. memory: what
   /// plan_memory() says of this directory and these options, and there must be as much. All of it is taken here: no
-  /// step allocates any.
+  /// step allocates any. Without id_of rows are not filled: what plan_memory() makes and counts is a trainer too.
   Trainer(const RankContext& context, Directory directory, MemoryPlan memory, const TrainerOptions& options,
           const Store::IdOfPosition& id_of);
 
@@ -104,6 +104,7 @@ class Trainer {
   void forward_dense(const Batch& batch);
   void reduce_gradients();
   void take_plan();
+  void reserve();
   int64_t max_samples() const { return options_.limits.samples.at(context_.comm.rank()); }
 
   RankContext context_;

@@ -7,12 +7,13 @@
 #include "exchange/exchange_bounds.hpp"
 #include "kernels/backend.hpp"
 #include "layout/directory.hpp"
+#include "model/model_shape.hpp"
 #include "store/offloaded_rows.hpp"
 
 namespace sparrow {
 
 struct TrainerOptions {
-  ModelOptions model;
+  ModelShape model;
   OptimizerOptions optimizer;
   DType precision = DType::f32;
   DType wire = DType::f32;

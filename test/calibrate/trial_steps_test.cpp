@@ -1,4 +1,4 @@
-// What calibration rehearses: made-up batches are what the theory takes them for, and steps have a time.
+// What calibration runs trial steps: synthetic batches are what the theory takes them for, and steps have a time.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <set>
@@ -10,10 +10,10 @@
 
 using namespace sparrow;
 
-TEST_CASE("MadeUpBatchesHaveTheDistinctRowsThatTheirLawExpects") {
+TEST_CASE("SyntheticBatchesHaveTheDistinctRowsThatTheirLawExpects") {
   constexpr int kTables = 4;
   constexpr int64_t kRows = 5000, kSamples = 2048;
-  const placement::TableDistribution law = made_up_law(kRows);
+  const placement::TableDistribution law = synthetic_law(kRows);
   CHECK(law.total_rows() == kRows);
   double expected = 0;
   for (size_t c = 0; c < law.classes(); ++c)
@@ -24,8 +24,8 @@ TEST_CASE("MadeUpBatchesHaveTheDistinctRowsThatTheirLawExpects") {
   constexpr int kBatches = 16;
   double distinct = 0, squares = 0;
   for (uint64_t seed = 1; seed <= kBatches; ++seed) {
-    const MadeUpBatch made_up(law, kTables, kSamples, 3 * kSamples, seed);
-    const Batch& batch = made_up.batch();
+    const SyntheticBatch synthetic(law, ModelShape({8, {}, {}}, 13, kTables), kSamples, 3 * kSamples, seed);
+    const Batch& batch = synthetic.batch();
     REQUIRE(batch.positions.size() == static_cast<size_t>(kTables * kSamples));
     CHECK(batch.samples == kSamples);
     CHECK(batch.global_samples == 3 * kSamples);
@@ -44,10 +44,9 @@ TEST_CASE("MadeUpBatchesHaveTheDistinctRowsThatTheirLawExpects") {
         4 * std::sqrt(variance / kTimes) + 1e-3 * expected);  // a class has its rows' mean p
 }
 
-TEST_CASE("ARehearsalSetsTheSameRatesOnAllRanks") {
+TEST_CASE("TrialStepsSetTheSameRatesOnAllRanks") {
   CalibrationOptions options;
-  options.model = {8, {16}, {16}};
-  options.tables = 3;
+  options.model = ModelShape({8, {16}, {16}}, 13, 3);
   options.local_batch = 64;
   for (const int ranks : {1, 2, 4}) {
     std::vector<MachineRates> rates(ranks);
@@ -57,7 +56,7 @@ TEST_CASE("ARehearsalSetsTheSameRatesOnAllRanks") {
       // Pretended: two ranks on a node where there are four.
       std::vector<int> node_of;
       for (int r = 0; r < ranks; ++r) node_of.push_back(r / std::max(1, ranks / 2));
-      rehearse(context, node_of, options, rates[comm.rank()]);
+      run_trial_steps(context, node_of, options, rates[comm.rank()]);
     });
     for (const MachineRates& of : rates) {
       CAPTURE(ranks);

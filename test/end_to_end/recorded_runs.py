@@ -185,6 +185,17 @@ def last_lines(text):
     return " | ".join([line for line in lines if line.startswith("sparrow ")][:2] or lines[-3:]) or "no message"
 
 
+def in_common_terms(plan):
+    """A plan with one field, `transport`, for how rows travel, where earlier builds had three, and without their lists that stayed empty."""
+    for table in plan["tables"]:
+        deduplicated, partial_sums = table.pop("deduplicated", True), table.pop("partial_sums", False)
+        table["transport"] = "partial_sums" if partial_sums else table["transport"] if deduplicated else "pooled"
+        for key in ("slices", "exceptions"):
+            if table.get(key) == []:
+                del table[key]
+    return plan
+
+
 def in_own_terms(plan, folder):
     """The plan with the fields that the build's plan files have: it may have dropped some that are neutral here."""
     own = folder / "own_plan.json"
@@ -194,7 +205,7 @@ def in_own_terms(plan, folder):
              "--batch", BATCH, "--out", own)
     form = json.loads(own.read_text())
     table = form["tables"][0].keys()
-    neutral = {"slices": [], "exceptions": []}
+    neutral = {"deduplicated": True, "partial_sums": False, "slices": [], "exceptions": []}
     for t in plan["tables"]:
         lost = [key for key, value in t.items() if key not in table and neutral.get(key) != value]
         if lost:
@@ -244,7 +255,7 @@ def record_plan(name, folder):
     out = folder / f"{name}.json"
     path = harness.REPOSITORY / "configs/topologies" / f"{topology}.yaml"
     text = call(harness.PROGRAM, "plan", "--topology", path, *arguments.split(), "--json", "--out", out)
-    return {"plan --json": json.loads(text), "plan file": json.loads(out.read_text())}
+    return {"plan --json": json.loads(text), "plan file": in_common_terms(json.loads(out.read_text()))}
 
 
 def record_other(name, data, folder):

@@ -22,7 +22,7 @@ struct Fixture {
       : options(model_options),
         backend(make_host_backend(1)),
         stream(backend->make_stream()),
-        model(*backend, *stream, options, kTables, precision, kSamples, 17),
+        model(*backend, *stream, ModelShape(options, kInputs, kTables), precision, kSamples, 17),
         rows(4 * kTables * options.embedding_dim),
         dense(kSamples * kInputs),
         labels{0, 1, 1, 0, 1} {
@@ -95,7 +95,7 @@ TEST_CASE("InitialParametersAreAFunctionOfTheSeed") {
   const auto values = [](uint64_t seed, int64_t max_batch) {
     const auto backend = make_host_backend(1);
     const auto stream = backend->make_stream();
-    const Dlrm model(*backend, *stream, {16, {64, 32}, {64}}, 26, DType::f32, max_batch, seed);
+    const Dlrm model(*backend, *stream, ModelShape({16, {64, 32}, {64}}, kInputs, 26), DType::f32, max_batch, seed);
     return std::vector<float>(model.values(), model.values() + model.parameter_count());
   };
   const std::vector<float> first = values(1, 8);
@@ -110,7 +110,7 @@ TEST_CASE("AHandCountedForwardPass") {
   // adds all with weight 0.001 and bias -0.25.
   const auto backend = make_host_backend(1);
   const auto stream = backend->make_stream();
-  Dlrm model(*backend, *stream, {2, {}, {}}, 3, DType::f32, 1, 1);
+  Dlrm model(*backend, *stream, ModelShape({2, {}, {}}, kInputs, 3), DType::f32, 1, 1);
   for (const DenseParameter& p : model.parameters()) {
     const float value = p.name == "bot_l.0.weight"   ? 1
                         : p.name == "bot_l.0.bias"   ? 0.5f

@@ -9,6 +9,7 @@
 
 #include "access/access_profile.hpp"
 #include "config/topology_file.hpp"
+#include "data/criteo.hpp"
 #include "run/training_run.hpp"
 #include "test/data/support.hpp"
 #include "test/support/thread_comm.hpp"

@@ -1,4 +1,5 @@
 #include "training_case.hpp"
+#include "data/criteo.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -108,7 +109,7 @@ RankTrainer::RankTrainer(const TrainingCase& problem, const RankContext& context
       tables_(problem.rows, problem.model.embedding_dim),
       hierarchy_(problem.hierarchy.value_or(Hierarchy::flat(context.comm.size()))) {
   TrainerOptions options;
-  options.model = problem.model;
+  options.model = ModelShape(problem.model, 13, std::ssize(problem.rows));
   options.optimizer = problem.optimizer;
   options.precision = problem.precision;
   options.wire = problem.wire;
