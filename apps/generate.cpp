@@ -68,11 +68,13 @@ cxxopts::Options describe_options() {
 }
 
 /// Returns the exit code: 0 if everything holds.
-int report(const std::vector<std::string>& files, const std::string& like, int64_t samples, const std::string& folder) {
+int report(const std::vector<std::string>& files, const std::string& data_set, int64_t samples,
+           const std::string& folder) {
   const RawSamples found = read_samples(files, samples);
-  const std::vector<ReportRow> rows = compare(found, criteo_statistics(like));
-  fmt::print("Compared with what was measured of Criteo {}, {} samples:\n{}", like, found.size(), format_report(rows));
-  if (!folder.empty()) write_report(rows, found.size(), like, folder + "/report.json");
+  const std::vector<ReportRow> rows = compare(found, criteo_statistics(data_set));
+  fmt::print("Compared with what was measured of Criteo {}, {} samples:\n{}", data_set, found.size(),
+             format_report(rows));
+  if (!folder.empty()) write_report(rows, found.size(), data_set, folder + "/report.json");
   const auto failed = std::ranges::count_if(rows, [](const ReportRow& row) { return !row.holds(); });
   fmt::print("{} of {} statistics within tolerance\n", std::ssize(rows) - failed, rows.size());
   return failed == 0 ? 0 : 1;

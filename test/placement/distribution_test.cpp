@@ -246,9 +246,9 @@ TEST_CASE("Samples of clients that share part of their rows tell what each and w
   }
   const TableDistribution truth = from_groups(p, std::vector<double>{1, 1});
   const TableDistribution found = from_group_counts(bins_of(counts), true);
-  for (const auto& of : found.p) {
+  for (const auto& group : found.p) {
     double mass = 0;
-    for (size_t c = 0; c < found.classes(); ++c) mass += static_cast<double>(found.rows[c]) * of[c];
+    for (size_t c = 0; c < found.classes(); ++c) mass += static_cast<double>(found.rows[c]) * group[c];
     CHECK(mass == Approx(1).epsilon(1e-9));
   }
   std::vector<GroupCountBin> mixed = bins_of(counts);

@@ -77,8 +77,8 @@ class Simulator {
     return result;
   }
   template <class T>
-  T any(const std::vector<T>& of) {
-    return of[integer(random_, 0, static_cast<int64_t>(of.size()) - 1)];
+  T any(const std::vector<T>& values) {
+    return values[integer(random_, 0, static_cast<int64_t>(values.size()) - 1)];
   }
   int proxy(int i) { return any(ranks_in(i)); }  // equal ranks: every proxy equally likely
 
