@@ -62,7 +62,7 @@ json strategies_json(const PlanAnswer& answer) {
     list.back()["bottleneck"] = cost.bottleneck;
   };
   add("optimal", answer.solution.cost);
-  for (const auto& other : answer.solution.strategies) add(placement::strategy_name(other.strategy), other.cost);
+  for (const auto& other : answer.solution.strategies) add(other.name, other.cost);
   return list;
 }
 

@@ -146,12 +146,10 @@ std::vector<double> reserved_bytes(const placement::Tree& tree, const placement:
 }
 
 void pick_strategy(const std::string& name, PlanAnswer& result) {
-  const auto strategy = placement::parse_strategy(name);
   result.plan = result.solution.plan;
   result.cost = result.solution.cost;
-  if (!strategy) return;
   for (const auto& other : result.solution.strategies) {
-    if (other.strategy != *strategy) continue;
+    if (other.name != name) continue;
     if (!other.cost.infeasible.empty()) fail("strategy {}: {}", name, other.cost.infeasible);
     SPARROW_CHECK(other.plan.has_value(), "strategy {} fits and has no plan", name);
     result.plan = *other.plan;

@@ -135,8 +135,7 @@ std::string csv_rows(const Point& point, const PlanTables& tables, const std::st
   std::string rows;
   if (wanted("optimal")) rows += csv_row(prefix, "optimal", result->solution.cost, *result);
   for (const auto& other : result->solution.strategies)
-    if (wanted(placement::strategy_name(other.strategy)))
-      rows += csv_row(prefix, placement::strategy_name(other.strategy), other.cost, *result);
+    if (wanted(other.name)) rows += csv_row(prefix, csv_field(other.name), other.cost, *result);
   return rows;
 }
 

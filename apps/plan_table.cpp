@@ -134,20 +134,19 @@ std::string phases_text(const PlanRequest& request, const Cost& cost) {
 }
 
 std::string strategies_text(const PlanAnswer& answer) {
-  std::string text = fmt::format("Strategies under the same cost model\n  {:<12} {:>10} {:>13} {:>13} {:>12}  {}\n",
+  std::string text = fmt::format("Strategies under the same cost model\n  {:<24} {:>10} {:>13} {:>13} {:>12}  {}\n",
                                  "strategy", "iteration", "samples per s", "slowdown", "rows moved", "bottleneck");
   const auto line = [&](const std::string& name, const Cost& cost) {
-    text += fmt::format("  {:<12} {:>10} {:>13} {:>11.2f} x {:>12}  {}\n", name, human_seconds(cost.seconds),
+    text += fmt::format("  {:<24} {:>10} {:>13} {:>11.2f} x {:>12}  {}\n", name, human_seconds(cost.seconds),
                         human_number(cost.samples_per_second), cost.seconds / answer.solution.cost.seconds,
                         human_bytes(row_bytes_sent(answer, cost)), cost.bottleneck);
   };
   line("optimal", answer.solution.cost);
   for (const auto& other : answer.solution.strategies) {
-    const char* name = placement::strategy_name(other.strategy);
     if (other.cost.infeasible.empty())
-      line(name, other.cost);
+      line(other.name, other.cost);
     else
-      text += fmt::format("  {:<12} does not fit: {}\n", name, other.cost.infeasible);
+      text += fmt::format("  {:<24} does not fit: {}\n", other.name, other.cost.infeasible);
   }
   return text + "\n";
 }

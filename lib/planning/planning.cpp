@@ -67,17 +67,6 @@ placement::Workload make_workload(const RunOptions& options, const TableShapes& 
   return workload;
 }
 
-namespace {
-
-/// Strategies that move no duplicates: rows on one rank each, by themselves or with their tables, of which distinct
-/// ones alone travel, those of a rank or, combined, of every domain.
-void deduplicate(placement::Plan& plan, bool combine) {
-  for (placement::TablePlan& table : plan.tables)
-    table.transport = combine ? placement::Transport::staged : placement::Transport::direct;
-}
-
-}  // namespace
-
 placement::Solution solve_run(const placement::Topology& topology, const placement::Workload& workload,
                               const RunOptions& options) {
   placement::SolveOptions solve_options;
@@ -142,8 +131,7 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
   const auto strategy = placement::parse_strategy(options.placement.strategy);
   if (!options.placement.plan.empty()) {
     planned.plan = load_checked_plan(options.placement.plan, shape.topology, workload);
-    planned.predicted = placement::cost_as_dealt(
-        model, planned.plan, placement::evaluate(model, placement::to_placement(planned.plan, workload)));
+    planned.predicted = placement::evaluate(model, planned.plan);
   } else if (!strategy) {
     placement::Solution solution = solve_run(shape.topology, workload, options);
     planned.bound = solution.bound;
@@ -151,27 +139,13 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
     planned.predicted = std::move(solution.cost);
     planned.gap = planned.bound > 0 ? planned.predicted.seconds / planned.bound - 1 : 0;
   } else {
-    placement::StrategyResult result = placement::evaluate_strategy(model, *strategy);
+    placement::StrategyResult result =
+        placement::evaluate_strategy(model, *strategy, {options.placement.deduplicate, options.placement.combine});
     if (!result.plan)
       fail("placement.strategy {}: {}", options.placement.strategy,
            result.cost.infeasible.empty() ? "it has no plan on this topology" : result.cost.infeasible);
     planned.plan = std::move(*result.plan);
-    planned.predicted = placement::cost_as_dealt(model, planned.plan, std::move(result.cost));
-    if (*strategy == placement::Strategy::fetched && !options.placement.deduplicate) {
-      for (placement::TablePlan& table : planned.plan.tables) table.transport = placement::Transport::pooled;
-      planned.predicted = placement::evaluate(model, placement::to_placement(planned.plan, workload));
-    }
-    const bool undeduplicated =
-        std::any_of(planned.plan.tables.begin(), planned.plan.tables.end(), [](const placement::TablePlan& table) {
-          return table.transport == placement::Transport::pooled ||
-                 table.transport == placement::Transport::partial_sums;
-        });
-    const bool combined = options.placement.combine && model.tree().depth() > 1;  // strategies exchange directly
-    if ((undeduplicated || combined) && options.placement.deduplicate) {
-      deduplicate(planned.plan, options.placement.combine);
-      planned.predicted = placement::cost_as_dealt(
-          model, planned.plan, placement::evaluate(model, placement::to_placement(planned.plan, workload)));
-    }
+    planned.predicted = std::move(result.cost);
   }
   placement::check(planned.plan, shape.topology, workload);
   return planned;

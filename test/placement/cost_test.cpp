@@ -80,7 +80,7 @@ void compare(const Topology& topology, const Workload& w, const std::vector<Opti
     bool pooled = false;
     double rows = 0;
     for (int t = 0; t < model.tables(); ++t) {
-      pooled = pooled || transports[t] == Transport::pooled;
+      pooled = pooled || (transports[t] == Transport::pooled && options[t].level == 0);
       for (size_t c = 0; c < model.table(t).access.classes(); ++c)
         rows += static_cast<double>(model.table(t).access.rows[c]) * model.features_of(t, c)[Features::v(r)];
     }

@@ -10,6 +10,7 @@
 
 #include "placement/cost/cost.hpp"
 #include "placement/cost/cost_model.hpp"
+#include "placement/model/plan.hpp"
 
 namespace sparrow::placement {
 
@@ -26,5 +27,17 @@ struct Simulated {
 /// numbers per rank).
 Simulated simulate(const Topology& topology, const Workload& workload, const std::vector<Option>& options,
                    const std::vector<Transport>& transports, std::mt19937_64& random);
+
+/// Bytes by (flow, stage, instance, direction); instances are numbered parents first.
+using CountedByInstance = std::map<std::tuple<Flow, int, int, Direction>, double>;
+struct Traced {
+  CountedByInstance bytes;
+  std::vector<int> type;  ///< by instance
+};
+
+/// One iteration of a run of the plan: rows are where its holder rule says, and move as the trainer moves them. Only
+/// which domain adds up for others, a hash of the row there, goes round with `turn`.
+Traced trace(const Topology& topology, const Workload& workload, const Plan& plan, int64_t turn,
+             std::mt19937_64& random);
 
 }  // namespace sparrow::placement

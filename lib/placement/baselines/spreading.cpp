@@ -78,7 +78,7 @@ double margin_of(const CostModel& model, int attempt) {
 }
 
 StrategyResult infeasible(Strategy strategy, std::string why) {
-  StrategyResult result{strategy, {}, std::nullopt};
+  StrategyResult result{strategy, {}, {}, std::nullopt};
   result.cost.infeasible = std::move(why);
   result.cost.seconds = kInfinity;
   return result;

@@ -40,7 +40,11 @@ class Dealer {
 /// A result that says why the strategy cannot be used.
 StrategyResult infeasible(Strategy strategy, std::string why);
 
-/// table_wise, row_wise and hot_cold (undeduplicated.cpp).
-StrategyResult evaluate_undeduplicated(const CostModel& model, Strategy strategy);
+/// The cost of a strategy's plan; why there is none, if so.
+StrategyResult with_plan(const CostModel& model, Strategy strategy, std::optional<Plan> plan);
+
+// whole_tables.cpp
+StrategyResult table_wise(const CostModel& model, Transport transport);
+StrategyResult hot_cold(const CostModel& model, Transport transport);
 
 }  // namespace sparrow::placement

@@ -1,5 +1,4 @@
-// The named strategies, under the same cost model. Whoever holds, holds an equal share per rank as far as memory
-// allows.
+// The plans of the named strategies. Whoever holds, holds an equal share per rank as far as memory allows.
 #include "placement/baselines/strategies.hpp"
 
 #include <algorithm>
@@ -29,34 +28,23 @@ Placement held_at(const CostModel& model, const std::vector<Site>& sites, const 
   return placement;
 }
 
-/// Costs a placement; keeps its plan when it fits row by row.
 StrategyResult from_placement(const CostModel& model, Strategy strategy, const Placement& placement) {
-  StrategyResult result{strategy, evaluate(model, placement), std::nullopt};
-  Plan plan = to_plan(model, placement, strategy_name(strategy));
-  if (result.cost.infeasible.empty() && !fits(model, plan))
-    result.cost.infeasible = "no room to round to whole rows on every slot: " +
-                             too_small(model, model.tree().sites_in(0), stored_bytes(model));
-  if (result.cost.infeasible.empty()) result.plan = std::move(plan);
-  return result;
+  return with_plan(model, strategy, to_plan(model, placement, strategy_name(strategy)));
 }
 
-StrategyResult spread(const CostModel& model, Strategy strategy, const std::vector<Site>& sites) {
+StrategyResult spread(const CostModel& model, Strategy strategy, const std::vector<Site>& sites, Transport transport) {
   const double bytes = stored_bytes(model);
   std::optional<StrategyResult> result;
   for (int attempt = 0; attempt < kMargins && (!result || !result->plan); ++attempt) {
     const auto share = pour(model, sites, bytes, margin_of(model, attempt));
     if (share.empty()) break;
-    result = from_placement(model, strategy, held_at(model, sites, share, Transport::direct));
+    result = from_placement(model, strategy, held_at(model, sites, share, transport));
   }
   return result ? *result : infeasible(strategy, too_small(model, sites, bytes));
 }
 
-StrategyResult held(const CostModel& model) {
-  return spread(model, Strategy::held, device_sites(model));
-}
-
 /// A parameter server: the memories of pure servers and the slower stores, only the fastest of them if that pays.
-StrategyResult fetched(const CostModel& model) {
+StrategyResult fetched(const CostModel& model, Transport transport) {
   std::vector<Site> sites;
   for (Site site : model.tree().sites_in(0))
     if (!model.tree().is_device(site) || model.batch_of(site.domain) == 0) sites.push_back(site);
@@ -69,7 +57,7 @@ StrategyResult fetched(const CostModel& model) {
   std::optional<StrategyResult> best;
   for (size_t n = 1; n <= sites.size(); ++n) {
     StrategyResult result =
-        spread(model, Strategy::fetched, {sites.begin(), sites.begin() + static_cast<std::ptrdiff_t>(n)});
+        spread(model, Strategy::fetched, {sites.begin(), sites.begin() + static_cast<std::ptrdiff_t>(n)}, transport);
     const bool fits = result.cost.infeasible.empty();
     if (!best || !best->cost.infeasible.empty() || (fits && result.cost.seconds < best->cost.seconds))
       best = std::move(result);
@@ -77,7 +65,7 @@ StrategyResult fetched(const CostModel& model) {
   return *best;
 }
 
-StrategyResult replicated(const CostModel& model) {
+StrategyResult replicated(const CostModel& model, Transport transport) {
   std::optional<StrategyResult> best;
   for (Reduction reduction : {Reduction::dense, Reduction::sparse}) {
     Placement placement;
@@ -85,7 +73,7 @@ StrategyResult replicated(const CostModel& model) {
     for (int r : model.tree().at_level(model.tree().depth())) option.sites.push_back({r, 0});
     placement.options.push_back(option);
     for (int t = 0; t < model.tables(); ++t) {
-      TablePlacement placed{Transport::direct, {}};
+      TablePlacement placed{transport, {}};
       for (size_t c = 0; c < model.table(t).access.classes(); ++c)
         placed.shares.push_back({static_cast<int32_t>(c), 0, static_cast<double>(model.table(t).access.rows[c])});
       placement.tables.push_back(std::move(placed));
@@ -94,6 +82,32 @@ StrategyResult replicated(const CostModel& model) {
     if (!best || result.cost.seconds < best->cost.seconds) best = std::move(result);
   }
   return *best;
+}
+
+/// Strategies that exchange directly gain stages only where there are levels to combine at.
+Transport transport_for(const CostModel& model, const StrategyOptions& options, Transport common) {
+  if (!options.deduplicate) return common;
+  const bool staged = options.combine && (common != Transport::direct || model.tree().depth() > 1);
+  return staged ? Transport::staged : Transport::direct;
+}
+
+StrategyResult evaluate_named(const CostModel& model, Strategy strategy, const StrategyOptions& options) {
+  const auto travels = [&](Transport common) { return transport_for(model, options, common); };
+  switch (strategy) {
+    case Strategy::held:
+      return spread(model, strategy, device_sites(model), travels(Transport::direct));
+    case Strategy::table_wise:
+      return table_wise(model, travels(Transport::pooled));
+    case Strategy::row_wise:
+      return spread(model, strategy, device_sites(model), travels(Transport::partial_sums));
+    case Strategy::replicated:
+      return replicated(model, travels(Transport::direct));
+    case Strategy::fetched:
+      return fetched(model, options.deduplicate ? travels(Transport::direct) : Transport::pooled);
+    case Strategy::hot_cold:
+      return hot_cold(model, travels(Transport::pooled));
+  }
+  fail("strategy {}", static_cast<int>(strategy));
 }
 
 }  // namespace
@@ -108,25 +122,30 @@ std::optional<Strategy> parse_strategy(const std::string& name) {
   return std::nullopt;
 }
 
-StrategyResult evaluate_strategy(const CostModel& model, Strategy strategy) {
-  switch (strategy) {
-    case Strategy::held:
-      return held(model);
-    case Strategy::table_wise:
-    case Strategy::row_wise:
-    case Strategy::hot_cold:
-      return evaluate_undeduplicated(model, strategy);
-    case Strategy::replicated:
-      return replicated(model);
-    case Strategy::fetched:
-      return fetched(model);
-  }
-  fail("strategy {}", static_cast<int>(strategy));
+StrategyResult with_plan(const CostModel& model, Strategy strategy, std::optional<Plan> plan) {
+  if (!plan) return infeasible(strategy, too_small(model, device_sites(model), stored_bytes(model)));
+  StrategyResult result{strategy, {}, evaluate(model, *plan), std::nullopt};
+  if (result.cost.infeasible.empty() && !fits(model, *plan))
+    result.cost.infeasible = "no room to round to whole rows on every slot: " +
+                             too_small(model, model.tree().sites_in(0), stored_bytes(model));
+  if (result.cost.infeasible.empty()) result.plan = std::move(plan);
+  return result;
+}
+
+StrategyResult evaluate_strategy(const CostModel& model, Strategy strategy, const StrategyOptions& options) {
+  StrategyResult result = evaluate_named(model, strategy, options);
+  result.name = strategy_name(strategy);
+  return result;
 }
 
 std::vector<StrategyResult> evaluate_strategies(const CostModel& model) {
   std::vector<StrategyResult> results;
-  for (int i = 0; i < kStrategies; ++i) results.push_back(evaluate_strategy(model, static_cast<Strategy>(i)));
+  for (int i = 0; i < kStrategies; ++i) {
+    const auto strategy = static_cast<Strategy>(i);
+    results.push_back(evaluate_strategy(model, strategy, {strategy == Strategy::fetched, false}));
+  }
+  results.push_back(evaluate_strategy(model, Strategy::fetched));
+  results.back().name = "fetched, undeduplicated";
   return results;
 }
 

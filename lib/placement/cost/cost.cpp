@@ -9,6 +9,15 @@
 namespace sparrow::placement {
 namespace {
 
+/// Mass of the rows with one copy, mean over the access groups.
+double single_mass(const CostModel& model, const Placement& placement, int t) {
+  double mass = 0;
+  for (const Share& share : placement.tables[t].shares)
+    for (int g = 0; g < model.features().groups && placement.options[share.option].level == 0; ++g)
+      mass += share.rows * model.features_of(t, share.cls)[model.features().p(g)] / model.features().groups;
+  return mass;
+}
+
 /// Adds the shares of one table to the quantities.
 void add_table(const CostModel& model, const Placement& placement, int t, std::vector<double>& quantities) {
   const TablePlacement& table = placement.tables[t];
@@ -26,12 +35,11 @@ void add_table(const CostModel& model, const Placement& placement, int t, std::v
     if (sum[Features::one()] == 0) continue;
     const Option& option = placement.options[o];
     double factor = 1;
-    if (table.transport == Transport::pooled || table.transport == Transport::partial_sums) {
-      double mass = 0;  // with several access groups, of the mean rank
-      for (int g = 0; g < model.features().groups; ++g) mass += sum[model.features().p(g)] / model.features().groups;
-      if (mass > 0)
-        factor = pooled_pairs(std::min(mass, 1.0), pooled_holders(model.tree(), option), model.table(t).lookups) / mass;
-    }
+    double mass = 0;  // with several access groups, of the mean rank
+    for (int g = 0; g < model.features().groups; ++g) mass += sum[model.features().p(g)] / model.features().groups;
+    if (table.transport == Transport::pooled && mass > 0)
+      factor = pooled_pairs(std::min(mass, 1.0), pooled_holders(model.tree(), option), model.table(t).lookups) / mass;
+    if (table.transport == Transport::partial_sums && option.level == 0) factor = 1 / single_mass(model, placement, t);
     for (const Coefficient& c : coefficients(model, option, table.transport, model.shape(t), factor))
       quantities[c.quantity] += c.value * sum[c.feature];
   }

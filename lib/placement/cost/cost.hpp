@@ -70,7 +70,7 @@ struct StageCost {
   int level = 0;               ///< of the domain that it belongs to; 0: of a store that several share
 };
 
-/// A resource over the whole iteration.
+/// A resource over the whole iteration: its busiest instance.
 struct ResourceCost {
   std::string name;    ///< "cluster/node nic out", "cluster/node/gpu:hash", "cluster/node:host"
   double amount = 0;   ///< bytes (ids for hash, flop for compute) of one instance
@@ -97,7 +97,8 @@ struct SentBytes {
 };
 
 struct Cost {
-  double seconds = 0;  ///< T; sequential or overlapped as the workload says
+  double seconds = 0;       ///< T; sequential or overlapped as the workload says
+  double even_seconds = 0;  ///< T if what a plan deals to slots were spread evenly over them
   double sequential_seconds = 0;
   double overlapped_seconds = 0;
   double compute_seconds = 0;
@@ -124,7 +125,8 @@ struct Cost {
 /// outlive it.
 class CostModel;
 
-/// Expected cost of a placement. T is made of maxima of expectations, so it is at most the expected time.
+/// Expected cost of a placement, every slot with its fair share. T is made of maxima of expectations, so it is at most
+/// the expected time. What a run of a plan costs: evaluate(model, plan), plan.hpp.
 Cost evaluate(const CostModel& model, const Placement& placement);
 
 /// The least bytes any exact synchronous scheme that moves whole rows sends per iteration, all ranks together, for a

@@ -64,6 +64,19 @@ Quantities::Quantities(const Tree& tree) {
     sites_[e] = size_;
     size_ += 3 * static_cast<int>(tree.domain(e).stores.size());
   }
+  owner_.assign(size_, 0);
+  above_.assign(size_, -1);
+  for (const auto& kind : flow_)
+    for (int stage = 1; stage <= tree.depth(); ++stage)
+      for (int e = 0; e < tree.size(); ++e)
+        for (int way = 0; way < 2 && tree.level(e) >= stage; ++way) {
+          owner_[kind[stage][e] + way] = e;
+          if (tree.level(e) > stage) above_[kind[stage][e] + way] = kind[stage][tree.domain(e).parent] + way;
+        }
+  for (int e = 0; e < tree.size(); ++e) {
+    for (int i = 0; i < kWork && tree.is_rank(e); ++i) owner_[work_[e] + i] = e;
+    for (int i = 0; i < 3 * static_cast<int>(tree.domain(e).stores.size()); ++i) owner_[sites_[e] + i] = e;
+  }
 }
 
 CostModel::CostModel(const Topology& topology, const Workload& workload)
@@ -174,6 +187,10 @@ double CostModel::reserved(Site s) const {
 
 double CostModel::capacity(Site s) const {
   return static_cast<double>(tree_.store(s).capacity_bytes) - reserved(s);
+}
+
+bool CostModel::has_bags() const {
+  return std::any_of(workload_->tables.begin(), workload_->tables.end(), [](const Table& t) { return t.lookups != 1; });
 }
 
 double CostModel::lookups_per_sample() const {

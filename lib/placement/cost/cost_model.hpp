@@ -6,6 +6,7 @@
 //   coefficients  with which one row of an option, of given features, adds to each quantity (loads.cpp);
 //   time rows     that turn quantities into seconds of a resource in a step, and how steps combine to T (timing.cpp).
 // evaluate() sums features over rows and reads off T; the optimiser hands the same coefficients to a linear programme.
+// For a plan it sums them for every instance of a domain, over the rows that are dealt to it (dealt.cpp).
 #pragma once
 
 #include <map>
@@ -69,6 +70,8 @@ class Quantities {
   int memory(Site s) const { return sites_[s.domain] + 3 * s.store; }           ///< bytes kept
   int store_read(Site s) const { return sites_[s.domain] + 3 * s.store + 1; }   ///< bytes read before the forward pass
   int store_write(Site s) const { return sites_[s.domain] + 3 * s.store + 2; }  ///< bytes moved by the update
+  int owner(int quantity) const { return owner_[quantity]; }                    ///< the domain that it is of
+  int above(int quantity) const { return above_[quantity]; }  ///< of a flow: the same through the parent, or -1
 
  private:
   static constexpr int kWork = 9;
@@ -76,7 +79,7 @@ class Quantities {
 
   int size_ = 0;
   std::vector<std::vector<std::vector<int>>> flow_;
-  std::vector<int> work_, sites_;
+  std::vector<int> work_, sites_, owner_, above_;
 };
 
 /// Numbering of the features of a class.
@@ -91,6 +94,8 @@ struct Features {
   int p(int group) const { return 1 + 3 * domains + group; }
   /// Blocks of the row's store that a touches in an iteration, per row of them; only if packed.
   int blocks(int a) const { return 1 + 3 * domains + groups + a; }
+  /// Only in rank terms and sums: vectors per sample of a rank that draws from the group.
+  int pairs(int group) const { return size() + group; }
 };
 
 /// coefficient * feature is added to quantity by one row.
@@ -188,6 +193,7 @@ class CostModel {
   double reserved(Site s) const;
   double batch_of(int d) const { return static_cast<double>(workload_->global_batch) * tree_.batch_share(d); }
   double lookups_per_sample() const;
+  bool has_bags() const;  ///< some table has other than one lookup per sample
 
  private:
   Tree tree_;
@@ -201,10 +207,39 @@ class CostModel {
   std::vector<double> reserved_;  ///< by rank domain
 };
 
-/// Coefficients of one row of the option. pooled_factor: for Transport::pooled, vectors sent per sample and unit of
-/// mass that takes this option (pairs / mass, see pooled_pairs); unused otherwise.
+/// The rows of a copy domain that a rank inside it has to do with, by why.
+struct Block {
+  int depth;
+  /// Whose copy is inside the rank's ancestor at `level`: all where that is the level of the copies, the rank's own at
+  /// the level of ranks.
+  int held(int level) const { return level; }
+  /// Whose copy is elsewhere than in its ancestor at `level`, for which the rank asks on behalf of that ancestor.
+  int proxied(int level) const { return depth + 1 + level; }
+  int count() const { return 2 * depth + 2; }
+};
+
+/// What a rank does for one row of a block: coefficient * feature goes to `quantity` of the rank (or of the store that
+/// it serves) and to the same flow of every domain above it (Quantities::above). Features beyond Features::size() are
+/// pairs(group): vectors per sample.
+struct RankTerm {
+  int quantity = 0, feature = 0, block = 0;
+  double value = 0;
+};
+/// The terms of a rank of type `rank` in a domain of type `copy_domain`, which has a copy. The only formulas there are:
+/// their sums over fair shares are the coefficients below, their sums over the rows that a plan deals to each rank are
+/// the cost of the plan.
+std::vector<RankTerm> rank_terms(const CostModel& model, const Option& option, Transport transport,
+                                 const TableShape& shape, int copy_domain, int rank);
+
+/// How rows of an option really travel: only what has one copy is pooled; nothing else than distinct rows, directly,
+/// reaches the samples from copies between.
+Transport transport_of(const Option& option, Transport transport);
+
+/// Coefficients of one row of the option where every slot has its fair share. vectors_per_mass: for pooled transports,
+/// vectors sent per sample and unit of mass that takes this option (pairs / mass, see pooled_pairs; 1 / mass of partial
+/// sums); unused otherwise.
 std::vector<Coefficient> coefficients(const CostModel& model, const Option& option, Transport transport,
-                                      const TableShape& shape, double pooled_factor = 1);
+                                      const TableShape& shape, double vectors_per_mass = 1);
 
 /// Expected (sample, holder) pairs with anything to send, per sample, when rows of probability mass `mass` are spread
 /// evenly over `holders` holders and the sample makes `lookups` lookups: holders (1 - (1 - mass / holders)^lookups).
@@ -213,22 +248,22 @@ double pooled_pairs(double mass, double holders, double lookups);
 /// Ranks over which a pooled option spreads its rows, within one domain of its level (mean over types of that level).
 double pooled_holders(const Tree& tree, const Option& option);
 
-/// Direct, undeduplicated traffic of the baselines, in whole bytes: each rank type e asks for request_bytes[e] in ids
-/// and receives vector_bytes[e] (and sends as much back), from holders spread over ranks with the shares `holder_share`
-/// (of one instance, by rank domain).
-void add_direct(const CostModel& model, const std::vector<double>& holder_share, const std::vector<double>& id_bytes,
-                const std::vector<double>& vector_bytes, std::vector<double>& quantities);
-/// Reduce-scatter of partial sums of every sample's vectors of `bytes_per_sample`, staged, and the all-gather of their
-/// gradients.
-void add_partial_sums(const CostModel& model, double bytes_per_sample, std::vector<double>& quantities);
+/// Quantities of every instance: one number where all are alike, else one for each in tree order.
+struct Loads {
+  std::vector<std::vector<double>> of;
+  double at(int quantity, size_t instance) const {
+    const std::vector<double>& values = of[quantity];
+    return values.size() == 1 ? values[0] : values[instance];
+  }
+  size_t instances(int quantity) const { return of[quantity].size(); }
+};
 
 /// Steps and rows of the time model.
 TimeModel make_time_model(const CostModel& model);
-/// Everything Cost reports, from quantities.
+/// Everything Cost reports: times are those of the busiest instance of every resource. on: which switches are.
+Cost cost_of(const CostModel& model, const Loads& loads, const std::vector<bool>& on);
+/// The same where all instances are alike.
 Cost cost_of(const CostModel& model, const std::vector<double>& quantities);
-
-/// P(holder in one instance of x | x lies in the copy domain D), for a copy of D spread over the instances of a site
-/// inside D.
-double holder_share(const Tree& tree, Site site, int copy_domain, int x);
+std::vector<bool> switches_on(const TimeModel& time, const std::vector<double>& quantities);
 
 }  // namespace sparrow::placement

@@ -1,15 +1,12 @@
-// The coefficients: what one row of an option adds to every flow, work and store. The only place where the formulas of
-// placement.hpp, sections 3 and 4, are written down.
+// What a rank does for one row: the only place where the formulas of placement.hpp, sections 3 and 4, are written down.
 #include <cmath>
+#include <map>
 
 #include "base/error.hpp"
 #include "placement/cost/cost_model.hpp"
 
 namespace sparrow::placement {
 namespace {
-
-/// A linear form in the features, as (feature, value) pairs.
-using Form = std::vector<std::pair<int, double>>;
 
 /// The kinds of flow that a request, its answer and its gradient take.
 struct ExchangeFlows {
@@ -26,265 +23,262 @@ constexpr ExchangeFlows kDirect{Flow::direct_ids,
                                 Flow::clean_direct_rows,
                                 Flow::late_direct_gradients};
 
-class LoadBuilder {
+bool is_pooled(Transport transport) {
+  return transport == Transport::pooled || transport == Transport::partial_sums;
+}
+
+Site site_of(const Tree& tree, const Option& option, int copy_domain) {
+  const auto& types = tree.at_level(option.level);
+  for (size_t i = 0; i < types.size(); ++i)
+    if (types[i] == copy_domain) return option.sites[i];
+  fail("placement: {} is no copy domain of level {}", tree.path(copy_domain), option.level);
+}
+
+/// Ranks that serve the slots of a site inside one copy domain.
+int64_t places_of(const Tree& tree, Site site, int copy_domain) {
+  return tree.instances_in(site.domain, copy_domain) * tree.ranks_in(site.domain);
+}
+
+/// Whether whole rows are summed whatever is touched: not where domains differ in their number of slots, as no sets of
+/// ranks have the same rows then.
+bool summed_whole(const Tree& tree, const Option& option) {
+  if (option.level == 0 || option.reduction != Reduction::dense) return false;
+  const auto& types = tree.at_level(option.level);
+  for (size_t i = 0; i < types.size(); ++i)
+    if (places_of(tree, option.sites[i], types[i]) != places_of(tree, option.sites[0], types[0])) return false;
+  return true;
+}
+
+class TermBuilder {
  public:
-  LoadBuilder(const CostModel& model, const Option& option, Transport transport, const TableShape& shape)
+  TermBuilder(const CostModel& model, const Option& option, Transport transport, const TableShape& shape,
+              int copy_domain, int rank)
       : tree_(model.tree()),
         model_(model),
+        q_(model.quantities()),
+        block_{tree_.depth()},
         option_(option),
+        transport_(transport),
         shape_(shape),
-        ahead_(option.level == 0 && transport != Transport::pooled) {}
+        copy_domain_(copy_domain),
+        rank_(rank),
+        ahead_(option.level == 0 && !is_pooled(transport)),
+        dense_(summed_whole(tree_, option)) {}
 
   void staged_exchange();
   void direct_exchange();
-  void pooled_exchange(double factor);
+  void pooled_exchange();
   void reduction();
-  void stores();
-  void work(Transport transport);
-  void add_gather_for_others(Transport transport, int copy_domain, int rank, double share);
-  std::vector<Coefficient> take() { return std::move(result_); }
+  void store();
+  void work();
+  void gather_for_others();
+  void lists();
+  std::vector<RankTerm> take() { return std::move(result_); }
 
  private:
   int u() const { return Features::v(0); }
   // Rows with several copies, and bags pooled elsewhere, all wait for the update before.
   int dirty(int a) const { return ahead_ ? model_.features().dirty(a) : Features::v(a); }
   int clean(int a) const { return ahead_ ? model_.features().clean(a) : -1; }
-  Site site_of(int copy_domain) const;
-  double h(int copy_domain, int x) const { return holder_share(tree_, site_of(copy_domain), copy_domain, x); }
-
-  void add(int quantity, int feature, double value) {
-    if (value != 0 && feature >= 0) result_.push_back({quantity, feature, value});
+  int p(int rank) const { return model_.features().p(tree_.domain(rank).access_group); }
+  int own() const { return block_.held(tree_.depth()); }
+  int all() const { return block_.held(option_.level); }
+  const std::vector<int>& ranks() const { return tree_.at_level(tree_.depth()); }
+  /// Ranks of type `asking` in one instance of the parent of `a` and outside `a`.
+  double ranks_beside(int asking, int a) const {
+    const int parent = tree_.domain(a).parent;
+    if (!tree_.inside(asking, parent)) return 0;
+    return static_cast<double>(tree_.instances_in(asking, parent) -
+                               (tree_.inside(asking, a) ? tree_.instances_in(asking, a) : 0));
   }
-  /// `amount` of the rows that a touches, moved in stages into (rows) or out of an instance of e: ids and gradients
-  /// flow the other way.
-  void add_staged(int stage, int e, Direction rows_direction, int a, double amount);
-  template <class Visit>
-  void for_stages_below(Visit visit) const;
-  struct Asked {  // by rank type
-    std::vector<Form> rows, dirty, clean, ids;
-  };
-  void direct(const Asked& asked);
+
+  void add(int quantity, int feature, int block, double value) {
+    if (value != 0 && feature >= 0) result_.push_back({quantity, feature, block, value});
+  }
+  void add_flow(Flow kind, int stage, Direction direction, int feature, int block, double value) {
+    add(q_.flow(kind, stage, rank_, direction), feature, block, value);
+  }
+  /// Rows into or out of the rank, `amount` of those of a block that domain (or rank) a touches; ids and gradients flow
+  /// the other way.
+  void add_rows(const ExchangeFlows& flows, int stage, Direction rows_direction, int a, int block, double amount);
 
   const Tree& tree_;
   const CostModel& model_;
+  const Quantities& q_;
+  const Block block_;
   const Option& option_;
+  const Transport transport_;
   const TableShape& shape_;
+  const int copy_domain_, rank_;
   const bool ahead_;  // whether rows that the batch before leaves alone move ahead
-  std::vector<Coefficient> result_;
+  const bool dense_;
+  std::vector<RankTerm> result_;
 };
 
-Site LoadBuilder::site_of(int copy_domain) const {
-  const auto& types = tree_.at_level(option_.level);
-  for (size_t i = 0; i < types.size(); ++i)
-    if (types[i] == copy_domain) return option_.sites[i];
-  fail("placement: {} is no copy domain of level {}", tree_.path(copy_domain), option_.level);
-}
-
-void LoadBuilder::add_staged(int stage, int e, Direction rows_direction, int a, double amount) {
-  const Quantities& q = model_.quantities();
+void TermBuilder::add_rows(const ExchangeFlows& flows, int stage, Direction rows_direction, int a, int block,
+                           double amount) {
   const Direction back = rows_direction == Direction::in ? Direction::out : Direction::in;
   const double bytes = amount * shape_.wire_bytes;
-  add(q.flow(kStaged.rows, stage, e, rows_direction), Features::v(a), bytes);
-  add(q.flow(kStaged.dirty_rows, stage, e, rows_direction), dirty(a), bytes);
-  add(q.flow(kStaged.clean_rows, stage, e, rows_direction), clean(a), bytes);
-  add(q.flow(kStaged.gradients, stage, e, back), Features::v(a), bytes);
-  add(q.flow(kStaged.dirty_gradients, stage, e, back), dirty(a), bytes);
-  add(q.flow(kStaged.late_gradients, stage, e, back), clean(a), bytes);
-  add(q.flow(kStaged.ids, stage, e, back), Features::v(a), amount * shape_.id_bytes);
+  add_flow(flows.rows, stage, rows_direction, Features::v(a), block, bytes);
+  add_flow(flows.dirty_rows, stage, rows_direction, dirty(a), block, bytes);
+  add_flow(flows.clean_rows, stage, rows_direction, clean(a), block, bytes);
+  add_flow(flows.gradients, stage, back, Features::v(a), block, bytes);
+  add_flow(flows.dirty_gradients, stage, back, dirty(a), block, bytes);
+  add_flow(flows.late_gradients, stage, back, clean(a), block, bytes);
+  add_flow(flows.ids, stage, back, Features::v(a), block, amount * shape_.id_bytes);
 }
 
-/// visit(copy domain D, stage j, child a at level j, e at or below a), for every stage below the copies.
-template <class Visit>
-void LoadBuilder::for_stages_below(Visit visit) const {
-  for (int copy_domain : tree_.at_level(option_.level))
-    for (int stage = option_.level + 1; stage <= tree_.depth(); ++stage)
-      for (int a : tree_.at_level(stage)) {
-        if (!tree_.inside(a, copy_domain)) continue;
-        for (int e = a; e < tree_.size(); ++e)
-          if (tree_.inside(e, a)) visit(copy_domain, stage, a, e);
-      }
-}
-
-void LoadBuilder::staged_exchange() {
-  for_stages_below([&](int copy_domain, int stage, int a, int e) {
-    const int parent = tree_.domain(a).parent;
-    const double elsewhere = 1 - h(copy_domain, parent);  // the parent has no holder: its proxy is the source
-    const double source = h(copy_domain, a) + elsewhere * tree_.sigma(a);
-    const double into = (1 - source) * tree_.rho(e, a);
-    add_staged(stage, e, Direction::in, a, into);
-    const double out = h(copy_domain, e) + elsewhere * tree_.sigma(a) * tree_.rho(e, a);
+/// A domain's source of a row is the holder if it is inside, else the domain's proxy.
+void TermBuilder::staged_exchange() {
+  for (int stage = option_.level + 1; stage <= tree_.depth(); ++stage) {
+    const int a = tree_.ancestor(rank_, stage), parent = tree_.domain(a).parent;
+    const bool proxies_above = stage - 1 > option_.level;
+    const auto into = [&](int block, double sign) { add_rows(kStaged, stage, Direction::in, a, block, sign); };
+    if (stage < tree_.depth()) {
+      into(block_.proxied(stage), 1);
+    } else {  // a rank asks for all that it does not hold
+      into(all(), 1);
+      into(own(), -1);
+    }
+    if (proxies_above) into(block_.proxied(stage - 1), -1);  // here already
     for (int sibling : tree_.children(parent)) {
       const double instances = static_cast<double>(tree_.domain(sibling).count - (sibling == a ? 1 : 0));
-      add_staged(stage, e, Direction::out, sibling, out * instances);
+      add_rows(kStaged, stage, Direction::out, sibling, own(), instances);
+      if (proxies_above) add_rows(kStaged, stage, Direction::out, sibling, block_.proxied(stage - 1), instances);
     }
-  });
+  }
 }
 
 /// Ranks and holders exchange directly.
-void LoadBuilder::direct(const Asked& asked) {
-  const Quantities& q = model_.quantities();
-  const auto flow = [&](Flow kind, int stage, int e, Direction direction, const std::vector<Form>& forms, int rank,
-                        double amount) {
-    const double bytes = kind == kDirect.ids ? shape_.id_bytes : shape_.wire_bytes;
-    for (const auto& [feature, value] : forms[rank])
-      add(q.flow(kind, stage, e, direction), feature, amount * value * bytes);
-  };
-  const auto both = [&](int stage, int e, Direction rows_in, int rank, double amount) {
+void TermBuilder::direct_exchange() {
+  for (int stage = option_.level + 1; stage <= tree_.depth(); ++stage) {
+    const int a = tree_.ancestor(rank_, stage);
+    add_rows(kDirect, stage, Direction::in, rank_, block_.held(stage - 1), 1);
+    add_rows(kDirect, stage, Direction::in, rank_, block_.held(stage), -1);
+    for (int asking : ranks()) add_rows(kDirect, stage, Direction::out, asking, own(), ranks_beside(asking, a));
+  }
+}
+
+/// A vector per pair of a sample and a holder, or of a sample and a rank (partial sums), and a byte that says of how
+/// many lookups it is; the id of every lookup. A pooled vector waits for all its rows.
+void TermBuilder::pooled_exchange() {
+  const bool partial = transport_ == Transport::partial_sums;
+  const double length = partial || model_.has_bags() ? 1 : 0;
+  const auto vectors = [&](int stage, Direction rows_in, int asking, int block, double samples) {
     const Direction back = rows_in == Direction::in ? Direction::out : Direction::in;
-    flow(kDirect.rows, stage, e, rows_in, asked.rows, rank, amount);
-    flow(kDirect.dirty_rows, stage, e, rows_in, asked.dirty, rank, amount);
-    flow(kDirect.clean_rows, stage, e, rows_in, asked.clean, rank, amount);
-    flow(kDirect.gradients, stage, e, back, asked.rows, rank, amount);
-    flow(kDirect.dirty_gradients, stage, e, back, asked.dirty, rank, amount);
-    flow(kDirect.late_gradients, stage, e, back, asked.clean, rank, amount);
-    flow(kDirect.ids, stage, e, back, asked.ids, rank, amount);
+    const int pairs = model_.features().pairs(tree_.domain(asking).access_group);
+    for (Flow kind : {kDirect.rows, kDirect.dirty_rows})
+      add_flow(kind, stage, rows_in, pairs, block, samples * shape_.wire_bytes);
+    for (Flow kind : {kDirect.gradients, kDirect.dirty_gradients})
+      add_flow(kind, stage, back, pairs, block, samples * shape_.wire_bytes);
+    add_flow(kDirect.ids, stage, back, pairs, block, samples * length);
   };
-  for_stages_below([&](int copy_domain, int stage, int a, int e) {
-    const int parent = tree_.domain(a).parent;
-    const double from_siblings = h(copy_domain, parent) - h(copy_domain, a);
-    for (int r : tree_.at_level(tree_.depth())) {
-      if (tree_.inside(r, e))
-        both(stage, e, Direction::in, r, from_siblings * static_cast<double>(tree_.instances_in(r, e)));
-      if (!tree_.inside(r, parent)) continue;
-      const int64_t here = tree_.inside(r, a) ? tree_.instances_in(r, a) : 0;
-      const double others = static_cast<double>(tree_.instances_in(r, parent) - here);
-      both(stage, e, Direction::out, r, h(copy_domain, e) * others);
+  const auto ids = [&](int stage, Direction direction, int asking, int block, double samples) {
+    add_flow(kDirect.ids, stage, direction, p(asking), block, samples * shape_.lookups * shape_.id_bytes);
+  };
+  for (int stage = 1; stage <= tree_.depth(); ++stage) {
+    const int a = tree_.ancestor(rank_, stage);
+    const double own_samples = model_.batch_of(rank_);
+    for (const auto& [block, sign] : {std::pair(block_.held(stage - 1), 1.0), {block_.held(stage), -1.0}}) {
+      ids(stage, Direction::out, rank_, block, sign * own_samples);
+      if (!partial) vectors(stage, Direction::in, rank_, block, sign * own_samples);
     }
-  });
-}
-
-void LoadBuilder::direct_exchange() {
-  const std::vector<Form> nothing(tree_.size());
-  Asked asked{nothing, nothing, nothing, nothing};
-  for (int r : tree_.at_level(tree_.depth())) {
-    asked.rows[r] = asked.ids[r] = {{Features::v(r), 1.0}};
-    asked.dirty[r] = {{dirty(r), 1.0}};
-    asked.clean[r] = {{clean(r), 1.0}};
+    const double others = static_cast<double>(tree_.ranks_in(tree_.domain(a).parent) - tree_.ranks_in(a));
+    if (partial) vectors(stage, Direction::in, rank_, all(), others * own_samples);
+    for (int asking : ranks()) {
+      const double samples = ranks_beside(asking, a) * model_.batch_of(asking);
+      ids(stage, Direction::in, asking, own(), samples);
+      vectors(stage, Direction::out, asking, partial ? all() : own(), samples);
+    }
   }
-  direct(asked);
 }
 
-void LoadBuilder::pooled_exchange(double factor) {
-  const std::vector<Form> nothing(tree_.size());
-  Asked asked{nothing, nothing, nothing, nothing};
-  for (int r : tree_.at_level(tree_.depth())) {
-    const int p = model_.features().p(tree_.domain(r).access_group);
-    asked.rows[r] = {{p, factor * model_.batch_of(r)}};
-    asked.ids[r] = {{p, shape_.lookups * model_.batch_of(r)}};
+/// Whichever child adds up for a domain is drawn per row, each equally often; within it likewise, down to the copy.
+void TermBuilder::reduction() {
+  const double bytes = shape_.wire_bytes + (dense_ ? 0 : shape_.id_bytes);
+  // A dense sum has a part of every rank, also of one without samples.
+  const auto gradient = [&](int child) { return dense_ ? Features::one() : Features::v(child); };
+  const int value = dense_ ? Features::one() : u();
+  double below = 1;  // that a row's copy here speaks for its ancestor at `stage`
+  for (int stage = option_.level; stage >= 1; --stage) {
+    const int a = tree_.ancestor(copy_domain_, stage);
+    const double share = 1 / static_cast<double>(tree_.peers(a) + 1);
+    const auto put = [&](Flow kind, Flow dirty_kind, Direction direction, int feature, double amount) {
+      add_flow(kind, stage, direction, feature, own(), amount);
+      add_flow(dirty_kind, stage, direction, feature, own(), amount);
+    };
+    put(Flow::up, Flow::dirty_up, Direction::out, gradient(a), (1 - share) * below * bytes);
+    put(Flow::down, Flow::dirty_down, Direction::in, value, (1 - share) * below * bytes);
+    for (int sibling : tree_.children(tree_.domain(a).parent)) {
+      const double instances = static_cast<double>(tree_.domain(sibling).count - (sibling == a ? 1 : 0));
+      put(Flow::up, Flow::dirty_up, Direction::in, gradient(sibling), share * instances * below * bytes);
+      put(Flow::down, Flow::dirty_down, Direction::out, value, share * instances * below * bytes);
+    }
+    below *= share;
   }
-  asked.dirty = asked.rows;  // a pooled vector waits for all its rows
-  direct(asked);
 }
 
-void LoadBuilder::reduction() {
-  const Quantities& q = model_.quantities();
-  const bool dense = option_.reduction == Reduction::dense;
-  const double bytes = shape_.wire_bytes + (dense ? 0 : shape_.id_bytes);
-  for (int stage = 1; stage <= option_.level; ++stage)
-    for (int a : tree_.at_level(stage))
-      for (int e = a; e < tree_.size(); ++e) {
-        if (!tree_.inside(e, a)) continue;
-        // Which vertex below a sends and receives for it: proxies down to the copies, then the holder of the copy.
-        const int copy_domain = tree_.level(e) > option_.level ? tree_.ancestor(e, option_.level) : e;
-        const double here =
-            tree_.rho(copy_domain, a) * (tree_.level(e) > option_.level ? h(copy_domain, e) : 1.0) * bytes;
-        const int parent = tree_.domain(a).parent;
-        const double sigma = tree_.sigma(a);
-        // A dense sum has a part of every rank, also of one without samples.
-        const auto gradient = [&](int child) { return dense ? Features::one() : Features::v(child); };
-        const auto put = [&](Flow kind, Flow dirty_kind, Direction direction, int feature, double amount) {
-          add(q.flow(kind, stage, e, direction), feature, amount);
-          add(q.flow(dirty_kind, stage, e, direction), feature, amount);
-        };
-        const int value = dense ? Features::one() : u();
-        put(Flow::up, Flow::dirty_up, Direction::out, gradient(a), (1 - sigma) * here);
-        put(Flow::down, Flow::dirty_down, Direction::in, value, (1 - sigma) * here);
-        for (int sibling : tree_.children(parent)) {
-          const double instances = static_cast<double>(tree_.domain(sibling).count - (sibling == a ? 1 : 0));
-          put(Flow::up, Flow::dirty_up, Direction::in, gradient(sibling), sigma * instances * here);
-          put(Flow::down, Flow::dirty_down, Direction::out, value, sigma * instances * here);
-        }
-      }
-}
-
-void LoadBuilder::stores() {
-  const Quantities& q = model_.quantities();
-  for (int copy_domain : tree_.at_level(option_.level)) {
-    const Site site = site_of(copy_domain);
-    const double slots = static_cast<double>(tree_.instances_in(site.domain, copy_domain));
-    add(q.memory(site), Features::one(), shape_.stored_bytes / slots);
-    if (tree_.is_device(site)) continue;
-    const int64_t granule = tree_.store(site).granule_bytes;
-    const double block =
-        static_cast<double>(pack_blocks(static_cast<int64_t>(shape_.stored_bytes), granule).block_bytes) / slots;
-    // Rows of a block are neighbours in use. Stores of smaller granules than the largest are charged a block per row.
-    const bool shared = model_.features().packed && granule == model_.largest_granule();
-    const auto moved = [&](int a) { return shared ? model_.features().blocks(a) : Features::v(a); };
-    add(q.store_read(site), moved(copy_domain), block);
-    // Every copy is updated when the row is touched anywhere; what the forward pass did not fetch is read then.
-    add(q.store_write(site), moved(0), 2 * block);
-    add(q.store_write(site), moved(copy_domain), -block);
-  }
+void TermBuilder::store() {
+  const Site site = site_of(tree_, option_, copy_domain_);
+  if (!tree_.inside(rank_, site.domain)) return;
+  add(q_.memory(site), Features::one(), own(), shape_.stored_bytes);
+  if (tree_.is_device(site)) return;
+  const int64_t granule = tree_.store(site).granule_bytes;
+  const auto block = static_cast<double>(pack_blocks(static_cast<int64_t>(shape_.stored_bytes), granule).block_bytes);
+  // Rows of a block are neighbours in use. Stores of smaller granules than the largest are charged a block per row.
+  const bool shared = model_.features().packed && granule == model_.largest_granule();
+  const auto moved = [&](int a) { return shared ? model_.features().blocks(a) : Features::v(a); };
+  add(q_.store_read(site), moved(copy_domain_), own(), block);
+  // Every copy is updated when the row is touched anywhere; what the forward pass did not fetch is read then.
+  add(q_.store_write(site), moved(0), own(), 2 * block);
+  add(q_.store_write(site), moved(copy_domain_), own(), -block);
 }
 
 /// Rows that a holder reads to send them, or to pool them for others. A replicated row is read only where it is pooled
 /// into bags.
-void LoadBuilder::add_gather_for_others(Transport transport, int copy_domain, int rank, double share) {
+void TermBuilder::gather_for_others() {
   if (option_.level == tree_.depth()) return;
-  const Quantities& q = model_.quantities();
   const auto touched_by = [&](int a, double amount) {
-    add(q.gather(rank), Features::v(a), amount);
-    add(q.dirty_gather(rank), dirty(a), amount);
-    add(q.clean_gather(rank), clean(a), amount);
+    add(q_.gather(rank_), Features::v(a), own(), amount);
+    add(q_.dirty_gather(rank_), dirty(a), own(), amount);
+    add(q_.clean_gather(rank_), clean(a), own(), amount);
   };
-  if (transport == Transport::staged) {
-    touched_by(copy_domain, share * shape_.row_bytes);
-    return;
-  }
-  for (int asking : tree_.at_level(tree_.depth())) {
-    if (!tree_.inside(asking, copy_domain)) continue;
-    const double ranks = static_cast<double>(tree_.instances_in(asking, copy_domain));
-    if (transport == Transport::pooled)
-      for (int quantity : {q.gather(rank), q.dirty_gather(rank)})
-        add(quantity, model_.features().p(tree_.domain(asking).access_group),
-            share * ranks * shape_.lookups * model_.batch_of(asking) * shape_.row_bytes);
+  if (transport_ == Transport::staged) return touched_by(copy_domain_, shape_.row_bytes);
+  for (int asking : ranks()) {
+    if (!tree_.inside(asking, copy_domain_)) continue;
+    const double ranks = static_cast<double>(tree_.instances_in(asking, copy_domain_));
+    if (is_pooled(transport_))
+      for (int quantity : {q_.gather(rank_), q_.dirty_gather(rank_)})
+        add(quantity, p(asking), own(), ranks * shape_.lookups * model_.batch_of(asking) * shape_.row_bytes);
     else
-      touched_by(asking, share * ranks * shape_.row_bytes);
+      touched_by(asking, ranks * shape_.row_bytes);
   }
 }
 
-void LoadBuilder::work(Transport transport) {
-  const Quantities& q = model_.quantities();
-  const bool dense = option_.level > 0 && option_.reduction == Reduction::dense;
-  for (int copy_domain : tree_.at_level(option_.level))
-    for (int rank : tree_.at_level(tree_.depth())) {
-      if (!tree_.inside(rank, copy_domain)) continue;
-      const int p = model_.features().p(tree_.domain(rank).access_group);
-      const double own_lookups = shape_.lookups * model_.batch_of(rank) * shape_.row_bytes;
-      // Pooled into bags where they are used, but for those that another rank pools.
-      const bool local = option_.level == tree_.depth();
-      if (transport != Transport::pooled || local) add(q.bags(rank), p, own_lookups);
-      const double share = h(copy_domain, rank);
-      if (transport == Transport::pooled && !local) {
-        add(q.listed(rank), p, shape_.lookups * model_.batch_of(rank));
-        for (int asking : tree_.at_level(tree_.depth()))
-          if (tree_.inside(asking, copy_domain))
-            add(q.listed(rank), model_.features().p(tree_.domain(asking).access_group),
-                share * static_cast<double>(tree_.instances_in(asking, copy_domain)) * shape_.lookups *
-                    model_.batch_of(asking));
-      }
-      if (share == 0) continue;
-      if (option_.level > 0 && !dense)
-        for (const int touched : {Features::v(copy_domain), u()}) add(q.listed(rank), touched, 2 * share);
-      add_gather_for_others(transport, copy_domain, rank, share);
-      add(q.update(rank), dense ? Features::one() : u(), share * shape_.stored_bytes);
-      add(q.dirty_update(rank), dense ? Features::one() : dirty(0), share * shape_.stored_bytes);
-      add(q.late_update(rank), clean(0), share * shape_.stored_bytes);
-    }
+/// Ids put on a list for another rank, and those that come on one.
+void TermBuilder::lists() {
+  if (is_pooled(transport_)) {
+    add(q_.listed(rank_), p(rank_), all(), shape_.lookups * model_.batch_of(rank_));
+    for (int asking : ranks())
+      add(q_.listed(rank_), p(asking), own(),
+          static_cast<double>(tree_.instances(asking)) * shape_.lookups * model_.batch_of(asking));
+  }
+  if (option_.level > 0 && !dense_)
+    for (const int touched : {Features::v(copy_domain_), u()}) add(q_.listed(rank_), touched, own(), 2);
 }
 
-}  // namespace
+void TermBuilder::work() {
+  // Pooled into bags where they are used, but for those that another rank pools.
+  if (!is_pooled(transport_))
+    add(q_.bags(rank_), p(rank_), all(), shape_.lookups * model_.batch_of(rank_) * shape_.row_bytes);
+  lists();
+  gather_for_others();
+  add(q_.update(rank_), dense_ ? Features::one() : u(), own(), shape_.stored_bytes);
+  add(q_.dirty_update(rank_), dense_ ? Features::one() : dirty(0), own(), shape_.stored_bytes);
+  add(q_.late_update(rank_), clean(0), own(), shape_.stored_bytes);
+}
 
+/// P(the copy of D is in one instance of x | x lies in D), for a copy of D spread over the instances of a site inside D.
 double holder_share(const Tree& tree, Site site, int copy_domain, int x) {
   const double slots = static_cast<double>(tree.instances_in(site.domain, copy_domain));
   if (tree.inside(site.domain, x)) return static_cast<double>(tree.instances_in(site.domain, x)) / slots;
@@ -292,19 +286,68 @@ double holder_share(const Tree& tree, Site site, int copy_domain, int x) {
   return 0;
 }
 
-std::vector<Coefficient> coefficients(const CostModel& model, const Option& option, Transport transport,
-                                      const TableShape& shape, double pooled_factor) {
-  SPARROW_CHECK(option.level >= 0 && option.level <= model.tree().depth(), "level {}", option.level);
-  SPARROW_CHECK(option.sites.size() == model.tree().at_level(option.level).size(), "{} sites", option.sites.size());
-  if (transport == Transport::partial_sums) transport = Transport::pooled;
-  LoadBuilder builder(model, option, transport, shape);
+/// The share of all rows that each block is of a rank, where rows are spread evenly.
+std::vector<double> fair_shares(const Tree& tree, const Option& option, int copy_domain, int rank) {
+  const Block block{tree.depth()};
+  const Site site = site_of(tree, option, copy_domain);
+  std::vector<double> share(block.count(), 0);
+  for (int level = option.level; level <= tree.depth(); ++level) {
+    const int a = tree.ancestor(rank, level);
+    share[block.held(level)] = holder_share(tree, site, copy_domain, a);
+    share[block.proxied(level)] = tree.rho(rank, a) * (1 - share[block.held(level)]);
+  }
+  return share;
+}
+
+}  // namespace
+
+Transport transport_of(const Option& option, Transport transport) {
+  return option.level > 0 && is_pooled(transport) ? Transport::direct : transport;
+}
+
+std::vector<RankTerm> rank_terms(const CostModel& model, const Option& option, Transport transport,
+                                 const TableShape& shape, int copy_domain, int rank) {
+  transport = transport_of(option, transport);
+  TermBuilder builder(model, option, transport, shape, copy_domain, rank);
   if (transport == Transport::staged) builder.staged_exchange();
   if (transport == Transport::direct) builder.direct_exchange();
-  if (transport == Transport::pooled) builder.pooled_exchange(pooled_factor);
+  if (is_pooled(transport)) builder.pooled_exchange();
   builder.reduction();
-  builder.stores();
-  builder.work(transport);
+  builder.store();
+  builder.work();
   return builder.take();
+}
+
+std::vector<Coefficient> coefficients(const CostModel& model, const Option& option, Transport transport,
+                                      const TableShape& shape, double vectors_per_mass) {
+  const Tree& tree = model.tree();
+  SPARROW_CHECK(option.level >= 0 && option.level <= tree.depth(), "level {}", option.level);
+  SPARROW_CHECK(option.sites.size() == tree.at_level(option.level).size(), "{} sites", option.sites.size());
+  const Features& features = model.features();
+  struct Sum {
+    double value = 0, size = 0;
+  };
+  std::map<std::pair<int, int>, Sum> sums;
+  for (int copy_domain : tree.at_level(option.level))
+    for (int rank : tree.at_level(tree.depth())) {
+      if (!tree.inside(rank, copy_domain)) continue;
+      const std::vector<double> share = fair_shares(tree, option, copy_domain, rank);
+      for (const RankTerm& term : rank_terms(model, option, transport, shape, copy_domain, rank)) {
+        const bool pairs = term.feature >= features.size();
+        const int feature = pairs ? features.p(term.feature - features.size()) : term.feature;
+        const double value = term.value * share[term.block] * (pairs ? vectors_per_mass : 1);
+        for (int quantity = term.quantity; quantity >= 0; quantity = model.quantities().above(quantity)) {
+          const int owner = model.quantities().owner(quantity);
+          const double amount = value * static_cast<double>(tree.instances_in(rank, owner));
+          sums[{quantity, feature}].value += amount;
+          sums[{quantity, feature}].size += std::abs(amount);
+        }
+      }
+    }
+  std::vector<Coefficient> result;
+  for (const auto& [key, sum] : sums)  // what blocks cancel is nothing, not a rounding error
+    if (std::abs(sum.value) > 1e-12 * sum.size) result.push_back({key.first, key.second, sum.value});
+  return result;
 }
 
 double pooled_pairs(double mass, double holders, double lookups) {
@@ -316,8 +359,7 @@ double pooled_holders(const Tree& tree, const Option& option) {
   const auto& types = tree.at_level(option.level);
   for (size_t i = 0; i < types.size(); ++i) {
     const double instances = static_cast<double>(tree.instances(types[i]));
-    const int site = option.sites[i].domain;  // of a store that several ranks share, each serves a part of the rows
-    slots += instances * static_cast<double>(tree.instances_in(site, types[i]) * tree.ranks_in(site));
+    slots += instances * static_cast<double>(places_of(tree, option.sites[i], types[i]));
     domains += instances;
   }
   return slots / domains;

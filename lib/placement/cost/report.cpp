@@ -1,6 +1,7 @@
 // What a placement costs, read off its quantities: seconds of every step, T, bytes sent, memory used.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.hpp"
 #include "placement/cost/cost_model.hpp"
@@ -12,44 +13,68 @@ struct Timed {
   double seconds = 0, latency = 0;
 };
 
-Timed seconds_of(const TimeRow& row, const std::vector<double>& quantities, const std::vector<bool>& on) {
-  Timed result;
-  result.seconds = row.constant;
-  for (const auto& [quantity, per_unit] : row.terms) result.seconds += per_unit * quantities[quantity];
+/// Of its busiest instance.
+Timed seconds_of(const TimeRow& row, const Loads& loads, const std::vector<bool>& on) {
+  size_t instances = 1;
+  for (const auto& [quantity, per_unit] : row.terms) instances = std::max(instances, loads.instances(quantity));
+  double busiest = 0;
+  for (size_t i = 0; i < instances; ++i) {
+    double seconds = row.constant;
+    for (const auto& [quantity, per_unit] : row.terms) seconds += per_unit * loads.at(quantity, i);
+    busiest = i == 0 ? seconds : std::max(busiest, seconds);
+  }
+  Timed result{busiest, 0};
   for (const auto& [index, seconds] : row.switch_seconds)
     if (on[index]) result.latency += seconds;
   result.seconds += result.latency;
   return result;
 }
 
-void report_bytes(const CostModel& model, const std::vector<double>& quantities, const std::vector<bool>& on,
-                  Cost& cost) {
+/// What instance i of rank type r sends.
+SentBytes sent_by(const CostModel& model, const Loads& loads, int r, size_t i, int stage) {
+  const auto out = [&](Flow kind) { return loads.at(model.quantities().flow(kind, stage, r, Direction::out), i); };
+  return {out(Flow::ids) + out(Flow::direct_ids), out(Flow::rows) + out(Flow::direct_rows),
+          out(Flow::gradients) + out(Flow::direct_gradients), out(Flow::up) + out(Flow::down)};
+}
+
+void report_bytes(const CostModel& model, const Loads& loads, Cost& cost) {
   const Tree& tree = model.tree();
-  const Quantities& q = model.quantities();
-  const Switches switches{tree.depth()};
-  const double ranks = static_cast<double>(tree.ranks());
   cost.sent_by_stage.assign(tree.depth(), {});
   for (int r : tree.at_level(tree.depth())) {
-    const double weight = static_cast<double>(tree.instances(r)) / ranks;
-    SentBytes sent;
-    double messages = 0;
+    size_t instances = 1;
+    for (int stage = 1; stage <= tree.depth(); ++stage)
+      for (int kind = 0; kind < kFlows; ++kind)
+        instances = std::max(
+            instances, loads.instances(model.quantities().flow(static_cast<Flow>(kind), stage, r, Direction::out)));
+    const double weight =
+        static_cast<double>(tree.instances(r)) / static_cast<double>(instances) / static_cast<double>(tree.ranks());
+    for (size_t i = 0; i < instances; ++i) {
+      SentBytes sent;
+      for (int stage = 1; stage <= tree.depth(); ++stage) {
+        const SentBytes of_stage = sent_by(model, loads, r, i, stage);
+        sent.add(of_stage, 1);
+        cost.sent_by_stage[stage - 1].add(of_stage, weight);
+      }
+      cost.sent_mean.add(sent, weight);
+      if (sent.total() > cost.sent_max.total()) cost.sent_max = sent;
+    }
+  }
+}
+
+void report_counts(const CostModel& model, const std::vector<bool>& on, Cost& cost) {
+  const Tree& tree = model.tree();
+  const Switches switches{tree.depth()};
+  for (int r : tree.at_level(tree.depth())) {
+    const double weight = static_cast<double>(tree.instances(r)) / static_cast<double>(tree.ranks());
     for (int stage = 1; stage <= tree.depth(); ++stage) {
-      const auto out = [&](Flow kind) { return quantities[q.flow(kind, stage, r, Direction::out)]; };
-      const SentBytes of_stage{out(Flow::ids) + out(Flow::direct_ids), out(Flow::rows) + out(Flow::direct_rows),
-                               out(Flow::gradients) + out(Flow::direct_gradients), out(Flow::up) + out(Flow::down)};
-      sent.add(of_stage, 1);
-      cost.sent_by_stage[static_cast<size_t>(stage) - 1].add(of_stage, weight);
       const int a = tree.ancestor(r, stage);
       const double peers = static_cast<double>(tree.peers(a));
       const double others = static_cast<double>(tree.ranks_in(tree.domain(a).parent) - tree.ranks_in(a));
       const auto is_on = [&](int index) { return on[index] ? 1.0 : 0.0; };
-      messages += 3 * peers * is_on(switches.staged(stage)) + 3 * others * is_on(switches.direct(stage)) +
-                  2 * peers * is_on(switches.reduce(stage));
+      cost.messages_mean +=
+          weight * (3 * peers * is_on(switches.staged(stage)) + 3 * others * is_on(switches.direct(stage)) +
+                    2 * peers * is_on(switches.reduce(stage)));
     }
-    cost.sent_mean.add(sent, weight);
-    cost.messages_mean += weight * messages;
-    if (sent.total() > cost.sent_max.total()) cost.sent_max = sent;
-
     double distinct = 0;
     for (int t = 0; t < model.tables(); ++t)
       for (size_t c = 0; c < model.table(t).access.classes(); ++c)
@@ -59,31 +84,35 @@ void report_bytes(const CostModel& model, const std::vector<double>& quantities,
   }
 }
 
-void report_stores(const CostModel& model, const std::vector<double>& quantities, Cost& cost) {
+double mean_of(const Loads& loads, int quantity) {
+  const std::vector<double>& of = loads.of[quantity];
+  return std::accumulate(of.begin(), of.end(), 0.0) / static_cast<double>(of.size());
+}
+
+void report_stores(const CostModel& model, const Loads& loads, Cost& cost) {
   const Tree& tree = model.tree();
   for (int d = 0; d < tree.size(); ++d)
     for (int s = 0; s < static_cast<int>(tree.domain(d).stores.size()); ++s) {
       const Site site{d, s};
-      StoreCost store{site, tree.site_name(site), quantities[model.quantities().memory(site)], model.reserved(site),
+      StoreCost store{site, tree.site_name(site), mean_of(loads, model.quantities().memory(site)), model.reserved(site),
                       static_cast<double>(tree.store(site).capacity_bytes)};
       const double needed = store.used_bytes + store.reserved_bytes;
       if (needed > store.capacity_bytes * (1 + 1e-9) + 1e-6 && cost.infeasible.empty())
         cost.infeasible = fmt::format("{} needs {:.0f} bytes ({:.0f} for rows, {:.0f} for buffers) and has {:.0f}",
                                       store.name, needed, store.used_bytes, store.reserved_bytes, store.capacity_bytes);
       if (!tree.is_device(site)) {
-        store.read_bytes = quantities[model.quantities().store_read(site)];
-        store.written_bytes = quantities[model.quantities().store_write(site)];
+        store.read_bytes = mean_of(loads, model.quantities().store_read(site));
+        store.written_bytes = mean_of(loads, model.quantities().store_write(site));
       }
       cost.stores.push_back(std::move(store));
     }
 }
 
-std::vector<StageCost> cost_of_steps(const TimeModel& time, const std::vector<double>& quantities,
-                                     const std::vector<bool>& on) {
+std::vector<StageCost> cost_of_steps(const TimeModel& time, const Loads& loads, const std::vector<bool>& on) {
   std::vector<StageCost> steps;
   for (const Step& step : time.steps) steps.push_back({step.phase, step.name, 0, 0, {}, 0});
   for (const TimeRow& row : time.rows) {
-    const Timed timed = seconds_of(row, quantities, on);
+    const Timed timed = seconds_of(row, loads, on);
     StageCost& step = steps[row.step];
     if (timed.seconds <= step.seconds) continue;
     step.seconds = timed.seconds;
@@ -113,7 +142,7 @@ void sum_steps(const TimeModel& time, const std::vector<StageCost>& steps, Cost&
 }
 
 /// The overlapped iteration; what limits it: the lane or the resource of the longer part.
-std::string overlap(const TimeModel& time, const std::vector<StageCost>& steps, const std::vector<double>& quantities,
+std::string overlap(const TimeModel& time, const std::vector<StageCost>& steps, const Loads& loads,
                     const std::vector<bool>& on, Cost& cost) {
   double seconds[3] = {0, 0, 0};  // beside, behind, whole
   std::string limit[3] = {"exchange beside compute", "exchange of dirty rows", ""};
@@ -125,7 +154,7 @@ std::string overlap(const TimeModel& time, const std::vector<StageCost>& steps, 
       time.compute_seconds - time.compute_behind_seconds + std::max(seconds[1], time.dense_seconds);
   for (const SharedRow& shared : time.shared) {
     const auto part = static_cast<size_t>(shared.part);
-    const double busy = seconds_of(shared.row, quantities, on).seconds;
+    const double busy = seconds_of(shared.row, loads, on).seconds;
     if (busy <= seconds[part]) continue;
     seconds[part] = busy;
     limit[part] = shared.row.resource;
@@ -139,30 +168,41 @@ std::string overlap(const TimeModel& time, const std::vector<StageCost>& steps, 
 
 }  // namespace
 
-Cost cost_of(const CostModel& model, const std::vector<double>& quantities) {
-  const TimeModel& time = model.time();
+std::vector<bool> switches_on(const TimeModel& time, const std::vector<double>& quantities) {
   std::vector<bool> on(time.switch_quantities.size(), false);
   for (size_t i = 0; i < on.size(); ++i)
     for (int quantity : time.switch_quantities[i])
       if (quantities[quantity] > 0) on[i] = true;
+  return on;
+}
 
+Cost cost_of(const CostModel& model, const std::vector<double>& quantities) {
+  Loads loads;
+  for (double quantity : quantities) loads.of.push_back({quantity});
+  return cost_of(model, loads, switches_on(model.time(), quantities));
+}
+
+Cost cost_of(const CostModel& model, const Loads& loads, const std::vector<bool>& on) {
+  const TimeModel& time = model.time();
   Cost cost;
-  const std::vector<StageCost> steps = cost_of_steps(time, quantities, on);
+  const std::vector<StageCost> steps = cost_of_steps(time, loads, on);
   sum_steps(time, steps, cost);
-  const std::string overlapped_bottleneck = overlap(time, steps, quantities, on, cost);
+  const std::string overlapped_bottleneck = overlap(time, steps, loads, on, cost);
   for (const TimeRow& row : time.totals) {
-    const Timed timed = seconds_of(row, quantities, on);
+    const Timed timed = seconds_of(row, loads, on);
     const double amount =
         std::isinf(row.amount_per_second) ? 0 : (timed.seconds - timed.latency) * row.amount_per_second;
     cost.resources.push_back({row.resource, amount, timed.seconds});
   }
   const bool overlapped = model.workload().overlapped;
   cost.seconds = overlapped ? cost.overlapped_seconds : cost.sequential_seconds;
+  cost.even_seconds = cost.seconds;
   if (overlapped) cost.bottleneck = overlapped_bottleneck;
   cost.samples_per_second =
       cost.seconds > 0 ? static_cast<double>(model.workload().global_batch) / cost.seconds : kInfinity;
-  report_bytes(model, quantities, on, cost);
-  report_stores(model, quantities, cost);
+  report_bytes(model, loads, cost);
+  report_counts(model, on, cost);
+  report_stores(model, loads, cost);
   return cost;
 }
 

@@ -66,7 +66,10 @@ bool fits(const CostModel& model, const Plan& plan);
 /// dropped, and the tables get offsets such that their hottest held rows spread evenly over the holders.
 Plan to_plan(const CostModel& model, const Placement& placement, const std::string& strategy);
 
-/// The plan as a placement by classes, to cost it.
+/// The cost of a plan as it is dealt: of the busiest instance of every resource, by what each slot really gets.
+Cost evaluate(const CostModel& model, const Plan& plan);
+
+/// The plan as a placement by classes.
 Placement to_placement(const Plan& plan, const Workload& workload);
 
 }  // namespace sparrow::placement

@@ -40,6 +40,8 @@ Solution solve(const Topology& topology, const Workload& workload, const SolveOp
   Solution solution;
   solution.cost.seconds = kInfinity;
   Search(model, options, solution).run();
+  solution.even_seconds = solution.cost.seconds;
+  if (!solution.plan.tables.empty()) solution.cost = evaluate(model, solution.plan);
   if (options.compare_strategies) {
     solution.strategies = evaluate_strategies(model);
     for (const StrategyResult& result : solution.strategies) {
@@ -50,6 +52,7 @@ Solution solve(const Topology& topology, const Workload& workload, const SolveOp
       solution.plan = *result.plan;
     }
   }
+  solution.bound = std::min(solution.bound, solution.cost.seconds);  // lumps of pooled mass make fewer pairs
   if (std::isinf(solution.cost.seconds))
     fail("placement: the rows fit into the stores only without room to round to whole rows on every slot: {:.0f} bytes",
          stored_bytes(model));

@@ -38,7 +38,8 @@ struct Solution {
   Plan plan;
   Cost cost;
   double bound = 0;            ///< no member of the family and no named strategy is faster
-  double gap = 0;              ///< cost.seconds / bound - 1
+  double gap = 0;              ///< cost.seconds / bound - 1: what the search leaves open, and what slots are uneven
+  double even_seconds = 0;     ///< T of the family's best placement if every slot had its fair share
   double relaxed_seconds = 0;  ///< before rounding to whole rows: optimum of the linear programme
   std::vector<Price> prices;   ///< those above zero, by falling saving
   std::vector<StrategyResult> strategies;

@@ -1,0 +1,250 @@
+// Whole tables on ranks: table-wise, and hot-cold, which replicates the hottest rows. What a table holds of memory, and
+// what it makes its rank send and do, are dealt evenly as far as whole tables can be; a table that no rank has room for
+// is dealt row by row.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/error.hpp"
+#include "placement/baselines/spreading.hpp"
+
+namespace sparrow::placement {
+namespace {
+
+constexpr int kMeasures = 2;  // traffic and work
+using Measures = std::array<double, kMeasures>;
+
+/// Lookups per sample of one row.
+double use_of(const CostModel& model, int t, size_t c) {
+  double p = 0;
+  for (const auto& group : model.table(t).access.p) p += group[c] / static_cast<double>(model.table(t).access.p.size());
+  return p * model.table(t).lookups;
+}
+
+/// The rows of a table that are used no more than a threshold.
+struct ColdPart {
+  double rows = 0, bytes = 0;
+  Measures load{};  ///< bytes sent and received by its holder, bytes gathered and updated there
+};
+
+ColdPart cold_part(const CostModel& model, int t, Transport transport, double threshold) {
+  const Tree& tree = model.tree();
+  const TableShape shape = model.shape(t);
+  ColdPart cold;
+  double mass = 0, distinct = 0, updated = 0;
+  for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
+    if (use_of(model, t, c) > threshold) continue;
+    const double rows = static_cast<double>(model.table(t).access.rows[c]);
+    const double* features = model.features_of(t, c);
+    cold.rows += rows;
+    mass += rows * use_of(model, t, c) / shape.lookups;
+    updated += rows * features[Features::v(0)];
+    for (int r : tree.at_level(tree.depth()))
+      distinct += rows * static_cast<double>(tree.instances(r)) * features[Features::v(r)];
+  }
+  cold.bytes = cold.rows * shape.stored_bytes;
+  const bool pooled = transport == Transport::pooled;
+  const double ids = pooled ? model.batch_of(0) * shape.lookups * mass : distinct;
+  const double vectors = pooled ? model.batch_of(0) * touched(std::min(1.0, mass), shape.lookups) : distinct;
+  cold.load = {ids * shape.id_bytes + 2 * vectors * shape.wire_bytes,
+               ids * shape.row_bytes + updated * shape.stored_bytes};
+  return cold;
+}
+
+/// Slots of all sites, what is left of their memory, and what is on them and on the domains above.
+class Slots {
+ public:
+  Slots(const CostModel& model, const std::vector<Site>& sites, size_t tables) : tree_(model.tree()) {
+    double count = 0;
+    for (Site site : sites) count += static_cast<double>(tree_.instances(site.domain));
+    const auto considered = static_cast<double>(std::max<size_t>(1024, 4 * tables));
+    stride_ = std::max<int64_t>(1, static_cast<int64_t>(count / considered));
+    for (size_t i = 0; i < sites.size(); ++i) {
+      room.emplace_back(tree_.instances(sites[i].domain), model.capacity(sites[i]));
+      domains_.push_back(sites[i].domain);
+    }
+    load_.resize(tree_.size());
+    slots_in_.assign(tree_.size(), 0);
+    for (int d = 0; d < tree_.size(); ++d) {
+      load_[d].assign(tree_.instances(d), Measures{});
+      for (int holder : domains_)
+        if (tree_.inside(holder, d)) slots_in_[d] += static_cast<double>(tree_.instances_in(holder, d));
+    }
+  }
+
+  struct Place {
+    size_t site = 0;
+    int64_t slot = -1;
+  };
+  /// Where a table makes the busiest of a slot and the domains around it least busy; of equal ones, where most memory is
+  /// left. slot -1: it has room nowhere.
+  Place best_for(const ColdPart& table) const {
+    Place best;
+    double least = kInfinity, most_room = 0;
+    for (size_t site = 0; site < domains_.size(); ++site)
+      for (int64_t slot = 0; slot < std::ssize(room[site]); slot += stride_) {
+        const double left = room[site][slot] - table.bytes;
+        if (left < 0) continue;
+        const double busy = busiest(domains_[site], slot, table.load);
+        if (busy > least * (1 + 1e-9) || (busy >= least * (1 - 1e-9) && left <= most_room)) continue;
+        best = {site, slot};
+        least = std::min(busy, least), most_room = left;
+      }
+    return best;
+  }
+  void put(const ColdPart& table, Place at) {
+    room[at.site][at.slot] -= std::max(table.bytes, 1e-3);  // so that empty tables spread too
+    for (int d = domains_[at.site]; d >= 0; d = tree_.domain(d).parent)
+      for (int m = 0; m < kMeasures; ++m) load_[d][instance(at.site, at.slot, d)][m] += table.load[m];
+  }
+  std::vector<std::vector<double>> room;  ///< bytes left, by site and slot
+
+ private:
+  int64_t instance(size_t site, int64_t slot, int d) const { return slot / tree_.instances_in(domains_[site], d); }
+  double busiest(int holder, int64_t slot, const Measures& more) const {
+    double most = 0;
+    for (int d = holder; tree_.domain(d).parent >= 0; d = tree_.domain(d).parent)
+      for (int m = 0; m < kMeasures; ++m)
+        most = std::max(most, (load_[d][slot / tree_.instances_in(holder, d)][m] + more[m]) / slots_in_[d] /
+                                  std::max(total[m], 1e-300));
+    return most;
+  }
+  const Tree& tree_;
+  int64_t stride_ = 1;
+  std::vector<int> domains_;                 ///< by site
+  std::vector<std::vector<Measures>> load_;  ///< by domain and instance
+  std::vector<double> slots_in_;
+
+ public:
+  Measures total{};  ///< of all tables
+};
+
+struct WholeTables {
+  std::vector<Slots::Place> places;  ///< by table; slot -1: row by row
+  std::vector<double> share;         ///< of the rows of those, on one instance of each site
+};
+
+/// Places the largest tables first; those that fail are dealt row by row, and the rest is placed again beside them.
+std::optional<WholeTables> deal(const CostModel& model, const std::vector<Site>& sites,
+                                const std::vector<ColdPart>& cold, double hot_bytes, double margin) {
+  std::vector<bool> by_row(cold.size(), false);
+  double bytes = 0;
+  Measures total{};
+  for (const ColdPart& table : cold) {
+    bytes += table.bytes;
+    for (int m = 0; m < kMeasures; ++m) total[m] += table.load[m];
+  }
+  std::vector<std::pair<double, size_t>> order;  // by the most that a table is of anything
+  for (size_t t = 0; t < cold.size(); ++t) {
+    double size = cold[t].bytes / std::max(bytes, 1e-300);
+    for (int m = 0; m < kMeasures; ++m) size = std::max(size, cold[t].load[m] / std::max(total[m], 1e-300));
+    order.emplace_back(size, t);
+  }
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  for (bool failed = true; failed;) {
+    failed = false;
+    double spread = 0;
+    for (size_t t = 0; t < cold.size(); ++t) spread += by_row[t] ? cold[t].bytes : 0;
+    WholeTables result{std::vector<Slots::Place>(cold.size()), pour(model, sites, spread, margin + hot_bytes)};
+    if (result.share.empty()) return std::nullopt;
+    Slots slots(model, sites, cold.size());
+    slots.total = total;
+    for (size_t site = 0; site < sites.size(); ++site)
+      for (double& room : slots.room[site]) room -= hot_bytes + result.share[site] * spread + (spread > 0 ? margin : 0);
+    for (const auto& [size, t] : order) {
+      if (by_row[t]) continue;
+      result.places[t] = slots.best_for(cold[t]);
+      if (result.places[t].slot < 0)
+        by_row[t] = failed = true;
+      else
+        slots.put(cold[t], result.places[t]);
+    }
+    if (!failed) return result;
+  }
+  return std::nullopt;
+}
+
+/// Rows above the threshold replicated, the rest whole tables.
+std::optional<Plan> split_plan(const CostModel& model, const char* name, Transport transport, double threshold) {
+  const auto sites = device_sites(model);
+  std::vector<ColdPart> cold;
+  double hot_bytes = 0;
+  for (int t = 0; t < model.tables(); ++t) {
+    cold.push_back(cold_part(model, t, transport, threshold));
+    hot_bytes += (static_cast<double>(model.table(t).access.total_rows()) - cold[t].rows) * model.shape(t).stored_bytes;
+  }
+  for (int attempt = 0; attempt < kMargins; ++attempt) {
+    const auto whole = deal(model, sites, cold, hot_bytes, margin_of(model, attempt));
+    if (!whole) return std::nullopt;
+    Placement placement;
+    for (Site site : sites) placement.options.push_back({0, Reduction::sparse, {site}});
+    placement.options.push_back({model.tree().depth(), Reduction::dense, {}});
+    for (int r : model.tree().at_level(model.tree().depth())) placement.options.back().sites.push_back({r, 0});
+    for (int t = 0; t < model.tables(); ++t) {
+      TablePlacement placed{transport, {}};
+      Dealer dealer(model, sites, whole->share);
+      const auto& at = whole->places[t];
+      for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
+        const auto rows = static_cast<double>(model.table(t).access.rows[c]);
+        const bool hot = use_of(model, t, c) > threshold;
+        if (hot || at.slot >= 0)
+          placed.shares.push_back({static_cast<int32_t>(c), static_cast<int32_t>(hot ? sites.size() : at.site), rows});
+        else
+          dealer.deal(c, rows, placed);
+      }
+      placement.tables.push_back(std::move(placed));
+    }
+    Plan plan = to_plan(model, placement, name);
+    for (int t = 0; t < model.tables(); ++t) plan.tables[t].holder_slot = whole->places[t].slot;
+    if (fits(model, plan)) return plan;
+  }
+  return std::nullopt;
+}
+
+/// Logarithms of the highest and the lowest use of a row.
+std::pair<double, double> range_of_use(const CostModel& model) {
+  double highest = 0, lowest = kInfinity;
+  for (int t = 0; t < model.tables(); ++t)
+    for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
+      const double use = use_of(model, t, c);
+      highest = std::max(highest, use);
+      if (use > 0) lowest = std::min(lowest, use);
+    }
+  return {highest, lowest};
+}
+
+}  // namespace
+
+StrategyResult table_wise(const CostModel& model, Transport transport) {
+  return with_plan(model, Strategy::table_wise,
+                   split_plan(model, strategy_name(Strategy::table_wise), transport, kInfinity));
+}
+
+/// The best threshold of a geometric scale, from everything cold to everything hot, that fits: coarsely, then near the
+/// best.
+StrategyResult hot_cold(const CostModel& model, Transport transport) {
+  constexpr int kThresholds = 32;
+  const auto [highest, lowest] = range_of_use(model);
+  StrategyResult best = infeasible(Strategy::hot_cold, "");
+  int best_at = 0;
+  std::vector<bool> tried(kThresholds + 1, false);
+  const auto attempt = [&](int i) {
+    if (i < 0 || i > kThresholds || tried[i] || (i > 0 && highest == 0)) return;
+    tried[i] = true;
+    const double threshold =
+        i == 0 ? highest : highest * std::pow(lowest / highest * 0.99, i / static_cast<double>(kThresholds));
+    StrategyResult result = with_plan(model, Strategy::hot_cold,
+                                      split_plan(model, strategy_name(Strategy::hot_cold), transport, threshold));
+    if (i > 0 && (!result.plan || result.cost.seconds >= best.cost.seconds)) return;
+    best = std::move(result);
+    best_at = i;
+  };
+  for (int i = 0; i <= kThresholds; i += 4) attempt(i);
+  for (int step : {2, 1}) {
+    const int at = best_at;
+    attempt(at - step), attempt(at + step);
+  }
+  return best;
+}
+
+}  // namespace sparrow::placement
