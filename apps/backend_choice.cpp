@@ -23,7 +23,7 @@ namespace {
 FoundDevices find_devices(const SystemOptions& system, const MpiRuntime& mpi, std::vector<CudaDevice>& devices) {
   FoundDevices found;
   found.node = mpi.node();
-  if (system.backend == "host") return found;
+  if (system.backend == BackendChoice::host) return found;
   try {
     if (mpi.size() > 1) find_nccl();  // without it, GPUs are of no use to several ranks
     devices = list_cuda_devices();

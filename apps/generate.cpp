@@ -68,16 +68,19 @@ cxxopts::Options describe_options() {
 }
 
 /// Returns the exit code: 0 if everything holds.
-int report(const std::vector<std::string>& files, const std::string& data_set, int64_t samples,
-           const std::string& folder) {
+int report(const std::vector<std::string>& files, CriteoSet set, int64_t samples, const std::string& folder) {
   const RawSamples found = read_samples(files, samples);
-  const std::vector<ReportRow> rows = compare(found, criteo_statistics(data_set));
-  fmt::print("Compared with what was measured of Criteo {}, {} samples:\n{}", data_set, found.size(),
-             format_report(rows));
-  if (!folder.empty()) write_report(rows, found.size(), data_set, folder + "/report.json");
+  const std::string like(word_of(set).text);
+  const std::vector<ReportRow> rows = compare(found, criteo_statistics(like));
+  fmt::print("Compared with what was measured of Criteo {}, {} samples:\n{}", like, found.size(), format_report(rows));
+  if (!folder.empty()) write_report(rows, found.size(), like, folder + "/report.json");
   const auto failed = std::ranges::count_if(rows, [](const ReportRow& row) { return !row.holds(); });
   fmt::print("{} of {} statistics within tolerance\n", std::ssize(rows) - failed, rows.size());
   return failed == 0 ? 0 : 1;
+}
+
+CriteoSet like_of(const cxxopts::ParseResult& given) {
+  return parse_word<CriteoSet>("--like", given["like"].as<std::string>());
 }
 
 GenerateOptions read_options(const cxxopts::ParseResult& given) {
@@ -88,9 +91,9 @@ GenerateOptions read_options(const cxxopts::ParseResult& given) {
                           .shards = given["shards"].as<int>(),
                           .seed = given["seed"].as<uint64_t>(),
                           .scale = given["scale"].as<double>(),
-                          .format = given["format"].as<std::string>(),
+                          .format = parse_word<GeneratedFormat>("--format", given["format"].as<std::string>()),
                           .gzip = given["gzip"].as<bool>(),
-                          .like = given["like"].as<std::string>()};
+                          .like = like_of(given)};
   check_generate_options(options);
   return options;
 }
@@ -134,15 +137,15 @@ int run_generate(int argc, char** argv) {
   if (compared < 1) fail("--check-samples {}: at least 1", compared);
   if (given.count("check") != 0) {
     const std::string folder = given.count("out") != 0 ? given["out"].as<std::string>() : "";
-    return report(expand_files(files), given["like"].as<std::string>(), compared, folder);
+    return report(expand_files(files), like_of(given), compared, folder);
   }
   if (!files.empty()) fail("unexpected argument '{}'; --check compares files (sparrow generate --help)", files[0]);
 
-  const bool from_config = given.count("config") != 0;
-  const GenerateOptions options =
-      from_config ? load_config(given["config"].as<std::string>(), overrides).data.generate : read_options(given);
-  if (from_config && options.samples == 0) return 0;  // the configuration brings its own data
-  if (from_config) check_generate_options(options);
+  const std::optional<GenerateOptions> asked =
+      given.count("config") != 0 ? load_config(given["config"].as<std::string>(), overrides).data.generate
+                                 : read_options(given);
+  if (!asked) return 0;  // the configuration brings its own data
+  const GenerateOptions& options = *asked;
   const int rank = launch_number({"OMPI_COMM_WORLD_RANK", "PMI_RANK"}, 0);
   const int ranks = launch_number({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}, 1);
   if (rank < 0 || rank >= ranks) fail("the launcher reports rank {} of {}", rank, ranks);

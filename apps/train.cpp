@@ -1,65 +1,37 @@
 // sparrow train CONFIG: trains a model over the ranks mpirun started, or alone.
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <cstdio>
-#include <cxxopts.hpp>
 #include <filesystem>
 
-#include "backend_choice.hpp"
 #include "base/error.hpp"
-#include "base/log.hpp"
 #include "base/stop_signal.hpp"
 #include "base/text_file.hpp"
-#include "comm/mpi_comm.hpp"
 #include "commands.hpp"
-#include "config/config.hpp"
-#include "overrides.hpp"
+#include "rank_command.hpp"
 #include "run/training_run.hpp"
-#include "shared_config.hpp"
 
 namespace sparrow {
 
 namespace {
 
-struct Arguments {
-  std::string config;
-  std::vector<std::string> overrides;
-  spdlog::level::level_enum level = spdlog::level::info;
-  bool all_ranks = false;
-  bool help = false;
-};
-
-Arguments parse(int argc, char** argv, std::string& help) {
+std::optional<RankArguments> parse(int argc, char** argv) {
   cxxopts::Options options("sparrow train",
                            "Trains a DLRM from a configuration; start it with mpirun -n RANKS for several ranks. "
                            "SIGUSR1 ends it early, with a checkpoint.");
-  options.add_options()("config", "YAML file (configs/reference.yaml shows every key)", cxxopts::value<std::string>())(
-      "set", "override a key: --set train.global_batch=2048 (repeatable)", cxxopts::value<std::vector<std::string>>(),
-      "KEY=VALUE")("backend", "auto, cuda or host; the same as --set system.backend=...", cxxopts::value<std::string>(),
-                   "NAME")("log", "debug, info, warn or error", cxxopts::value<std::string>()->default_value("info"),
-                           "LEVEL")("log-all-ranks", "let every rank log, not only rank 0")("h,help", "this text");
-  options.parse_positional({"config"});
-  options.positional_help("CONFIG");
-  help = options.help();
-
-  Arguments arguments;
-  std::vector<char*> rest;
-  arguments.overrides = take_overrides(argc, argv, rest);
-  const auto parsed = options.parse(static_cast<int>(rest.size()), rest.data());
-  arguments.help = parsed.count("help") > 0;
-  if (arguments.help) return arguments;
-  if (!parsed.unmatched().empty()) fail("unexpected argument '{}'", parsed.unmatched()[0]);
-  if (parsed.count("config") == 0)
-    fail("no configuration given: sparrow train CONFIG (for example configs/quickstart.yaml)");
-  arguments.config = parsed["config"].as<std::string>();
-  if (parsed.count("backend") > 0)
-    arguments.overrides.push_back("system.backend=" + parsed["backend"].as<std::string>());
-  const auto level = parsed["log"].as<std::string>();
-  arguments.level = spdlog::level::from_str(level);
-  if (arguments.level == spdlog::level::off)
+  auto add = options.add_options();
+  add("backend", "auto, cuda or host; the same as --set system.backend=...", cxxopts::value<std::string>(), "NAME");
+  add("log", "debug, info, warn or error", cxxopts::value<std::string>()->default_value("info"), "LEVEL");
+  add("log-all-ranks", "let every rank log, not only rank 0");
+  auto arguments = parse_rank_arguments(options, "YAML file (configs/reference.yaml shows every key)", argc, argv);
+  if (!arguments) return {};
+  const cxxopts::ParseResult& given = arguments->given;
+  if (given.count("backend") > 0)
+    arguments->overrides.push_back("system.backend=" + given["backend"].as<std::string>());
+  const auto level = given["log"].as<std::string>();
+  arguments->level = spdlog::level::from_str(level);
+  if (arguments->level == spdlog::level::off)
     fail("--log: unknown value '{}'; expected: debug, info, warn, error", level);
-  arguments.all_ranks = parsed.count("log-all-ranks") > 0;
+  arguments->all_ranks_log = given.count("log-all-ranks") > 0;
   return arguments;
 }
 
@@ -70,39 +42,25 @@ void write_effective_config(const Config& config) {
 
 /// Opening the data fails, more often than not, because nobody has made them yet.
 void check_generated(const Config& config, const std::string& path) {
-  const GenerateOptions& generate = config.data.generate;
-  if (generate.samples == 0 || std::filesystem::exists(generate.out)) return;
-  spdlog::warn("{} does not exist: `sparrow generate --config {}` generates it (data.generate)", generate.out, path);
+  const std::optional<GenerateOptions>& generate = config.data.generate;
+  if (!generate || std::filesystem::exists(generate->out)) return;
+  spdlog::warn("{} does not exist: `sparrow generate --config {}` generates it (data.generate)", generate->out, path);
 }
 
 }  // namespace
 
 int run_train(int argc, char** argv) {
-  std::string help;
-  const Arguments arguments = parse(argc, argv, help);
-  if (arguments.help) {
-    fmt::print("{}", help);
-    return 0;
-  }
+  const std::optional<RankArguments> arguments = parse(argc, argv);
+  if (!arguments) return 0;
   const StopSignal signal;
-  MpiRuntime mpi;
-  set_up_log(mpi.rank(), arguments.level, arguments.all_ranks);
-  try {
-    const std::optional<Config> config = load_on_all_ranks(mpi, "train", arguments.config, arguments.overrides);
-    if (!config) return 1;
-    const auto comm = make_mpi_comm(mpi, config->system.timeout);
-    const auto backend = choose_backend(config->system, mpi, *comm);
-    if (mpi.rank() == 0) {
-      write_effective_config(*config);
-      check_generated(*config, arguments.config);
+  return run_on_ranks("train", *arguments, [&](const RankCommand& rank) {
+    if (rank.mpi.rank() == 0) {
+      write_effective_config(rank.config);
+      check_generated(rank.config, arguments->config);
     }
-    run_training(*config, backend.context(*comm), {mpi.node(), mpi.local_rank(), mpi.local_size()},
+    run_training(rank.config, rank.context(), {rank.mpi.node(), rank.mpi.local_rank(), rank.mpi.local_size()},
                  [&] { return signal.asked(); });
-    return 0;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "sparrow train: rank {}: {}\n", mpi.rank(), error.what());
-    mpi.abort(1);
-  }
+  });
 }
 
 }  // namespace sparrow

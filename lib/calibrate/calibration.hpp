@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "comm/comm.hpp"
-#include "config/options.hpp"
 #include "exchange/rank_context.hpp"
 #include "layout/system_shape.hpp"
 #include "model/model_shape.hpp"

@@ -1,5 +1,6 @@
-// The configuration of `sparrow train`: one YAML file and overrides become each module's own options. The only parser
-// of configurations. configs/reference.yaml shows every key with its default.
+// The configuration of `sparrow train`: one YAML file and overrides become each module's own options. A new key is a
+// field of its struct with its line of visit_fields() (base/fields.hpp), and a line of configs/reference.yaml, which
+// shows every key with its default.
 #pragma once
 
 #include <string>
@@ -14,13 +15,13 @@ using Config = RunOptions;
 /// The configuration in the file at `path`, with overrides ("train.seed=2", the value in YAML; the last one of a key
 /// counts) in place of its values. Keys that are nowhere keep their defaults. Throws Error that names the file and line
 /// (or "--set a.b=value") and the key for: what is not YAML, an unknown key, a wrong type, an impossible value, and a
-/// value that is not available yet (availability.hpp).
+/// value that is not available yet.
 Config load_config(const std::string& path, const std::vector<std::string>& overrides = {});
 
 /// The same from a text; `name` stands for the file in messages.
 Config parse_config(const std::string& text, const std::string& name, const std::vector<std::string>& overrides = {});
 
 /// Every key with its value, as YAML. Read back, it gives the same configuration.
-std::string to_yaml(const Config& config);
+std::string to_yaml(Config config);
 
 }  // namespace sparrow

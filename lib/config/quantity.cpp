@@ -15,9 +15,9 @@ struct Unit {
   double value;
 };
 
-constexpr Unit kBytes[] = {{"B", 1},        {"kB", 1e3},     {"MB", 1e6},     {"GB", 1e9},
-                           {"TB", 1e12},    {"PB", 1e15},    {"KiB", 0x1p10}, {"MiB", 0x1p20},
-                           {"GiB", 0x1p30}, {"TiB", 0x1p40}, {"PiB", 0x1p50}, {"", 1}};
+constexpr Unit kBytes[] = {{"B", 1},        {"kB", 1e3},     {"KB", 1e3},     {"MB", 1e6},     {"GB", 1e9},
+                           {"TB", 1e12},    {"PB", 1e15},    {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30},
+                           {"TiB", 0x1p40}, {"PiB", 0x1p50}, {"", 1}};
 constexpr Unit kBytesPerSecond[] = {{"B/s", 1},          {"kB/s", 1e3},       {"MB/s", 1e6},       {"GB/s", 1e9},
                                     {"TB/s", 1e12},      {"KiB/s", 0x1p10},   {"MiB/s", 0x1p20},   {"GiB/s", 0x1p30},
                                     {"TiB/s", 0x1p40},   {"bit/s", 0.125},    {"kbit/s", 1e3 / 8}, {"Mbit/s", 1e6 / 8},

@@ -9,7 +9,7 @@
 namespace sparrow {
 
 enum class Quantity : uint8_t {
-  bytes,             ///< B kB MB GB TB PB (1000), KiB MiB GiB TiB PiB (1024); no unit: bytes
+  bytes,             ///< B kB KB MB GB TB PB (1000), KiB MiB GiB TiB PiB (1024); no unit: bytes
   bytes_per_second,  ///< the units of bytes with /s, and bit/s kbit/s Mbit/s Gbit/s Tbit/s; "unlimited"
   seconds,           ///< s ms us ns
   per_second,        ///< /s k/s M/s G/s T/s; "unlimited"

@@ -19,18 +19,9 @@ constexpr int64_t kMostChildren = int64_t{1} << 40;
 constexpr int64_t kMostGroups = 1 << 20;
 constexpr int64_t kMostRanks = 1 << 24;
 
-double quantity_of(const YamlNode& node, Quantity kind) {
-  try {
-    return parse_quantity(node.text(), kind);
-  } catch (const Error& error) {
-    if (!node.is_scalar()) throw;
-    node.fail("{}", error.what());
-  }
-}
-
 /// A rate above zero.
 double rate_of(const YamlNode& node, Quantity kind) {
-  const double rate = quantity_of(node, kind);
+  const double rate = node.quantity(kind);
   if (!(rate > 0)) node.fail("'{}' must be above 0", node.text());
   return rate;
 }
@@ -42,7 +33,7 @@ std::optional<double> find_rate(YamlMap& map, const std::string& key, Quantity k
 
 double find_seconds(YamlMap& map, const std::string& key) {
   const auto node = map.find(key);
-  return node ? quantity_of(*node, Quantity::seconds) : 0;
+  return node ? node->quantity(Quantity::seconds) : 0;
 }
 
 Port read_link(const std::string& name, const YamlNode& node) {
@@ -71,18 +62,10 @@ Store read_store(const std::string& name, const YamlNode& node) {
   YamlMap map = node.map();
   Store store;
   store.name = name;
-  const auto bytes = [](const YamlNode& value) {
-    const double number = quantity_of(value, Quantity::bytes);
-    if (number > 0x1p60) value.fail("'{}' is more than 2^60 bytes", value.text());
-    return static_cast<int64_t>(number);
-  };
-  store.capacity_bytes = bytes(map.at("capacity"));
+  store.capacity_bytes = map.at("capacity").bytes(0);
   if (const auto rate = find_rate(map, "bandwidth", Quantity::bytes_per_second)) store.bytes_per_s = *rate;
   store.latency_s = find_seconds(map, "latency");
-  if (const auto granule = map.find("granule")) {
-    store.granule_bytes = bytes(*granule);
-    if (store.granule_bytes < 1) granule->fail("'{}' must be at least 1 byte", granule->text());
-  }
+  if (const auto granule = map.find("granule")) store.granule_bytes = granule->bytes();
   map.finish();
   return store;
 }

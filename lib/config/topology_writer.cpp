@@ -6,6 +6,7 @@
 #include "base/error.hpp"
 #include "config/quantity.hpp"
 #include "config/topology_file.hpp"
+#include "config/yaml_tree.hpp"
 
 namespace sparrow {
 namespace {
@@ -19,15 +20,7 @@ std::string yaml_text(const std::string& text) {
   bool plain = !text.empty() && std::isalpha(static_cast<unsigned char>(text[0]));
   for (const char c : text) plain = plain && (std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-');
   if (plain && text != "true" && text != "false" && text != "null" && text != "yes" && text != "no") return text;
-  std::string quoted = "\"";
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f)
-      quoted += fmt::format("\\x{:02x}", byte);
-    else
-      quoted += c == '"' || c == '\\' ? std::string{'\\', c} : std::string{c};
-  }
-  return quoted + "\"";
+  return quoted_yaml(text);
 }
 
 std::string link_text(const Port& port) {

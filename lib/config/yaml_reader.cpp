@@ -36,20 +36,6 @@ std::optional<int64_t> parse_integer(std::string_view text) {
   return static_cast<int64_t>(*real);
 }
 
-double unit_of(std::string_view name) {
-  struct Unit {
-    std::string_view name;
-    double bytes;
-  };
-  constexpr Unit kUnits[] = {{"", 1},         {"B", 1},        {"KiB", 0x1p10}, {"MiB", 0x1p20},
-                             {"GiB", 0x1p30}, {"TiB", 0x1p40}, {"kB", 1e3},     {"KB", 1e3},
-                             {"MB", 1e6},     {"GB", 1e9},     {"TB", 1e12}};
-  for (const auto& unit : kUnits) {
-    if (unit.name == name) return unit.bytes;
-  }
-  return 0;
-}
-
 std::shared_ptr<YamlValue> assigned(const YamlValue* old, std::span<const std::string> keys,
                                     const std::shared_ptr<const YamlValue>& value, const std::string& source) {
   if (old && old->kind != Kind::map && old->kind != Kind::null) {
@@ -177,26 +163,27 @@ bool YamlNode::boolean() const {
   return text == "true";
 }
 
-int64_t YamlNode::bytes() const {
-  const std::string& text = scalar("a number of bytes");
-  size_t digits = std::min(text.find_first_not_of("+-.0123456789"), text.size());
-  const bool exponent = digits + 1 < text.size() && (text[digits] == 'e' || text[digits] == 'E');
-  if (exponent) digits = std::min(text.find_first_not_of("+-0123456789", digits + 1), text.size());
-  const size_t unit_begin = std::min(text.find_first_not_of(' ', digits), text.size());
-  const auto number = parse_real(std::string_view(text).substr(0, digits));
-  const double unit = unit_of(std::string_view(text).substr(unit_begin));
-  if (!number || unit == 0) fail("'{}' is not a number of bytes such as 4GiB, 512MiB or 1e9", text);
-  const double value = *number * unit;
-  if (!(value >= 1 && value <= 0x1p60)) fail("{} is not between 1 byte and 2^60 bytes", text);
+double YamlNode::quantity(Quantity kind) const {
+  const std::string& text = scalar("a number with a unit");
+  try {
+    return parse_quantity(text, kind);
+  } catch (const Error& error) {
+    fail("{}", error.what());
+  }
+}
+
+int64_t YamlNode::bytes(int64_t least) const {
+  const double value = quantity(Quantity::bytes);
+  if (!(value >= static_cast<double>(least) && value <= 0x1p60))
+    fail("'{}' is not between {} and 2^60 bytes", text(), least);
   return static_cast<int64_t>(value);
 }
 
-std::string YamlNode::choice(std::initializer_list<std::string_view> words) const {
-  const std::vector<std::string> all(words.begin(), words.end());
-  const std::string list = fmt::format("{}", fmt::join(all, ", "));
+std::string YamlNode::choice(const std::vector<std::string>& words) const {
+  const std::string list = fmt::format("{}", fmt::join(words, ", "));
   const std::string& text = scalar(("one of " + list).c_str());
-  if (std::find(all.begin(), all.end(), text) == all.end())
-    fail("unknown value '{}'; expected: {}{}", text, list, all.size() > 1 ? suggestion(text, all) : "");
+  if (std::find(words.begin(), words.end(), text) == words.end())
+    fail("unknown value '{}'; expected: {}{}", text, list, words.size() > 1 ? suggestion(text, words) : "");
   return text;
 }
 

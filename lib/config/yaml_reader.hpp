@@ -15,7 +15,6 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -27,6 +26,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "config/quantity.hpp"
 
 namespace sparrow {
 
@@ -64,11 +64,10 @@ class YamlNode {
   double real(double least = std::numeric_limits<double>::lowest(),
               double most = std::numeric_limits<double>::max()) const;  ///< finite
   bool boolean() const;                                                 ///< true or false
-  /// More than 0, at most 2^60: 4096, 1e9, 512MiB, 1.5GiB, 16GB. Units B, KiB MiB GiB TiB (1024) and kB KB MB GB TB
-  /// (1000).
-  int64_t bytes() const;
+  double quantity(Quantity kind) const;                                 ///< with its unit (quantity.hpp)
+  int64_t bytes(int64_t least = 1) const;                               ///< at most 2^60
   /// One of the words.
-  std::string choice(std::initializer_list<std::string_view> words) const;
+  std::string choice(const std::vector<std::string>& words) const;
   YamlMap map() const;                  ///< a key without a value is an empty map
   std::vector<YamlNode> items() const;  ///< of a list
 

@@ -165,4 +165,16 @@ std::shared_ptr<const YamlValue> parse_yaml_tree(std::string_view text, const st
   }
 }
 
+std::string quoted_yaml(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f)
+      quoted += fmt::format("\\x{:02x}", byte);
+    else
+      quoted += c == '"' || c == '\\' ? std::string{'\\', c} : std::string{c};
+  }
+  return quoted + '"';
+}
+
 }  // namespace sparrow

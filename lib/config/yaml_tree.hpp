@@ -1,4 +1,4 @@
-// The tree that yaml_reader reads, built from yaml-cpp's events. Private to lib/config.
+// The tree that yaml_reader reads, built from yaml-cpp's events, and texts as they are written. Private to lib/config.
 #pragma once
 
 #include <cstdint>
@@ -35,5 +35,8 @@ std::string place_of(const YamlValue& value);
 /// The document in `text`; null for an empty one. has_lines: whether places name lines. Throws Error "source:line: what
 /// is wrong".
 std::shared_ptr<const YamlValue> parse_yaml_tree(std::string_view text, const std::string& source, bool has_lines);
+
+/// A text in double quotes, so that nothing in it is taken for YAML.
+std::string quoted_yaml(std::string_view text);
 
 }  // namespace sparrow

@@ -13,7 +13,7 @@
 #include <memory>
 #include <vector>
 
-#include "data/batch.hpp"
+#include "data/batch_source.hpp"
 #include "data/dataset.hpp"
 #include "data/position_map.hpp"
 #include "data/vocabulary.hpp"
@@ -37,19 +37,15 @@ struct LoaderOptions {
   std::function<std::shared_ptr<std::byte>(size_t bytes)> allocate;
 };
 
-class Loader {
+class Loader : public BatchSource {
  public:
   /// `data` and `positions` must outlive the loader. Starts reading at once. Throws Error for options that make no
   /// sense.
   Loader(const Dataset& data, SampleRange range, const PositionMap& positions, LoaderOptions options);
   /// Ends the thread, also in the middle of a pass, without waiting for more than the piece it is reading.
-  ~Loader();
-  Loader(const Loader&) = delete;
-  Loader& operator=(const Loader&) = delete;
+  ~Loader() override;
 
-  /// The next batch, valid until the next call but one of next(); nullptr after the last. Waits if it is not ready.
-  /// Rethrows, once the batches before it are delivered, what went wrong on the thread.
-  const Batch* next();
+  const Batch* next() override;
 
   /// Global batches in the pass.
   int64_t batches() const;

@@ -128,7 +128,7 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
   const placement::CostModel model(shape.topology, workload);
   PlannedRun planned;
   planned.floor_bytes = placement::floor_bytes(model);
-  const auto strategy = placement::parse_strategy(options.placement.strategy);
+  const std::optional<placement::Strategy> strategy = options.placement.strategy;
   if (!options.placement.plan.empty()) {
     planned.plan = load_checked_plan(options.placement.plan, shape.topology, workload);
     planned.predicted = placement::evaluate(model, planned.plan);
@@ -142,7 +142,7 @@ PlannedRun solve_here(const SystemShape& shape, const PlanningProblem& problem) 
     placement::StrategyResult result =
         placement::evaluate_strategy(model, *strategy, {options.placement.deduplicate, options.placement.combine});
     if (!result.plan)
-      fail("placement.strategy {}: {}", options.placement.strategy,
+      fail("placement.strategy {}: {}", word_of(strategy).text,
            result.cost.infeasible.empty() ? "it has no plan on this topology" : result.cost.infeasible);
     planned.plan = std::move(*result.plan);
     planned.predicted = std::move(result.cost);

@@ -13,27 +13,24 @@ MetricsFile::MetricsFile(const std::string& path, bool append)
   if (!file_) fail_errno(path);
 }
 
-void MetricsFile::write(const std::string& line) {
+void MetricsFile::record(const std::string& line) {
   file_ << line << '\n' << std::flush;
   if (!file_) fail_errno(path_);
 }
 
 void MetricsFile::step(int64_t step, int64_t samples, double loss, double seconds, double learning_rate_factor) {
-  write(json{
+  record(json{
       {"step", step}, {"samples", samples}, {"loss", loss}, {"seconds", seconds}, {"lr_factor", learning_rate_factor}}
-            .dump());
+             .dump());
 }
 
 void MetricsFile::evaluation(int64_t step, int64_t samples, const Metrics& metrics, double seconds) {
-  write(json{{"step", step},
-             {"samples", samples},
-             {"seconds", seconds},
-             {"eval",
-              {{"auc", metrics.auc},
-               {"logloss", metrics.logloss},
-               {"accuracy", metrics.accuracy},
-               {"samples", metrics.samples}}}}
-            .dump());
+  record(json{{"step", step}, {"samples", samples}, {"seconds", seconds}, {"eval", to_json(metrics)}}.dump());
+}
+
+json to_json(const Metrics& metrics) {
+  return {
+      {"auc", metrics.auc}, {"logloss", metrics.logloss}, {"accuracy", metrics.accuracy}, {"samples", metrics.samples}};
 }
 
 }  // namespace sparrow

@@ -3,11 +3,14 @@
 
 #include <cstdint>
 #include <fstream>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "train/evaluation.hpp"
 
 namespace sparrow {
+
+nlohmann::json to_json(const Metrics& metrics);
 
 /// Records of metrics.jsonl, one JSON object per line, flushed line by line. Rank 0 only.
 class MetricsFile {
@@ -16,10 +19,9 @@ class MetricsFile {
   MetricsFile(const std::string& path, bool append);
   void step(int64_t step, int64_t samples, double loss, double seconds, double learning_rate_factor);
   void evaluation(int64_t step, int64_t samples, const Metrics& metrics, double seconds);
-  void record(const std::string& json) { write(json); }  ///< one JSON object with at least step and samples
+  void record(const std::string& line);  ///< one JSON object with at least step and samples
 
  private:
-  void write(const std::string& line);
   std::string path_;
   std::ofstream file_;
 };

@@ -1,26 +1,70 @@
 #include "run/plan_changes.hpp"
 
 #include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
 
+#include "base/error.hpp"
+#include "base/text_file.hpp"
 #include "comm/collectives.hpp"
-#include "run/replanning_state.hpp"
+#include "config/plan_file.hpp"
 
 namespace sparrow {
 
-PlanChanges::PlanChanges(const RunOptions& options, const TrainingData& data, const Tables& tables,
-                         const SystemShape& system, const placement::Plan& first, Trainer& trainer)
-    : system_(system), trainer_(trainer), replanner_(options, data, tables, system, first), settled_plan_(first) {}
+using nlohmann::json;
+
+PlanChanges::PlanChanges(Run& run)
+    : run_(run),
+      trainer_(*run.trainer),
+      replanner_(run.options, run.data, run.tables, run.system, run.planned.plan),
+      settled_plan_(run.planned.plan) {}
+
+namespace {
+
+MigrationState read_move(const std::string& path) {
+  const json move = json::parse(read_text_file(path), nullptr, false);
+  const auto number = [&](const char* key, int64_t least, int64_t most) {
+    if (!move.is_object() || !move.contains(key) || !move[key].is_number_integer() ||
+        move[key].get<int64_t>() < least || move[key].get<int64_t>() > most)
+      fail("{}: {} is missing or no number from {} to {}", path, key, least, most);
+    return move[key].get<int64_t>();
+  };
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  return {number("copies_per_move", 1, kMost), static_cast<int>(number("slices", 1, 1 << 20)),
+          number("done", 0, kMost)};
+}
+
+}  // namespace
+
+std::string PlanChanges::counts_path(const std::string& folder) const {
+  return fmt::format("{}/counts_{:05}.bin", folder, run_.context.comm.rank());
+}
 
 void PlanChanges::save(const std::string& folder) const {
-  save_replanning(folder, system_, trainer_.context().comm.rank(), replanner_, settled_plan_, trainer_);
+  std::filesystem::create_directories(folder);
+  write_text_file(counts_path(folder), replanner_.counter().serialize());
+  if (run_.context.comm.rank() != 0) return;
+  save_plan(folder + "/plan.json", settled_plan_, run_.system.topology);
+  if (!trainer_.migration()) return;
+  const MigrationState& state = trainer_.migration()->state();
+  save_plan(folder + "/next_plan.json", replanner_.plan(), run_.system.topology);
+  const json move{{"copies_per_move", state.copies_per_move}, {"slices", state.slices}, {"done", state.done}};
+  write_text_file(folder + "/move.json", move.dump(2));
 }
 
 void PlanChanges::load(const std::string& folder) {
-  load_replanning(folder, system_, trainer_.context().comm.rank(), replanner_, trainer_);
+  replanner_.counter().restore(read_text_file(counts_path(folder)));
+  const std::string next = folder + "/next_plan.json";
+  if (!std::filesystem::exists(next)) return;
+  placement::Plan plan = load_plan(next, run_.system.topology);
+  trainer_.continue_migration(copy_plan(plan, run_.system), read_move(folder + "/move.json"));
   moving_ = trainer_.migration() != nullptr;
+  replanner_.set_plan(std::move(plan));
 }
 
-void PlanChanges::note_step() {
+void PlanChanges::note_step(const Batch& batch) {
+  replanner_.count(batch);
   if (!moving_ || trainer_.migration()) return;
   moving_ = false;
   trainer_.drain();
@@ -43,6 +87,7 @@ void PlanChanges::carry_out(const Replanning& answer) {
   if (!answer.changes) return;
   trainer_.migrate_to(answer.next->copies, answer.copies_per_move);
   replanner_.set_plan(answer.next->plan);
+  run_.planned = *answer.next;
   moving_ = true;
 }
 

@@ -9,7 +9,6 @@
 #include "comm/collectives.hpp"
 #include "config/plan_file.hpp"
 #include "config/topology_file.hpp"
-#include "run/replanning_state.hpp"
 
 namespace sparrow {
 
@@ -23,8 +22,8 @@ std::string prepare_output(Comm& comm, const OutputOptions& output) {
   std::string checkpoint;
   if (comm.rank() == 0) {
     fs::create_directories(output.dir);
-    if (output.resume == "auto") checkpoint = newest_checkpoint(output.dir).value_or("");
-    if (output.resume != "auto" && output.resume != "never") checkpoint = output.resume;
+    checkpoint = output.resume.given;
+    if (output.resume == Resume::automatic) checkpoint = newest_checkpoint(output.dir).value_or("");
     if (checkpoint.empty())
       for (const char* name : {"start", "checkpoints", "metrics.jsonl", "summary.json"})
         fs::remove_all(output.dir + "/" + name);
@@ -48,7 +47,7 @@ RunOptions RunFolder::with_saved_decisions() const {
   if (!continues() || !fs::exists(plan) || !began_with_as_many_ranks()) return options;
   options.system.topology = start() + "/topology.yaml";
   const std::string replanned = saved_replanning();
-  options.placement.plan = replanned.empty() ? plan : saved_plan_path(replanned);
+  options.placement.plan = replanned.empty() ? plan : replanned + "/plan.json";
   return options;
 }
 

@@ -10,6 +10,7 @@
 #include "base/version.hpp"
 #include "comm/collectives.hpp"
 #include "run/closing_table.hpp"
+#include "run/metrics_file.hpp"
 
 namespace sparrow {
 
@@ -175,11 +176,6 @@ void add_memory(Comm& comm, const RunResult& result, json& summary) {
   if (planned > 0) summary["device_memory_bytes"] = {{"planned", planned}, {"used", used}};
   summary["fetched_buffer_bytes"] = most(result.fetched_buffer_bytes);
   summary["peak_memory_bytes"] = most(peak_memory_bytes());
-}
-
-json to_json(const Metrics& metrics) {
-  return {
-      {"auc", metrics.auc}, {"logloss", metrics.logloss}, {"accuracy", metrics.accuracy}, {"samples", metrics.samples}};
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace {
 
 /// Whether a plan could put rows into slower stores: tables that fit into half of all memory stay there.
 bool uses_slower_store(const RunOptions& options, int ranks, int64_t memory_bytes) {
-  if (options.placement.strategy == "fetched" || !options.placement.plan.empty()) return true;
+  if (options.placement.strategy == placement::Strategy::fetched || !options.placement.plan.empty()) return true;
   const std::vector<int64_t> rows = table_shapes(options.data).rows;
   const int64_t dim = options.model.embedding_dim;
   const int64_t row_bytes = 4 * (dim + state_dim(options.optimizer.sparse.kind, dim));
@@ -71,12 +71,12 @@ SystemShape find_system(const RankContext& context, int node, const RunOptions& 
                                                  : load_topology(options.system.topology),
                comm.size());
   std::vector<RankKind> kinds = rank_kinds(shape);
-  const std::vector<double>& shares = options.train.share_list;
+  const std::vector<double>& shares = options.train.batch_shares.given;
   if (!shares.empty()) {
     if (static_cast<int>(shares.size()) != comm.size())
       fail("train.batch_shares has {} numbers, this run {} ranks", shares.size(), comm.size());
     for (size_t rank = 0; rank < kinds.size(); ++rank) kinds[rank].batch_weight = shares[rank];
-  } else if (options.train.batch_shares == "equal") {
+  } else if (options.train.batch_shares == BatchShares::equal) {
     for (RankKind& kind : kinds) kind.batch_weight = 1;
   }
   placement::Topology topology = with_rank_kinds(shape, kinds);
@@ -90,7 +90,7 @@ SystemShape find_system(const RankContext& context, int node, const RunOptions& 
 }
 
 std::vector<double> batch_shares(const RunOptions& options, const SystemShape& shape) {
-  if (!options.train.share_list.empty()) return options.train.share_list;
+  if (options.train.batch_shares == BatchShares::given) return options.train.batch_shares.given;
   std::vector<double> shares;
   for (const int type : shape.rank_type) shares.push_back(shape.topology.domains[type].batch_weight);
   const bool equal = std::all_of(shares.begin(), shares.end(), [&](double s) { return s == shares[0]; });
@@ -99,7 +99,7 @@ std::vector<double> batch_shares(const RunOptions& options, const SystemShape& s
 
 RankParts data_parts(const RunOptions& options, const SystemShape& shape, SampleRange range) {
   RankParts parts;
-  if (options.data.split != "ranks") return parts;
+  if (options.data.split != DataSplit::ranks) return parts;
   const auto ranks = static_cast<int>(shape.rank_type.size());
   const std::vector<double> shares = batch_shares(options, shape);
   for (int rank = 0; rank < ranks; ++rank) {

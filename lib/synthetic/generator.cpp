@@ -23,7 +23,7 @@ constexpr int kGeneratorVersion = 1;  // goes up whenever the same arguments giv
 constexpr int64_t kBlockSamples = 8192;
 
 ShardFormat format_of(const GenerateOptions& options) {
-  if (options.format == "npy") return ShardFormat::npy;
+  if (options.format == GeneratedFormat::npy) return ShardFormat::npy;
   return options.gzip ? ShardFormat::tsv_gzip : ShardFormat::tsv;
 }
 
@@ -42,9 +42,14 @@ int64_t first_sample(const GenerateOptions& options, int shard) {
 
 /// Everything the bytes depend on.
 ordered_json arguments_of(const GenerateOptions& options) {
-  return {{"generator", kGeneratorVersion}, {"like", options.like}, {"samples", options.samples},
-          {"shards", options.shards},       {"seed", options.seed}, {"scale", options.scale},
-          {"format", options.format},       {"gzip", options.gzip}};
+  return {{"generator", kGeneratorVersion},
+          {"like", word_of(options.like).text},
+          {"samples", options.samples},
+          {"shards", options.shards},
+          {"seed", options.seed},
+          {"scale", options.scale},
+          {"format", word_of(options.format).text},
+          {"gzip", options.gzip}};
 }
 
 /// "" if it is not there.
@@ -137,9 +142,7 @@ void check_generate_options(const GenerateOptions& options) {
   if (options.shards < 1 || options.shards > options.samples || options.shards > 100000)
     fail("generate: shards: {} (1 to 100000, at most one per sample)", options.shards);
   if (!(options.scale > 0 && options.scale <= 2)) fail("generate: scale: {} (above 0, at most 2)", options.scale);
-  if (options.format != "tsv" && options.format != "npy") fail("generate: format: '{}' (tsv or npy)", options.format);
-  if (options.gzip && options.format != "tsv") fail("generate: gzip: only with format tsv");
-  criteo_statistics(options.like);
+  if (options.gzip && options.format != GeneratedFormat::tsv) fail("generate: gzip: only with format tsv");
 }
 
 std::vector<std::string> generated_files(const GenerateOptions& options) {
@@ -172,7 +175,7 @@ bool generate(const GenerateOptions& options, int part, int parts, int threads, 
   if (error) fail("cannot make folder {}: {}", options.out, error.message());
   clear_other_shards(options, part, parts, overwrite);
 
-  const SampleModel model(criteo_statistics(options.like), options.scale, options.seed);
+  const SampleModel model(criteo_statistics(word_of(options.like).text), options.scale, options.seed);
   for (int shard = part; shard < options.shards; shard += parts) {
     if (shard_is_there(options, shard)) continue;
     write_text_file(sidecar_of(options, shard), arguments_of(options).dump(),

@@ -32,21 +32,20 @@ std::string assign(const std::vector<FoundDevices>& ranks, std::vector<int>& dev
 
 }  // namespace
 
-DeviceChoice choose_devices(const std::string& wanted, const std::vector<FoundDevices>& ranks) {
-  SPARROW_CHECK(wanted == "auto" || wanted == "cuda" || wanted == "host", "backend {}", wanted);
+DeviceChoice choose_devices(BackendChoice wanted, const std::vector<FoundDevices>& ranks) {
   DeviceChoice choice;
-  if (wanted == "host") {
+  if (wanted == BackendChoice::host) {
     choice.why = "as requested";
     return choice;
   }
   const std::string unavailable = assign(ranks, choice.device);
   if (!unavailable.empty()) {
-    if (wanted == "cuda") fail("CUDA backend unavailable: {}", unavailable);
+    if (wanted == BackendChoice::cuda) fail("CUDA backend unavailable: {}", unavailable);
     choice.why = fmt::format("auto: CUDA unavailable: {}", unavailable);
     return choice;
   }
   choice.cuda = true;
-  choice.why = wanted == "cuda" ? "as requested" : "auto: every rank has a GPU";
+  choice.why = wanted == BackendChoice::cuda ? "as requested" : "auto: every rank has a GPU";
   return choice;
 }
 

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "config/options.hpp"
+
 namespace sparrow {
 
 /// What one rank has found.
@@ -19,10 +21,10 @@ struct DeviceChoice {
   std::string why;          ///< for the log
 };
 
-/// wanted: cuda, host or auto. Ranks of a node that see the same GPUs take one each, in order of rank; a launcher may
-/// also let every rank see its own alone. auto means cuda when every rank gets a GPU of its own, else host. Throws
+/// Ranks of a node that see the same GPUs take one each, in order of rank; a launcher may also let every rank see
+/// its own alone. automatic:  cuda when every rank gets a GPU of its own, else host. Throws
 /// Error when cuda is wanted and a rank gets none: a rank sees none, or ranks outnumber the GPUs of their node.
-DeviceChoice choose_devices(const std::string& wanted, const std::vector<FoundDevices>& ranks);
+DeviceChoice choose_devices(BackendChoice wanted, const std::vector<FoundDevices>& ranks);
 
 /// One rank's findings as text to send, and back.
 std::string write_found(const FoundDevices& found);

@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
+#include "train/trainer.hpp"
 
 namespace sparrow {
 
@@ -112,6 +113,17 @@ Metrics evaluate_predictions(Comm& comm, std::span<const float> logits, std::spa
   metrics.logloss = sum(comm, loss_sum) / n;
   metrics.accuracy = static_cast<double>(sum(comm, correct)) / n;
   return metrics;
+}
+
+Metrics evaluate(Trainer& trainer, BatchSource& batches) {
+  std::vector<float> logits, labels;
+  double loss_sum = 0;
+  while (const Batch* batch = batches.next()) {
+    const std::span<const float> part = trainer.predict(*batch, loss_sum);
+    logits.insert(logits.end(), part.begin(), part.end());
+    labels.insert(labels.end(), batch->labels.begin(), batch->labels.end());
+  }
+  return evaluate_predictions(trainer.context().comm, logits, labels, loss_sum);
 }
 
 }  // namespace sparrow

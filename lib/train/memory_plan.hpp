@@ -19,7 +19,7 @@ struct MemoryPlan {
 
 /// For a trainer with these options, whose rows are where `directory` says: makes one on a backend that only counts,
 /// and all that takes device memory beside it. Whether it fits is for lack_of_memory to say, before the trainer itself
-/// is made: run_setup.hpp.
+/// is made: run/placed_run.hpp.
 MemoryPlan plan_memory(Backend& backend, const Directory& directory, const TrainerOptions& options);
 
 /// A table of the parts and their bytes, the sum, and the budget.

@@ -19,7 +19,6 @@
 #include <vector>
 
 #include "comm/comm.hpp"
-#include "config/options.hpp"
 #include "data/batch.hpp"
 #include "exchange/embedding_exchange.hpp"
 #include "exchange/migration.hpp"
@@ -27,6 +26,7 @@
 #include "kernels/backend.hpp"
 #include "layout/directory.hpp"
 #include "model/dlrm.hpp"
+#include "model/options.hpp"
 #include "store/store.hpp"
 #include "train/ledger.hpp"
 #include "train/memory_plan.hpp"

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 
-#include "config/options.hpp"
 #include "exchange/exchange_bounds.hpp"
 #include "kernels/backend.hpp"
 #include "layout/directory.hpp"
 #include "model/model_shape.hpp"
+#include "model/options.hpp"
 #include "store/offloaded_rows.hpp"
 
 namespace sparrow {

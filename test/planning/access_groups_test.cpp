@@ -68,19 +68,18 @@ RunOptions federated_run(const TempFolder& folder, const std::string& data, bool
   RunOptions options;
   options.data.train = {data};
   options.data.max_rows = {kRowsOfAll};
-  options.data.split = "ranks";
+  options.data.split = DataSplit::ranks;
   options.model = {8, {8}, {8}};
   options.optimizer.dense = {OptimizerKind::sgd, 0.01, 0, 0};
   options.optimizer.sparse = {OptimizerKind::sgd, 0.01, 0, 0};
   options.train.global_batch = kBatch;
-  options.train.batch_shares = "list";
-  options.train.share_list = kShares;
+  options.train.batch_shares = kShares;
   options.system.topology = folder / "star.yaml";
   write_star(options.system.topology, holds);
   options.output.dir = folder / "run";
   options.output.report_every = 1;
   options.output.checkpoint_every = -1;
-  options.output.resume = "never";
+  options.output.resume = Resume::never;
   return options;
 }
 
@@ -198,8 +197,8 @@ domains:
 )";
   const json summary = run(options);
   CHECK(groups_of(options) == 2);
-  CHECK(distinct_error(summary) > 0.02);  // the others are not alike: too many, as said
-  options.data.split = "batches";         // all draw from all data, whatever the topology says
+  CHECK(distinct_error(summary) > 0.02);    // the others are not alike: too many, as said
+  options.data.split = DataSplit::batches;  // all draw from all data, whatever the topology says
   run(options);
   CHECK_FALSE(std::filesystem::exists(options.output.dir + "/start/positions/groups.json"));
 }
@@ -209,7 +208,8 @@ TEST_CASE("WhereRowsAreKeptDoesNotChangeWhatClientsTrain") {
   write_clients(folder / "data.tsv", 500);
   std::vector<std::vector<double>> losses;
   for (const bool holds : {false, true})
-    for (const char* strategy : {"optimal", "held", "replicated"}) {
+    for (const auto strategy : {std::optional<placement::Strategy>(), std::optional(placement::Strategy::held),
+                                std::optional(placement::Strategy::replicated)}) {
       RunOptions options = federated_run(folder, folder / "data.tsv", holds);
       options.placement.strategy = strategy;
       options.train.samples = 20 * kBatch;
@@ -226,7 +226,7 @@ TEST_CASE("ARunContinuedOnOtherRanksForgetsWhoLookedUpWhat") {
   write_clients(folder / "data.tsv", 1000);
   RunOptions options = federated_run(folder, folder / "data.tsv", false);
   options.output.checkpoint_every = 0;
-  options.output.resume = "auto";
+  options.output.resume = Resume::automatic;
   options.train.samples = 10 * kBatch;
   run(options);
   const std::vector<double> first = losses_of(options);
@@ -235,8 +235,7 @@ TEST_CASE("ARunContinuedOnOtherRanksForgetsWhoLookedUpWhat") {
   CHECK(losses_of(options).size() == 20);
   CHECK(std::abs(distinct_error(continued)) < 0.03);  // 10 steps: their noise is a percent
   options.system.topology = "auto";
-  options.train.batch_shares = "equal";
-  options.train.share_list = {};
+  options.train.batch_shares = BatchShares::equal;
   options.train.samples = 30 * kBatch;
   CHECK(run(options, 2)["steps"] == 30);
   CHECK(losses_of(options).size() == 30);
@@ -302,7 +301,7 @@ TEST_CASE("ReplanningKnowsWhoLooksUpWhat") {
     CHECK(bytes["now"].get<double>() == Approx(bytes["counted"].get<double>()).epsilon(0.04));
   }
   // From rows dealt to all holders, every row moves to the client that uses it.
-  options.placement.strategy = "held";
+  options.placement.strategy = placement::Strategy::held;
   const json moved = run(options)["replanning"];
   INFO(moved.dump(2));
   CHECK(moved["questions"][0]["replan"]["changes"]);

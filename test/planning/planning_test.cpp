@@ -102,7 +102,7 @@ TEST_CASE("HeldRowsTravelInStagesOnlyWhereTheyAreCombined") {
   RunOptions options;
   options.model.embedding_dim = 8;
   options.train.global_batch = 256;
-  for (const char* strategy : {"held", "table_wise"}) {
+  for (const auto strategy : {placement::Strategy::held, placement::Strategy::table_wise}) {
     options.placement.strategy = strategy;
     std::vector<double> between_nodes;
     for (const bool combine : {true, false}) {

@@ -30,7 +30,8 @@ RunOptions small_run(const TempFolder& folder, const std::string& name) {
   options.data.max_rows = {50};
   options.data.count_samples = 200;
   options.model = {4, {6}, {8}};
-  options.placement.strategy = "held";  // a plan would depend on measured rates, and so bits on the clock
+  // A plan would depend on measured rates, and so bits on the clock.
+  options.placement.strategy = placement::Strategy::held;
   options.train.global_batch = 64;
   options.train.epochs = 2;
   options.train.eval_every = 500;
@@ -66,7 +67,7 @@ std::vector<std::pair<int64_t, double>> losses_of(const std::string& dir) {
 TEST_CASE("ARunGoesThroughItsPassesAndReports") {
   const TempFolder folder;
   RunOptions options = small_run(folder, "run");
-  options.output.resume = "never";
+  options.output.resume = Resume::never;
   for (const int ranks : {1, 3}) {
     const RunResult result = run(options, ranks);
     CHECK(result.samples == 2 * (kSamples - 100));
@@ -83,12 +84,12 @@ TEST_CASE("AStoppedRunContinuesBitForBit") {
   for (const int64_t window : {0, 128}) {
     RunOptions options = small_run(folder, "whole");
     options.data.shuffle_window = window;
-    options.output.resume = "never";
+    options.output.resume = Resume::never;
     const RunResult whole = run(options, 3);
     const auto expected = losses_of(options.output.dir);
 
     options.output.dir = folder / "stopped" + std::to_string(window);
-    options.output.resume = "auto";
+    options.output.resume = Resume::automatic;
     options.train.samples = 728;  // after the second batch of the second pass
     run(options, 3);
     options.train.samples = 0;

@@ -222,7 +222,7 @@ TEST_CASE("TheClickRateIsRightAndTheSignalIsThere") {
 }
 
 TEST_CASE("TheSameSeedGivesTheSameBytesForAnyPartsAndThreads") {
-  for (const std::string format : {"tsv", "npy"}) {
+  for (const GeneratedFormat format : {GeneratedFormat::tsv, GeneratedFormat::npy}) {
     Folder whole, parts;
     GenerateOptions options = small(whole);
     options.format = format;
@@ -274,7 +274,7 @@ TEST_CASE("GzipHoldsTheSameTextAndNpyTheSameValues") {
   generate(options);
   options.out = npy.name();
   options.gzip = false;
-  options.format = "npy";
+  options.format = GeneratedFormat::npy;
   generate(options);
 
   const RawSamples a = read_samples(generated_files(small(text)), 100000);
@@ -348,12 +348,12 @@ TEST_CASE("ImpossibleOptionsAreRefusedByName") {
   CHECK(refused([](GenerateOptions& o) { o.shards = 30000; }).find("shards") != std::string::npos);
   CHECK(refused([](GenerateOptions& o) { o.scale = 0; }).find("scale") != std::string::npos);
   CHECK(refused([](GenerateOptions& o) { o.scale = std::nan(""); }).find("scale") != std::string::npos);
-  CHECK(refused([](GenerateOptions& o) { o.format = "csv"; }).find("csv") != std::string::npos);
-  CHECK(refused([](GenerateOptions& o) { o.like = "avazu"; }).find("avazu") != std::string::npos);
+  CHECK_THROWS_WITH(parse_word<GeneratedFormat>("format", "csv"), Catch::Contains("csv"));
+  CHECK_THROWS_WITH(parse_word<CriteoSet>("like", "avazu"), Catch::Contains("avazu"));
   CHECK(refused([](GenerateOptions& o) { o.out = ""; }).find("out") != std::string::npos);
   CHECK(refused([](GenerateOptions& o) { o.out = "/proc/nothing/here"; }).find("/proc/nothing") != std::string::npos);
   CHECK(refused([](GenerateOptions& o) {
-          o.format = "npy";
+          o.format = GeneratedFormat::npy;
           o.gzip = true;
         }).find("gzip") != std::string::npos);
   CHECK_FALSE(fs::exists(folder.name()));  // nothing was written before the check

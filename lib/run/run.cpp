@@ -1,0 +1,60 @@
+#include "run/run.hpp"
+
+#include <algorithm>
+
+#include "run/placed_run.hpp"
+#include "run/run_system.hpp"
+
+namespace sparrow {
+
+Run::Run(const RunOptions& run_options, const RankContext& rank_context, const NodePlace& place,
+         const std::string& counts_folder)
+    : options(run_options),
+      context(rank_context),
+      data(open_training_data(
+          context.comm, place, options.data,
+          options.system.scratch.empty() ? options.output.dir + "/scratch" : options.system.scratch)),
+      tables(data.shapes.rows, options.model.embedding_dim),
+      system(find_system(context, place.node, options)),
+      id_of([this](int table, int64_t position) { return data.ids.position(table, position); }),
+      position_of([this](int table, int64_t id) { return data.positions.position(table, id); }) {
+  count_accesses(context.comm, options.data, data_parts(options, system, data.train_range), counts_folder, data);
+  system = with_access_groups(system, data.counts.group_of_rank);  // where ranks look up different rows
+  PlacedRun placed = plan_within_memory(context, {options, data.shapes, data.counts}, tables, system);
+  planned = std::move(placed.planned);
+  trainer =
+      std::make_unique<Trainer>(context, std::move(placed.directory), std::move(placed.memory), placed.trainer, id_of);
+}
+
+int64_t Run::total_samples() const {
+  const int64_t per_pass = data.train_range.size(), batch = options.train.global_batch;
+  if (options.train.samples == 0) return per_pass * options.train.epochs;
+  const int64_t whole = options.train.samples / per_pass * per_pass;
+  return whole + std::min(per_pass, (options.train.samples - whole + batch - 1) / batch * batch);
+}
+
+LoaderOptions Run::loader_options() const {
+  LoaderOptions loader;
+  loader.shapes = data.shapes;
+  loader.global_batch = options.train.global_batch;
+  loader.rank = context.comm.rank();
+  loader.ranks = context.comm.size();
+  loader.shares = batch_shares(options, system);
+  return loader;
+}
+
+std::unique_ptr<BatchSource> Run::training_batches(int64_t pass, int64_t first_batch) const {
+  LoaderOptions loader = loader_options();
+  loader.first_batch = first_batch;
+  loader.split_data = options.data.split == DataSplit::ranks;
+  loader.shuffle_window = options.data.shuffle_window;
+  loader.seed = options.train.seed;
+  loader.epoch = pass;
+  return std::make_unique<Loader>(data.train, data.train_range, data.positions, std::move(loader));
+}
+
+std::unique_ptr<BatchSource> Run::held_out_batches() const {
+  return std::make_unique<Loader>(data.eval_data(), data.eval_range, data.positions, loader_options());
+}
+
+}  // namespace sparrow
