@@ -11,7 +11,6 @@
 namespace sparrow {
 
 using placement::Cost;
-using placement::Phase;
 using placement::Tree;
 
 double Places::total() const {
@@ -88,11 +87,11 @@ double sent_in_phase(const Cost& cost, Phase phase) {
   switch (phase) {
     case Phase::ids:
       return cost.sent_mean.ids;
-    case Phase::forward:
+    case Phase::rows:
       return cost.sent_mean.rows;
-    case Phase::backward:
+    case Phase::gradients:
       return cost.sent_mean.gradients;
-    case Phase::reduction:
+    case Phase::allreduce:
       return cost.sent_mean.allreduce;
     default:
       return 0;

@@ -12,7 +12,6 @@ namespace sparrow {
 namespace {
 
 using placement::Cost;
-using placement::Phase;
 using placement::Tree;
 
 constexpr size_t kMostTablesShown = 40;
@@ -119,9 +118,8 @@ std::string phases_text(const PlanRequest& request, const Cost& cost) {
       fmt::format("Phases{}\n  {:<34} {:>10} {:>10} {:>14}  {}\n",
                   request.overlapped ? " (one after the other; the overlapped step runs them concurrently)" : "",
                   "phase", "time", "latency", "sent by a rank", "bottleneck");
-  for (int p = 0; p < placement::kPhases; ++p) {
-    const auto phase = static_cast<Phase>(p);
-    const double seconds = cost.seconds_by_phase[p], sent = sent_in_phase(cost, phase);
+  for (const Phase phase : kModelledPhases) {
+    const double seconds = cost.seconds_by_phase[static_cast<size_t>(phase)], sent = sent_in_phase(cost, phase);
     if (seconds == 0 && sent == 0) continue;
     text += fmt::format("  {:<34} {:>10} {:>10} {:>14}\n", phase_name(phase), human_seconds(seconds), "",
                         sent > 0 ? human_bytes(sent) : "");

@@ -28,18 +28,7 @@ Prediction predict(const PlannedRun& planned, const SystemShape& system) {
   put(Phase::rows, cost.sent_mean.rows, cost.sent_max.rows);
   put(Phase::gradients, cost.sent_mean.gradients, cost.sent_max.gradients);
   put(Phase::allreduce, cost.sent_mean.allreduce, cost.sent_max.allreduce);
-  double write_back = 0;  // a step of the update in the theory, booked with the store here
-  for (const placement::StageCost& stage : cost.stages)
-    if (stage.name == "write back") write_back += stage.seconds;
-  using P = placement::Phase;
-  constexpr std::pair<P, const char*> kParts[] = {
-      {P::ids, "ids"},         {P::fetch, "store"},        {P::forward, "rows"},
-      {P::compute, "compute"}, {P::backward, "gradients"}, {P::reduction, "allreduce"},
-      {P::update, "update"}};
-  for (const auto& [phase, part] : kParts) {
-    const double moved = phase == P::fetch ? write_back : phase == P::update ? -write_back : 0;
-    predicted.seconds_by_phase.emplace_back(part, cost.seconds_by_phase[static_cast<int>(phase)] + moved);
-  }
+  predicted.seconds_by_phase = cost.seconds_by_phase;
   const placement::Tree tree(system.topology);
   for (const placement::StoreCost& store : cost.stores) {
     const double per_rank = static_cast<double>(tree.instances(store.site.domain)) / system.hierarchy.ranks();

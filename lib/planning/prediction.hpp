@@ -12,7 +12,7 @@
 
 namespace sparrow {
 
-/// What the placement theory expects of an iteration; see placement/cost.hpp. Sent bytes per rank by phase.
+/// What the placement theory expects of an iteration; see placement/cost/cost.hpp. Sent bytes per rank by phase.
 struct Prediction {
   double seconds_per_iteration = 0, bound = 0, gap = 0;
   double sequential_seconds = 0, overlapped_seconds = 0, critical_path_seconds = 0;  ///< of the same placement
@@ -21,8 +21,7 @@ struct Prediction {
   std::array<double, kPhases> mean_bytes{}, max_bytes{};
   std::vector<double> level_bytes;  ///< mean over ranks, by the level of the tree at which ways part: 0 crosses nodes
   double store_read_bytes = 0, store_written_bytes = 0;  ///< of a rank's slower store, mean
-  /// Under the names of the ledger's parts.
-  std::vector<std::pair<std::string, double>> seconds_by_phase;
+  std::array<double, kPhases> seconds_by_phase{};
 };
 
 Prediction predict(const PlannedRun& planned, const SystemShape& system);

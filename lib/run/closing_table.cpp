@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "base/phase.hpp"
+
 namespace sparrow {
 
 using nlohmann::json;
@@ -44,9 +46,9 @@ void print_ledger(const json& summary) {
   for (const char* moved : {"read", "written"})
     if (const json& counted = summary["store_bytes_per_iteration"][moved]; number(counted) > 0)
       row(fmt::format("offloaded rows {}", moved), predicted["store_bytes_per_iteration"][moved], counted, human_bytes);
-  for (const char* part : {"ids", "store", "rows", "compute", "gradients", "allreduce", "update"})
-    row(fmt::format("{}, ms", part), predicted["seconds_by_phase"].value(part, json(0.0)),
-        summary["seconds_by_phase"][part], ms);
+  for (const Phase phase : kModelledPhases)
+    row(fmt::format("{}, ms", phase_name(phase)), predicted["seconds_by_phase"][phase_name(phase)],
+        summary["seconds_by_phase"][phase_name(phase)], ms);
   const json& lanes = summary["pipeline"];
   if (lanes["overlapped"].get<bool>()) {
     row("critical path, ms", predicted["critical_path_seconds"], lanes["critical_path_seconds"], ms);

@@ -27,7 +27,7 @@ MigrationState read_move(const std::string& path) {
   const auto number = [&](const char* key, int64_t least, int64_t most) {
     if (!move.is_object() || !move.contains(key) || !move[key].is_number_integer() ||
         move[key].get<int64_t>() < least || move[key].get<int64_t>() > most)
-      fail("{}: {} is missing or no number from {} to {}", path, key, least, most);
+      fail("{}: {} is missing or not a number from {} to {}", path, key, least, most);
     return move[key].get<int64_t>();
   };
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();

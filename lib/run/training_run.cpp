@@ -136,7 +136,7 @@ RunResult TrainingLoop::train() {
 void TrainingLoop::pass(BatchSource& batches) {
   const BatchesInUse in_use(trainer_);
   const auto next_batch = [&] {
-    Ledger::Booking booking(trainer_.ledger(), Part::data);
+    Ledger::Booking booking(trainer_.ledger(), Phase::data);
     return batches.next();
   };
   for (const Batch* batch = next_batch(); batch != nullptr;) {

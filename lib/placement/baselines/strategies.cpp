@@ -36,7 +36,7 @@ StrategyResult spread(const CostModel& model, Strategy strategy, const std::vect
   const double bytes = stored_bytes(model);
   std::optional<StrategyResult> result;
   for (int attempt = 0; attempt < kMargins && (!result || !result->plan); ++attempt) {
-    const auto share = pour(model, sites, bytes, margin_of(model, attempt));
+    const auto share = water_fill(model, sites, bytes, margin_of(model, attempt));
     if (share.empty()) break;
     result = from_placement(model, strategy, held_at(model, sites, share, transport));
   }

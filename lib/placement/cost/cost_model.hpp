@@ -137,20 +137,21 @@ struct TimeRow {
   int level = 0;  ///< of the domain whose port or work it is
 };
 
-/// Where steps follow one another. The overlapped iteration has two parts: beside compute, then behind the backward
-/// pass; the dense lane runs beside `behind`.
-enum class Lane : uint8_t { sequential, beside, behind, dense };
+/// Steps that follow one another. The overlapped iteration has two parts: beside compute, then behind the backward
+/// pass; the dense chain runs beside `behind`.
+enum class Chain : uint8_t { sequential, beside, behind, dense };
 
 struct Step {
   Phase phase{};
   std::string name;
-  Lane lane = Lane::sequential;
+  Chain chain = Chain::sequential;
+  bool written = false;  ///< of a slower store: what was updated goes back
 };
 
 /// A resource that limits a part of the overlapped iteration: seconds of it there; `whole`: of both parts together.
-enum class Part : uint8_t { beside, behind, whole };
+enum class Window : uint8_t { beside, behind, whole };
 struct SharedRow {
-  Part part{};
+  Window window{};
   TimeRow row;
 };
 
@@ -162,7 +163,7 @@ struct TimeModel {
   std::vector<std::vector<int>> switch_quantities;  ///< a switch is on when one of these is above 0
   double compute_seconds = 0;                       ///< of the slowest rank
   double compute_behind_seconds = 0;                ///< of these, behind the gradients of the bags
-  double dense_seconds = 0;                         ///< of the dense lane, with these: no placement changes it
+  double dense_seconds = 0;                         ///< of the dense chain, with these: no placement changes it
 };
 
 class CostModel {
@@ -250,12 +251,12 @@ double pooled_holders(const Tree& tree, const Option& option);
 
 /// Quantities of every instance: one number where all are alike, else one for each in tree order.
 struct Loads {
-  std::vector<std::vector<double>> of;
+  std::vector<std::vector<double>> values;
   double at(int quantity, size_t instance) const {
-    const std::vector<double>& values = of[quantity];
-    return values.size() == 1 ? values[0] : values[instance];
+    const std::vector<double>& own = values[quantity];
+    return own.size() == 1 ? own[0] : own[instance];
   }
-  size_t instances(int quantity) const { return of[quantity].size(); }
+  size_t instances(int quantity) const { return values[quantity].size(); }
 };
 
 /// Steps and rows of the time model.

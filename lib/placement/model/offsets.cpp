@@ -89,12 +89,13 @@ void balance_memory(const CostModel& model, Plan& plan) {
     // Adds the leftovers of every interval; returns the sum over options of the fullest slot.
     const auto deal = [&](int64_t offset, std::vector<std::vector<double>>& slots) {
       for (const Interval& interval : plan.tables[t].intervals) {
-        auto& of = slots[interval.option];
-        const auto k = static_cast<int64_t>(of.size());
-        for (int64_t i = 0; i < (interval.last - interval.first) % k; ++i) of[(interval.first + i + offset) % k] += row;
+        auto& places = slots[interval.option];
+        const auto k = static_cast<int64_t>(places.size());
+        for (int64_t i = 0; i < (interval.last - interval.first) % k; ++i)
+          places[(interval.first + i + offset) % k] += row;
       }
       double peak = 0;
-      for (const auto& of : slots) peak += *std::max_element(of.begin(), of.end());
+      for (const auto& places : slots) peak += *std::max_element(places.begin(), places.end());
       return peak;
     };
     double best_peak = kInfinity;

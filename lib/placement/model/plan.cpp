@@ -78,9 +78,9 @@ class Usage {
 };
 
 /// Adds the rows first .. last - 1 of a table, all of one option.
-void add_rows(const TablePlan& table, const Table& of, const Option& option, int64_t first, int64_t last,
+void add_rows(const TablePlan& table, const Table& sizes, const Option& option, int64_t first, int64_t last,
               Usage& usage) {
-  usage.add(option, (of.row_bytes + of.state_bytes), [&](int64_t slot, int64_t k) {
+  usage.add(option, (sizes.row_bytes + sizes.state_bytes), [&](int64_t slot, int64_t k) {
     if (table.holder_slot >= 0) return table.holder_slot % k == slot ? last - first : int64_t{0};
     return positions_on_slot(first, last, table.offset, k, slot);
   });

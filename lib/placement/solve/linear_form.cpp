@@ -71,19 +71,20 @@ void LinearForm::make_rows(const std::vector<std::vector<double>>& extra_bytes) 
   int number = 0;
   for (const TimeRow& row : time.rows) {
     ++number;
-    const Lane lane = time.steps[row.step].lane;
-    if ((lane == Lane::sequential) == overlapped || lane == Lane::dense) continue;  // the dense lane is a shared row
+    const Chain chain = time.steps[row.step].chain;
+    if ((chain == Chain::sequential) == overlapped || chain == Chain::dense)
+      continue;  // the dense chain is a shared row
     int& step = step_of[row.step];
     if (step < 0) {
       step = static_cast<int>(part_of_.size());
-      part_of_.push_back(lane == Lane::sequential ? -1 : lane == Lane::beside ? 0 : 1);
+      part_of_.push_back(chain == Chain::sequential ? -1 : chain == Chain::beside ? 0 : 1);
     }
     add_time_row(row, step, number);
   }
   fixed_seconds_ = overlapped ? 0 : time.compute_seconds;
   for (const SharedRow& shared : time.shared) {
     ++number;
-    if (overlapped) add_time_row(shared.row, part_tau(static_cast<int>(shared.part)), number);
+    if (overlapped) add_time_row(shared.row, part_tau(static_cast<int>(shared.window)), number);
   }
   for (int d = 0; d < model_.tree().size(); ++d)
     for (size_t s = 0; s < model_.tree().domain(d).stores.size(); ++s)
