@@ -130,7 +130,7 @@ class _Node:
                 _Node(self.path, key, self.key).fail("a key must be a word")
             name = f"{self.key}.{key.value}" if self.key else key.value
             if key.value in entries:
-                _Node(self.path, key, name).fail("is there twice")
+                _Node(self.path, key, name).fail("given twice")
             entries[key.value] = _Node(self.path, value, name)
         return entries
 
@@ -170,7 +170,7 @@ class _Node:
         try:
             value = kind(self.text())
         except ValueError:
-            self.fail(f"'{self.text()}' is no number")
+            self.fail(f"'{self.text()}' is not a number")
         if not value >= least:
             self.fail(f"{self.text()}: at least {least}")
         return value
@@ -203,7 +203,7 @@ def _cases(name: str, node: _Node) -> dict[Any, dict[str, Any]]:
         value = item.plain()
         case = value if isinstance(value, (str, int, float)) else json.dumps(value)
         if case in cases:
-            item.fail(f"{case} is there twice")
+            item.fail(f"{case} given twice")
         cases[case] = {name: value}
     return cases
 
@@ -245,7 +245,7 @@ def _figure(node: _Node) -> Figure:
 def _distinct(node: _Node, items: list[_Node], least: int) -> list[int]:
     values = [item.number(int, least) for item in items]
     if len(set(values)) < len(values):
-        node.fail("a value is there twice")
+        node.fail("a value given twice")
     return values
 
 
