@@ -52,20 +52,24 @@ json sent_bytes(const PerIteration& per_iteration, const Traffic& traffic) {
   return mean;
 }
 
+/// value(phase number) of every phase that sends, and their sum.
+template <class Value>
+json with_total(Value&& value) {
+  json phases;
+  double total = 0;
+  for (const Phase phase : kSendingPhases) {
+    const double of_phase = value(static_cast<size_t>(phase));
+    phases[phase_name(phase)] = of_phase;
+    total += of_phase;
+  }
+  phases["total"] = total;
+  return phases;
+}
+
 /// The same keys as what was counted, so that the two stand side by side.
 json to_json(const Prediction& prediction) {
-  json bytes, max;
-  double total = 0, max_total = 0;
-  for (const Phase phase : kSendingPhases) {
-    const auto p = static_cast<size_t>(phase);
-    bytes[phase_name(phase)] = prediction.mean_bytes[p];
-    max[phase_name(phase)] = prediction.max_bytes[p];
-    total += prediction.mean_bytes[p];
-    max_total += prediction.max_bytes[p];
-  }
-  bytes["total"] = total;
-  max["total"] = max_total;
-  bytes["max"] = max;
+  json bytes = with_total([&](size_t p) { return prediction.mean_bytes[p]; });
+  bytes["max"] = with_total([&](size_t p) { return prediction.max_bytes[p]; });
   json seconds;
   for (const Phase phase : kModelledPhases)
     seconds[phase_name(phase)] = prediction.seconds_by_phase[static_cast<size_t>(phase)];
@@ -87,18 +91,9 @@ json to_json(const Prediction& prediction) {
 /// Sent bytes of the mean rank, by stage of the hierarchy, from the root down.
 json sent_by_stage(const PerIteration& per_iteration, const std::vector<Traffic>& traffic) {
   json stages = json::array();
-  for (const Traffic& stage_traffic : traffic) {
-    json stage;
-    double total = 0, messages = 0;
-    for (const Phase phase : kSendingPhases) {
-      const auto p = static_cast<size_t>(phase);
-      const double bytes = per_iteration.mean(stage_traffic.sent_bytes[p]);
-      stage[phase_name(phase)] = bytes;
-      total += bytes;
-      messages += per_iteration.mean(stage_traffic.sent_messages[p]);
-    }
-    stage["total"] = total;
-    stage["messages"] = messages;
+  for (const Traffic& own : traffic) {
+    json stage = with_total([&](size_t p) { return per_iteration.mean(own.sent_bytes[p]); });
+    stage["messages"] = with_total([&](size_t p) { return per_iteration.mean(own.sent_messages[p]); })["total"];
     stages.push_back(stage);
   }
   return stages;
