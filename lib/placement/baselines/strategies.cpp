@@ -146,6 +146,7 @@ std::vector<StrategyResult> evaluate_strategies(const CostModel& model) {
   }
   results.push_back(evaluate_strategy(model, Strategy::fetched));
   results.back().name = "fetched, undeduplicated";
+  if (results.back().plan) results.back().cost = evaluate(model, *results.back().plan, true);
   return results;
 }
 

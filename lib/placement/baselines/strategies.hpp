@@ -24,7 +24,7 @@ constexpr int kStrategies = 6;
 const char* strategy_name(Strategy strategy);
 std::optional<Strategy> parse_strategy(const std::string& name);
 
-/// How the rows of a strategy travel: as is common (above; of host memory one read and one pooled vector per lookup), or
+/// How the rows of a strategy travel: as is common (above; of slower stores pooled vectors), or
 /// as distinct rows, directly or combined at every level.
 struct StrategyOptions {
   bool deduplicate = false;
@@ -40,7 +40,8 @@ struct StrategyResult {
 
 /// The plan of a strategy, and what a run of it costs.
 StrategyResult evaluate_strategy(const CostModel& model, Strategy strategy, const StrategyOptions& options = {});
-/// All of them, as described above; rows of slower stores deduplicated, and, last, as "fetched, undeduplicated", not.
+/// All of them, as described above; rows of slower stores deduplicated, and, last, as "fetched, undeduplicated", not:
+/// there the store reads a row for every lookup, which the trainer does not.
 std::vector<StrategyResult> evaluate_strategies(const CostModel& model);
 
 }  // namespace sparrow::placement

@@ -229,8 +229,9 @@ struct RankTerm {
 /// The terms of a rank of type `rank` in a domain of type `copy_domain`, which has a copy. The only formulas there are:
 /// their sums over fair shares are the coefficients below, their sums over the rows that a plan deals to each rank are
 /// the cost of the plan.
+/// reads_each: slower stores read a row for every lookup that is pooled, not once per iteration as the trainer does.
 std::vector<RankTerm> rank_terms(const CostModel& model, const Option& option, Transport transport,
-                                 const TableShape& shape, int copy_domain, int rank);
+                                 const TableShape& shape, int copy_domain, int rank, bool reads_each = false);
 
 /// How rows of an option really travel: only what has one copy is pooled; nothing else than distinct rows, directly,
 /// reaches the samples from copies between.

@@ -90,7 +90,8 @@ std::vector<RankIn> proxies_of(const Tree& tree, int d) {
 /// Adds what the rows of one group load.
 class GroupLoads {
  public:
-  GroupLoads(const CostModel& model, const Option& option, const GroupKey& key, const Places& places, Loads& loads)
+  GroupLoads(const CostModel& model, const Option& option, const GroupKey& key, const Places& places, bool reads_each,
+             Loads& loads)
       : model_(model),
         tree_(model.tree()),
         option_(option),
@@ -98,6 +99,7 @@ class GroupLoads {
         places_(places),
         width_(model.features().size() + model.features().groups),
         block_{tree_.depth()},
+        reads_each_(reads_each),
         loads_(loads) {
     for (size_t i = 0; i < option.sites.size(); ++i)
       if (tree_.at_level(option.level)[i] == key.copy_domain) site_ = option.sites[i];
@@ -127,6 +129,7 @@ class GroupLoads {
   const Places& places_;
   const int width_;
   const Block block_;
+  const bool reads_each_;
   Loads& loads_;
   Site site_;
   std::vector<RankIn> holders_;                  ///< by place: slot by slot, ranks of a slot in turn
@@ -205,7 +208,8 @@ void GroupLoads::add() {
     if (!tree_.inside(rank, key_.copy_domain)) continue;
     const int64_t instances = tree_.instances_in(rank, key_.copy_domain);
     std::map<int, std::vector<RankTerm>> by_quantity;
-    for (const RankTerm& term : rank_terms(model_, option_, key_.transport, key_.shape, key_.copy_domain, rank))
+    for (const RankTerm& term :
+         rank_terms(model_, option_, key_.transport, key_.shape, key_.copy_domain, rank, reads_each_))
       by_quantity[term.quantity].push_back(term);
     for (const auto& [quantity, terms] : by_quantity) {
       std::vector<double> of_rank(instances, 0);
@@ -371,7 +375,7 @@ std::vector<double> in_all(const CostModel& model, const Plan& plan, const std::
 
 }  // namespace
 
-Cost evaluate(const CostModel& model, const Plan& plan) {
+Cost evaluate(const CostModel& model, const Plan& plan, bool reads_each) {
   SPARROW_CHECK(static_cast<int>(plan.tables.size()) == model.tables(), "a plan of {} tables for {}",
                 plan.tables.size(), model.tables());
   if (model.tree().ranks() > kMostRanks) return evaluate(model, to_placement(plan, model.workload()));
@@ -379,7 +383,7 @@ Cost evaluate(const CostModel& model, const Plan& plan) {
   Loads loads;
   for (double quantity : model.base()) loads.values.push_back({quantity});
   for (const auto& [key, places] : reader.groups())
-    GroupLoads(model, plan.options[key.option], key, places, loads).add();
+    GroupLoads(model, plan.options[key.option], key, places, reads_each, loads).add();
   const std::vector<bool> on = switches_on(model.time(), in_all(model, plan, reader.groups()));
   Loads even = loads;
   for (std::vector<double>& values : even.values)

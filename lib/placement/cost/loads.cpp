@@ -52,7 +52,7 @@ bool summed_whole(const Tree& tree, const Option& option) {
 class TermBuilder {
  public:
   TermBuilder(const CostModel& model, const Option& option, Transport transport, const TableShape& shape,
-              int copy_domain, int rank)
+              int copy_domain, int rank, bool reads_each)
       : tree_(model.tree()),
         model_(model),
         q_(model.quantities()),
@@ -62,6 +62,7 @@ class TermBuilder {
         shape_(shape),
         copy_domain_(copy_domain),
         rank_(rank),
+        reads_each_(reads_each),
         ahead_(option.level == 0 && !is_pooled(transport)),
         dense_(summed_whole(tree_, option)) {}
 
@@ -110,6 +111,7 @@ class TermBuilder {
   const Transport transport_;
   const TableShape& shape_;
   const int copy_domain_, rank_;
+  const bool reads_each_;
   const bool ahead_;  // whether rows that the batch before leaves alone move ahead
   const bool dense_;
   std::vector<RankTerm> result_;
@@ -228,7 +230,12 @@ void TermBuilder::store() {
   // Rows of a block are neighbours in use. Stores of smaller granules than the largest are charged a block per row.
   const bool shared = model_.features().packed && granule == model_.largest_granule();
   const auto moved = [&](int a) { return shared ? model_.features().blocks(a) : Features::v(a); };
-  add(q_.store_read(site), moved(copy_domain_), own(), block);
+  if (reads_each_)
+    for (int asking : ranks())
+      add(q_.store_read(site), p(asking), own(),
+          static_cast<double>(tree_.instances_in(asking, 0)) * shape_.lookups * model_.batch_of(asking) * block);
+  else
+    add(q_.store_read(site), moved(copy_domain_), own(), block);
   // Every copy is updated when the row is touched anywhere; what the forward pass did not fetch is read then.
   add(q_.store_write(site), moved(0), own(), 2 * block);
   add(q_.store_write(site), moved(copy_domain_), own(), -block);
@@ -306,9 +313,9 @@ Transport transport_of(const Option& option, Transport transport) {
 }
 
 std::vector<RankTerm> rank_terms(const CostModel& model, const Option& option, Transport transport,
-                                 const TableShape& shape, int copy_domain, int rank) {
+                                 const TableShape& shape, int copy_domain, int rank, bool reads_each) {
   transport = transport_of(option, transport);
-  TermBuilder builder(model, option, transport, shape, copy_domain, rank);
+  TermBuilder builder(model, option, transport, shape, copy_domain, rank, reads_each && is_pooled(transport));
   if (transport == Transport::staged) builder.staged_exchange();
   if (transport == Transport::direct) builder.direct_exchange();
   if (is_pooled(transport)) builder.pooled_exchange();

@@ -67,7 +67,8 @@ bool fits(const CostModel& model, const Plan& plan);
 Plan to_plan(const CostModel& model, const Placement& placement, const std::string& strategy);
 
 /// The cost of a plan as it is dealt: of the busiest instance of every resource, by what each slot really gets.
-Cost evaluate(const CostModel& model, const Plan& plan);
+/// reads_each: where nothing is deduplicated, slower stores read a row for every lookup (no run does).
+Cost evaluate(const CostModel& model, const Plan& plan, bool reads_each = false);
 
 /// The plan as a placement by classes.
 Placement to_placement(const Plan& plan, const Workload& workload);
