@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "support.hpp"
 
+using sparrow::Phase;
 using namespace sparrow::placement;
 using Catch::Matchers::Contains;
 

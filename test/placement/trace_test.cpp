@@ -8,6 +8,8 @@
 #include "simulator.hpp"
 #include "support.hpp"
 
+using sparrow::Phase;
+using sparrow::phase_name;
 using namespace sparrow::placement;
 
 namespace {
