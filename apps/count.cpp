@@ -5,12 +5,11 @@
 #include <cxxopts.hpp>
 #include <filesystem>
 
-#include "access/counts_folder.hpp"
+#include "access/counts.hpp"
+#include "access/training_data.hpp"
 #include "base/error.hpp"
 #include "base/timer.hpp"
 #include "commands.hpp"
-#include "data/batch.hpp"
-#include "data/criteo.hpp"
 
 namespace sparrow {
 namespace {
@@ -43,7 +42,7 @@ cxxopts::Options count_options() {
   add("samples", "count the first N samples only; 0: all", cxxopts::value<int64_t>()->default_value("0"), "N");
   add("max-rows", "most rows of a table: one number, or 26 separated by commas (data.max_rows)",
       cxxopts::value<std::vector<int64_t>>()->default_value("1000000"), "N,...");
-  add("bag-sizes", "lookups per table: 26 numbers separated by commas (data.bag_sizes)",
+  add("bag-sizes", "lookups per table: one number, or 26 separated by commas (data.bag_sizes)",
       cxxopts::value<std::vector<int>>(), "N,...");
   add("skip-bad-lines", "tolerated malformed lines", cxxopts::value<int64_t>()->default_value("0"), "N");
   add("scratch", "folder for decompressed gzip files; default: --out", cxxopts::value<std::string>(), "DIR");
@@ -55,12 +54,10 @@ cxxopts::Options count_options() {
 }
 
 TableShapes shapes_of(const cxxopts::ParseResult& arguments) {
-  TableShapes shapes;
-  shapes.rows = arguments["max-rows"].as<std::vector<int64_t>>();
-  if (shapes.rows.size() == 1) shapes.rows.assign(kCriteoTables, shapes.rows[0]);
-  if (arguments.count("bag-sizes") > 0) shapes.bag_sizes = arguments["bag-sizes"].as<std::vector<int>>();
-  shapes.check();
-  return shapes;
+  DataOptions options;
+  options.max_rows = arguments["max-rows"].as<std::vector<int64_t>>();
+  if (arguments.count("bag-sizes") > 0) options.bag_sizes = arguments["bag-sizes"].as<std::vector<int>>();
+  return table_shapes(options);
 }
 
 void print_summary(const Counts& counts, int64_t samples, int64_t bad_lines, double seconds) {

@@ -2,12 +2,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <filesystem>
 
+#include "access/distributions.hpp"
 #include "base/error.hpp"
 #include "data/criteo.hpp"
-#include "data/npy.hpp"
-#include "data/npy_stream.hpp"
 #include "model/model_shape.hpp"
 #include "placement/model/plan.hpp"
 #include "plan_request.hpp"
@@ -15,64 +13,15 @@
 namespace sparrow {
 namespace {
 
-using placement::CountBin;
-using placement::TableDistribution;
-
 constexpr int64_t kMostTables = 10'000;
-
-std::string counts_file(const std::string& folder, const char* kind, int64_t table) {
-  return (std::filesystem::path(folder) / fmt::format("{}_{:02}.npy", kind, table)).string();
-}
-
-std::vector<CountBin> read_histogram(const std::string& path) {
-  const NpyFile file(path);
-  if (file.columns() != 2) fail("{}: {} columns, 2 expected (count, rows)", path, file.columns());
-  const auto values = file.values<int64_t>();
-  std::vector<CountBin> bins;
-  for (size_t i = 0; i + 1 < values.size(); i += 2) {
-    if (values[i] < 0 || values[i + 1] < 1)
-      fail("{}: group {}: {} rows of count {}", path, i / 2, values[i + 1], values[i]);
-    bins.push_back({values[i], values[i + 1]});
-  }
-  if (bins.empty()) fail("{}: no rows", path);
-  return bins;
-}
-
-std::vector<CountBin> read_counts(const std::string& path) {
-  NpyStream file(path);
-  if (file.columns() != 1 || file.rows() < 1)
-    fail("{}: shape ({}, {}), one count per row expected", path, file.rows(), file.columns());
-  placement::CountHistogram histogram;
-  try {
-    for (auto values = file.next(); !values.empty(); values = file.next()) histogram.add(values);
-  } catch (const Error& error) {
-    fail("{}: {}", path, error.what());
-  }
-  return histogram.bins();
-}
-
-int64_t total_rows(const std::vector<CountBin>& bins) {
-  int64_t rows = 0;
-  for (const CountBin& bin : bins)
-    if (__builtin_add_overflow(rows, bin.rows, &rows)) fail("counts: more rows than 2^63");
-  return rows;
-}
 
 PlanTables load_counts(const PlanRequest& request) {
   PlanTables tables;
   for (int64_t t = 0; t < kMostTables; ++t) {
-    const std::string histogram = counts_file(request.counts, "histogram", t),
-                      counts = counts_file(request.counts, "table", t);
-    const bool has_histogram = std::filesystem::exists(histogram);
-    if (!has_histogram && !std::filesystem::exists(counts)) break;
-    const auto bins = has_histogram ? read_histogram(histogram) : read_counts(counts);
-    const std::string& path = has_histogram ? histogram : counts;
-    try {
-      tables.access.push_back(request.sampled ? placement::from_sample(bins, total_rows(bins))
-                                              : placement::from_histogram(bins));
-    } catch (const Error& error) {
-      fail("{}: {}", path, error.what());
-    }
+    const auto histogram = load_histogram(request.counts, t);
+    if (!histogram) break;
+    tables.access.push_back(request.sampled ? from_sample(*histogram, rows_of(*histogram))
+                                            : from_histogram(*histogram));
     tables.names.push_back(fmt::format("table_{:02}", t));
     tables.lookups.push_back(1);
   }
@@ -82,23 +31,23 @@ PlanTables load_counts(const PlanRequest& request) {
 
 PlanTables make_tables(const PlanRequest& request) {
   PlanTables tables;
-  const auto preset = placement::find_preset(request.tables);
+  const auto preset = find_preset(request.tables);
   if (!preset && request.distribution.empty())
     fail("--tables {}: a list of rows needs --distribution LAW", request.tables);
-  std::optional<placement::Law> law;
-  if (!request.distribution.empty()) law = placement::parse_law(request.distribution);
+  std::optional<Law> law;
+  if (!request.distribution.empty()) law = parse_law(request.distribution);
   if (preset) {
     for (const auto& table : *preset) {
       tables.names.push_back(table.name);
-      tables.access.push_back(law ? placement::from_law(*law, table.rows) : placement::preset_distribution(table));
+      tables.access.push_back(law ? from_law(*law, table.rows) : preset_distribution(table));
       tables.lookups.push_back(request.multi_hot ? static_cast<double>(table.multi_hot) : 1);
     }
     return tables;
   }
   if (request.multi_hot) fail("--bag-sizes multi-hot: known for criteo-terabyte only; give numbers");
-  for (int64_t rows : placement::parse_table_rows(request.tables)) {
+  for (int64_t rows : parse_table_rows(request.tables)) {
     tables.names.push_back(fmt::format("T{}", tables.names.size() + 1));
-    tables.access.push_back(placement::from_law(*law, rows));
+    tables.access.push_back(from_law(*law, rows));
     tables.lookups.push_back(1);
   }
   return tables;

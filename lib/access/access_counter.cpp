@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <numeric>
 
+#include "access/bytes.hpp"
 #include "base/error.hpp"
 #include "base/random.hpp"
 
@@ -24,35 +24,6 @@ int64_t first_of_range(size_t range) {
   const auto octave = static_cast<int>(range / 4) + 1;
   return (4 + static_cast<int64_t>(range % 4)) << (octave - 2);
 }
-
-void put(std::string& text, const void* data, size_t bytes) {
-  text.append(static_cast<const char*>(data), bytes);
-}
-template <class T>
-void put(std::string& text, const T& value) {
-  put(text, &value, sizeof value);
-}
-
-/// Takes values off the front of serialized bytes.
-class Reader {
- public:
-  explicit Reader(std::string_view rest) : rest_(rest) {}
-  template <class T>
-  T take() {
-    T value;
-    take(&value, sizeof value);
-    return value;
-  }
-  void take(void* to, size_t bytes) {
-    if (rest_.size() < bytes) fail("saved access counts end early");
-    std::memcpy(to, rest_.data(), bytes);
-    rest_.remove_prefix(bytes);
-  }
-  bool at_end() const { return rest_.empty(); }
-
- private:
-  std::string_view rest_;
-};
 
 }  // namespace
 
@@ -193,27 +164,26 @@ std::vector<AccessCounter::Range> AccessCounter::ranges(int table) const {
 }
 
 std::string AccessCounter::serialize() const {
-  std::string text;
-  put(text, options_.exact_rows);
-  put(text, options_.tracked_rows);
-  put(text, static_cast<int64_t>(tables_.size()));
+  std::string bytes;
+  for (const int64_t number : {options_.exact_rows, options_.tracked_rows, std::ssize(tables_)})
+    put_value(bytes, number);
   for (const Table& table : tables_) {
-    put(text, table.rows);
-    put(text, table.head.data(), table.head.size() * sizeof(double));
-    put(text, table.range_lookups.data(), table.range_lookups.size() * sizeof(double));
+    put_value(bytes, table.rows);
+    put_values(bytes, std::span<const double>(table.head));
+    put_values(bytes, std::span<const double>(table.range_lookups));
     const auto rows = table.tracked.rows();
-    put(text, table.tracked.most_missed());
-    put(text, static_cast<int64_t>(rows.size()));
+    put_value(bytes, table.tracked.most_missed());
+    put_value(bytes, int64_t{std::ssize(rows)});
     for (const auto& [position, count] : rows) {
-      put(text, position);
-      put(text, count);
+      put_value(bytes, position);
+      put_value(bytes, count);
     }
   }
-  return text;
+  return bytes;
 }
 
 void AccessCounter::restore(std::string_view bytes) {
-  Reader reader(bytes);
+  ByteReader reader(bytes);
   const auto exact = reader.take<int64_t>(), tracked = reader.take<int64_t>(), tables = reader.take<int64_t>();
   if (exact != options_.exact_rows || tracked != options_.tracked_rows || tables != this->tables())
     fail("saved access counts are of {} tables with {} + {} counters, this run has {} with {} + {}", tables, exact,
@@ -221,8 +191,8 @@ void AccessCounter::restore(std::string_view bytes) {
   for (Table& table : tables_) {
     if (const auto rows = reader.take<int64_t>(); rows != table.rows)
       fail("saved access counts are of a table of {} rows, this one has {}", rows, table.rows);
-    reader.take(table.head.data(), table.head.size() * sizeof(double));
-    reader.take(table.range_lookups.data(), table.range_lookups.size() * sizeof(double));
+    reader.take(std::span(table.head));
+    reader.take(std::span(table.range_lookups));
     table.tracked = TrackedRows(table.range_lookups.empty() ? 0 : options_.tracked_rows);
     table.tracked.add_missed(reader.take<double>());
     const auto rows = reader.take<int64_t>();

@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
+#include "access/counts.hpp"
+#include "access/distributions.hpp"
+#include "access/group_counts.hpp"
 #include "base/error.hpp"
+#include "base/text_file.hpp"
 #include "comm/collectives.hpp"
 #include "data/npy.hpp"
 #include "data/position_map.hpp"
@@ -38,7 +42,7 @@ std::string groups_path(const std::string& folder) {
 }
 
 std::string classes_path(const std::string& folder, size_t table) {
-  return fmt::format("{}/group_histogram_{:02}.npy", folder, table);
+  return counts_file(folder, "group_histogram", static_cast<int64_t>(table));
 }
 
 /// Counts of the whole data: of the counts files, or of a sample that this rank reads.
@@ -76,33 +80,40 @@ std::vector<SeenCounts> gather_counts(Comm& comm, const SeenCounts& own, const T
   return by_rank;
 }
 
-void save_groups(const std::string& folder, const RankGroups& groups, const RankParts& parts,
+/// groups.json.
+struct Groups {
+  int64_t groups = 0;
+  std::vector<int> group_of_rank;
+  std::vector<double> ratios;                                ///< by table, of counts that a class takes to be alike
+  std::vector<std::pair<int64_t, int64_t>> samples_of_rank;  ///< first and last
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Groups, groups, group_of_rank, ratios, samples_of_rank)
+
+std::vector<std::pair<int64_t, int64_t>> samples_of(const RankParts& parts) {
+  std::vector<std::pair<int64_t, int64_t>> samples;
+  for (const SampleRange part : parts.of_rank) samples.emplace_back(part.first, part.last);
+  return samples;
+}
+
+void save_groups(const std::string& folder, const RankGroups& found, const RankParts& parts,
                  const TableShapes& shapes) {
+  Groups groups{std::ssize(found.counts), found.of_rank, {}, samples_of(parts)};
   std::vector<std::vector<int32_t>> positions;
-  json ratios = json::array(), samples = json::array();
   for (size_t t = 0; t < shapes.rows.size(); ++t) {
     std::vector<const SeenRows*> of_group;
-    for (const SeenCounts& counts : groups.counts) of_group.push_back(&counts[t]);
+    for (const SeenCounts& counts : found.counts) of_group.push_back(&counts[t]);
     GroupedTable table = group_rows(of_group, shapes.rows[t]);
     std::vector<int64_t> flat;
-    for (const GroupedRows& of_class : table.classes) {
+    for (const GroupCountBin& of_class : table.classes) {
       flat.push_back(of_class.rows);
       flat.insert(flat.end(), of_class.lookups.begin(), of_class.lookups.end());
     }
-    write_npy<int64_t>(classes_path(folder, t), flat,
-                       {std::ssize(table.classes), static_cast<int64_t>(1 + of_group.size())});
+    write_npy<int64_t>(classes_path(folder, t), flat, {std::ssize(table.classes), 1 + std::ssize(of_group)});
     positions.push_back(std::move(table.positions));
-    ratios.push_back(table.ratio);
+    groups.ratios.push_back(table.ratio);
   }
   PositionMap::of(std::move(positions)).save(folder);
-  for (const SampleRange part : parts.of_rank) samples.push_back({part.first, part.last});
-  const json text{{"groups", groups.counts.size()},
-                  {"group_of_rank", groups.of_rank},
-                  {"samples_of_rank", samples},
-                  {"ratios", ratios}};
-  std::ofstream file(groups_path(folder), std::ios::trunc);
-  file << text.dump(1) << std::flush;
-  if (!file) fail_errno(groups_path(folder));
+  write_text_file(groups_path(folder), json(groups).dump(1));
 }
 
 void make_group_counts(Comm& comm, const DataOptions& options, const Dataset& train, SampleRange range,
@@ -142,12 +153,12 @@ void make_counts(Comm& comm, const DataOptions& options, const Dataset& train, S
 
 namespace {
 
-std::vector<GroupedRows> load_classes(const std::string& path, int64_t rows, int64_t groups) {
+std::vector<GroupCountBin> load_classes(const std::string& path, int64_t rows, int64_t groups) {
   const NpyFile file(path);
   const std::span<const int64_t> values = file.values<int64_t>();
   if (groups < 1 || file.columns() != 1 + groups)
     fail("{}: {} columns, {} expected: rows, and lookups of {} groups", path, file.columns(), 1 + groups, groups);
-  std::vector<GroupedRows> classes;
+  std::vector<GroupCountBin> classes;
   int64_t left = rows, lookups_left = std::numeric_limits<int64_t>::max();  // more cannot have been counted
   for (auto at = values.begin(); at != values.end(); at += 1 + groups) {
     classes.push_back({*at, {at + 1, at + 1 + groups}});
@@ -164,15 +175,25 @@ std::vector<GroupedRows> load_classes(const std::string& path, int64_t rows, int
   return classes;
 }
 
+Groups load_groups(const std::string& path, size_t tables) {
+  Groups groups;
+  try {
+    groups = json::parse(read_text_file(path)).get<Groups>();
+  } catch (const json::exception& error) {
+    fail("{}: {}", path, error.what());
+  }
+  for (const int group : groups.group_of_rank)
+    if (group < 0 || group >= groups.groups) fail("{}: group {} of {}", path, group, groups.groups);
+  if (groups.ratios.size() != tables || groups.group_of_rank.size() != groups.samples_of_rank.size())
+    fail("{}: {} ratios for {} tables, {} groups for {} ranks", path, groups.ratios.size(), tables,
+         groups.group_of_rank.size(), groups.samples_of_rank.size());
+  return groups;
+}
+
 /// All groups as one.
-void take_together(AccessCounts& counts) {
-  for (auto& table : counts.classes)
-    for (GroupedRows& of_class : table) {
-      int64_t sum = 0;
-      for (const int64_t lookups : of_class.lookups) sum += lookups;
-      of_class.lookups = {sum};
-    }
-  std::fill(counts.group_of_rank.begin(), counts.group_of_rank.end(), 0);
+void take_together(std::vector<GroupCountBin>& classes) {
+  for (GroupCountBin& of_class : classes)
+    of_class.lookups = {std::accumulate(of_class.lookups.begin(), of_class.lookups.end(), int64_t{0})};
 }
 
 }  // namespace
@@ -180,37 +201,26 @@ void take_together(AccessCounts& counts) {
 AccessCounts load_counts_of_run(const std::string& folder, const DataOptions& options, SampleRange range,
                                 const TableShapes& shapes, const RankParts& parts) {
   AccessCounts counts;
-  counts.sampled = options.counts.empty() && options.count_samples < range.size();
+  const bool sampled = options.counts.empty() && options.count_samples < range.size();
   const std::string path = groups_path(folder);
-  if (!fs::exists(path)) {
-    counts.histograms = load_histograms(folder, shapes.rows);
+  counts.grouped = fs::exists(path);
+  if (!counts.grouped) {
+    for (Histogram& histogram : load_histograms(folder, shapes.rows))
+      counts.tables.push_back(sampled ? from_sample(histogram, rows_of(histogram)) : from_histogram(histogram));
     return counts;
   }
-  std::vector<SampleRange> counted;
-  int64_t groups = 0;
-  try {
-    std::ifstream file(path);
-    const json text = json::parse(file);
-    groups = text.at("groups").get<int64_t>();
-    counts.group_of_rank = text.at("group_of_rank").get<std::vector<int>>();
-    counts.ratios = text.at("ratios").get<std::vector<double>>();
-    for (const json& part : text.at("samples_of_rank")) counted.push_back({part.at(0), part.at(1)});
-  } catch (const json::exception& error) {
-    fail("{}: {}", path, error.what());
-  }
-  for (const int group : counts.group_of_rank)
-    if (group < 0 || group >= groups) fail("{}: group {} of {}", path, group, groups);
-  if (counts.ratios.size() != shapes.rows.size() || counts.group_of_rank.size() != counted.size())
-    fail("{}: {} ratios for {} tables, {} groups for {} ranks", path, counts.ratios.size(), shapes.rows.size(),
-         counts.group_of_rank.size(), counted.size());
-  for (size_t t = 0; t < shapes.rows.size(); ++t)
-    counts.classes.push_back(load_classes(classes_path(folder, t), shapes.rows[t], groups));
-  if (counted == parts.of_rank) return counts;
-  if (!parts.of_rank.empty())
+  const Groups groups = load_groups(path, shapes.rows.size());
+  const bool of_these_parts = groups.samples_of_rank == samples_of(parts);
+  if (!of_these_parts && !parts.of_rank.empty())
     spdlog::warn(
         "rows were counted for a different division of the data among ranks: the plan assumes the same access "
         "distribution on all");
-  take_together(counts);
+  for (size_t t = 0; t < shapes.rows.size(); ++t) {
+    std::vector<GroupCountBin> classes = load_classes(classes_path(folder, t), shapes.rows[t], groups.groups);
+    if (!of_these_parts) take_together(classes);
+    counts.tables.push_back(from_group_counts(classes, sampled, groups.ratios[t]));
+  }
+  counts.group_of_rank = of_these_parts ? groups.group_of_rank : std::vector<int>(groups.group_of_rank.size(), 0);
   return counts;
 }
 

@@ -17,24 +17,18 @@
 #include <string>
 #include <vector>
 
-#include "access/counts_folder.hpp"
-#include "access/group_counts.hpp"
 #include "comm/comm.hpp"
 #include "data/dataset.hpp"
 #include "data/options.hpp"
+#include "data/vocabulary.hpp"
+#include "placement/model/distribution.hpp"
 
 namespace sparrow {
 
 struct AccessCounts {
-  bool sampled = false;  ///< rows never seen may still come
-  /// All ranks draw alike: by table, counts and how many rows have them.
-  std::vector<std::vector<CountGroup>> histograms;
-  // Or they differ, histograms being empty:
-  std::vector<std::vector<GroupedRows>> classes;  ///< by table, in the order of positions
-  std::vector<double> ratios;                     ///< by table, of counts that one class takes to be alike
-  std::vector<int> group_of_rank;
-
-  bool by_group() const { return histograms.empty(); }
+  std::vector<placement::TableDistribution> tables;  ///< classes in the order of positions
+  bool grouped = false;                              ///< positions go by class of group_histogram_TT.npy
+  std::vector<int> group_of_rank;                    ///< empty: all ranks draw alike
 };
 
 /// What each rank trains on, where ranks see different data; no parts: they do not.

@@ -33,10 +33,8 @@ void append_head_ranges(std::span<const AccessCounter> groups, int table, std::s
     if (cut != cuts.end()) end = std::min(end, *cut);
     CountedRange range{first, end, Counts(groups.size(), 0), {}};
     for (int64_t i = first; i < end; ++i) {
-      Counts counts;
-      for (const AccessCounter& group : groups) counts.push_back(group.head(table)[i]);
-      for (size_t g = 0; g < counts.size(); ++g) range.lookups[g] += counts[g];
-      range.known.emplace_back(i, std::move(counts));
+      Counts& counts = range.known.emplace_back(i, Counts()).second;
+      for (size_t g = 0; g < groups.size(); ++g) range.lookups[g] += counts.emplace_back(groups[g].head(table)[i]);
     }
     ranges.push_back(std::move(range));
     first = end;
@@ -141,7 +139,7 @@ void append_cells(const CountedRange& range, std::span<const Single> singles, co
 }
 
 /// Cells of the same probabilities, in the order of classes: by who uses a row, then by falling use, as positions are
-/// made (data/group_counts.hpp).
+/// made (access/group_counts.hpp).
 struct ClassKey {
   uint64_t users = 0;
   double use = 0;

@@ -8,14 +8,12 @@
 //
 // Where ranks see different data all of this is by access group: a cell has a probability for each, and a row is a cell
 // of its own if it deviates in any. Positions then begin with the classes that were counted at the start
-// (data/group_counts.hpp), whose borders are borders of cells.
+// (access/group_counts.hpp), whose borders are borders of cells.
 //
-// Sorted by probability, cells are the classes that the planner knows (placement/distribution.hpp), and its plan, which
-// names rows by their place in that order, is brought back to positions here: within a class rows are alike, so those
-// that have an option already keep it as far as the plan has room for it, and only the others move.
+// Sorted by probability, cells are the classes that the planner knows (placement/model/distribution.hpp).
 //
 // Example: 8 positions, counts 40 38 41 0 | 3 2 4 39. Cells: {0 1 2}, {3}, {4 5 6}, {7}; classes by probability:
-// {0 1 2 7}, {4 5 6}, {3}. A plan that replicates the first 4 in that order replicates positions 0 1 2 and 7.
+// {0 1 2 7}, {4 5 6}, {3}.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +21,7 @@
 #include <vector>
 
 #include "access/access_counter.hpp"
-#include "placement/model/plan.hpp"
+#include "placement/model/distribution.hpp"
 
 namespace sparrow {
 
@@ -48,13 +46,5 @@ constexpr int kMostSingleCells = 4096;  ///< of a table: those that deviate by m
 /// no cell of the exactly counted rows reaches across, for what lies before and behind is not alike.
 AccessProfile make_profile(std::span<const AccessCounter> groups, int table, int64_t rows,
                            std::span<const int64_t> cuts = {});
-
-/// A plan by position, as a placement by classes of the profiles, to cost it.
-placement::Placement placement_by_class(const placement::Plan& plan, const std::vector<AccessProfile>& profiles);
-
-/// `ranked` names rows by their order in the profiles' classes; the result names them by position, moves as few of
-/// `current`'s rows as the classes allow, and keeps its offsets.
-placement::Plan by_position(const placement::Plan& ranked, const std::vector<AccessProfile>& profiles,
-                            const placement::Plan& current);
 
 }  // namespace sparrow

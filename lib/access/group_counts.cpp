@@ -3,16 +3,15 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
+#include "access/bytes.hpp"
+#include "access/count_lookups.hpp"
 #include "base/error.hpp"
 
 namespace sparrow {
 
 namespace {
-
-constexpr int64_t kChunk = 1024;
 
 /// Collects ids, and counts them once there are as many as are counted already: O(log) passes over them in all.
 class SeenCounter {
@@ -77,24 +76,8 @@ int64_t SeenRows::lookups() const {
 }
 
 SeenCounts count_seen(const Dataset& data, std::span<const SampleRange> ranges, const TableShapes& shapes) {
-  shapes.check();
   std::vector<SeenCounter> counters(shapes.rows.size());
-  SampleBlock block(kChunk);
-  for (const SampleRange& range : ranges)
-    for (int64_t first = range.first; first < range.last; first += kChunk) {
-      const int64_t samples = std::min(kChunk, range.last - first);
-      data.read(first, samples, block.target());
-      for (int t = 0; t < shapes.tables(); ++t) {
-        const int64_t rows = shapes.rows[t];
-        const Modulo modulo(static_cast<uint32_t>(rows));
-        SeenCounter& counter = counters[t];
-        for (int64_t i = 0; i < samples; ++i) {
-          const uint32_t id = modulo(block.table(t)[i]);
-          counter.add(id);
-          for (int j = 1; j < shapes.bag_size(t); ++j) counter.add(bag_id(t, id, j, rows));
-        }
-      }
-    }
+  count_lookups(data, ranges, shapes, [&](int t) { return [&counter = counters[t]](int64_t id) { counter.add(id); }; });
   SeenCounts counts;
   for (SeenCounter& counter : counters) counts.push_back(counter.take());
   return counts;
@@ -112,11 +95,9 @@ SeenRows merged(const SeenRows& a, const SeenRows& b) {
 }
 
 std::string serialize(const SeenRows& rows) {
-  std::string bytes(rows.ids.size() * (sizeof(int32_t) + sizeof(int64_t)), '\0');
-  const size_t of_ids = rows.ids.size() * sizeof(int32_t);
-  if (bytes.empty()) return bytes;
-  std::memcpy(bytes.data(), rows.ids.data(), of_ids);
-  std::memcpy(bytes.data() + of_ids, rows.counts.data(), bytes.size() - of_ids);
+  std::string bytes;
+  put_values(bytes, std::span(rows.ids));
+  put_values(bytes, std::span(rows.counts));
   return bytes;
 }
 
@@ -126,10 +107,9 @@ SeenRows deserialize_seen_rows(std::string_view bytes, int64_t rows) {
   SeenRows result;
   result.ids.resize(bytes.size() / kEach);
   result.counts.resize(result.ids.size());
-  if (bytes.empty()) return result;
-  const size_t of_ids = result.ids.size() * sizeof(int32_t);
-  std::memcpy(result.ids.data(), bytes.data(), of_ids);
-  std::memcpy(result.counts.data(), bytes.data() + of_ids, bytes.size() - of_ids);
+  ByteReader reader(bytes);
+  reader.take(std::span(result.ids));
+  reader.take(std::span(result.counts));
   int64_t before = -1;
   for (size_t i = 0; i < result.ids.size(); ++i) {
     if (result.ids[i] <= before || result.ids[i] >= rows || result.counts[i] < 1)

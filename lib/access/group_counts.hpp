@@ -33,6 +33,7 @@
 #include <string_view>
 #include <vector>
 
+#include "access/histogram.hpp"
 #include "data/dataset.hpp"
 #include "data/vocabulary.hpp"
 
@@ -79,16 +80,9 @@ RankGroups group_ranks(std::vector<SeenCounts> by_rank, int most_groups = kMostA
 /// are more than kMostGivenGroups.
 RankGroups group_ranks(std::vector<SeenCounts> by_rank, std::span<const int> group_of_rank);
 
-/// Rows of the same class, and their lookups by group, all rows together.
-struct GroupedRows {
-  int64_t rows = 0;
-  std::vector<int64_t> lookups;
-  bool operator==(const GroupedRows&) const = default;
-};
-
 /// One table's classes, in the order of positions, and the position of every id.
 struct GroupedTable {
-  std::vector<GroupedRows> classes;
+  std::vector<GroupCountBin> classes;
   std::vector<int32_t> positions;
   double ratio = 1;  ///< of counts taken to be alike, at most
 };

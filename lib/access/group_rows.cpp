@@ -127,7 +127,7 @@ GroupedTable group_rows(std::span<const SeenRows* const> of_group, int64_t rows,
     for (size_t k = 0; k < order.size(); ++k) {
       if (k == 0 || !seen.same_class(order[k - 1], order[k]))
         result.classes.push_back({0, std::vector<int64_t>(of_group.size(), 0)});
-      GroupedRows& of_class = result.classes.back();
+      GroupCountBin& of_class = result.classes.back();
       ++of_class.rows;
       for (size_t g = 0; g < of_group.size(); ++g) of_class.lookups[g] += seen.counts_of(order[k])[g];
     }

@@ -103,7 +103,7 @@ RowWork::RowWork(const RankContext& context, const CalibrationOptions& options)
       stream_(backend_.make_stream()),
       dim_(options.model.dim),
       tables_(make_tables()),
-      directory_(tables_, alone_, CopyPlan::uniform(tables_, alone_, 0), 0),
+      directory_(tables_, alone_, ResolvedPlan::uniform(tables_, alone_, 0), 0),
       own_(context.comm.split(context.comm.rank(), 0)),
       comms_(*own_, *own_, alone_),
       router_(context.host, directory_, comms_),
@@ -162,7 +162,7 @@ void RowWork::measure(MachineRates& rates) {
 
   const std::vector<double> seconds = steady_seconds(context_.comm, parts);
   // Ids pass through a list as lookups, and once more where they are asked for.
-  rates.hash_ids_per_s = static_cast<double>(route_.lookups() + held.members) / seconds[route];
+  rates.hash_ids_per_s = static_cast<double>(route_.lowest().requests + held.requests) / seconds[route];
   const auto bytes = static_cast<double>(n * dim_ * 4);
   rates.gather_bytes_per_s = bytes / seconds[gather];
   rates.pack_bytes_per_s = static_cast<double>(n * dim_ * size_of(options_.wire)) / seconds[pack];

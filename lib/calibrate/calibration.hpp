@@ -6,7 +6,7 @@
 
 #include "comm/comm.hpp"
 #include "exchange/rank_context.hpp"
-#include "layout/system_shape.hpp"
+#include "layout/launch_topology.hpp"
 #include "model/model_shape.hpp"
 
 namespace sparrow {

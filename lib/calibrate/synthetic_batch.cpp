@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <random>
 
+#include "access/distributions.hpp"
+
 namespace sparrow {
 
 placement::TableDistribution synthetic_law(int64_t rows) {
-  return placement::from_law(placement::parse_law("zipf:1.2"), rows);
+  return from_law(parse_law("zipf:1.2"), rows);
 }
 
 SyntheticBatch::SyntheticBatch(const placement::TableDistribution& law, const ModelShape& model, int64_t samples,

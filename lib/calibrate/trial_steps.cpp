@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "calibrate/synthetic_batch.hpp"
 #include "calibrate/timed_runs.hpp"
+#include "layout/system_shape.hpp"
 #include "placement/baselines/strategies.hpp"
 #include "placement/cost/cost_model.hpp"
 #include "train/memory_plan.hpp"
@@ -33,7 +34,7 @@ class TrialSteps {
   int64_t table_rows() const;
   placement::Workload make_workload() const;
   placement::Topology without_compute(const std::vector<int>& node_of, MachineRates rates) const;
-  CopyPlan pooled_plan() const;
+  ResolvedPlan pooled_plan() const;
   int steps() const;
 
   const RankContext& context_;
@@ -116,7 +117,7 @@ double TrialSteps::step_seconds() {
   options.wire = options_.wire;
   options.limits.samples.assign(context_.comm.size(), options_.local_batch);
   options.limits.lookups.assign(options_.model.tables, 1);
-  Directory directory(tables_, shape_.hierarchy, copy_plan(*held_.plan, shape_), context_.comm.rank());
+  Directory directory(tables_, shape_.hierarchy, resolve(*held_.plan, shape_), context_.comm.rank());
   MemoryPlan memory = plan_memory(context_.backend, directory, options);
   Trainer trainer(context_, std::move(directory), std::move(memory), options,
                   [](int, int64_t position) { return position; });
@@ -135,16 +136,16 @@ double TrialSteps::step_seconds() {
 }
 
 /// Every lookup pooled at the holder of its row.
-CopyPlan TrialSteps::pooled_plan() const {
-  CopyPlan plan = copy_plan(*held_.plan, shape_);
-  for (CopyTable& table : plan.tables) table.transport = CopyTransport::pooled;
+ResolvedPlan TrialSteps::pooled_plan() const {
+  ResolvedPlan plan = resolve(*held_.plan, shape_);
+  for (ResolvedTable& table : plan.tables) table.rules[0].transport = Transport::pooled;
   return plan;
 }
 
 /// Builds the route of a batch again and again, under one plan.
 class RouteBuilding {
  public:
-  RouteBuilding(const RankContext& context, const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan)
+  RouteBuilding(const RankContext& context, const Tables& tables, const Hierarchy& hierarchy, const ResolvedPlan& plan)
       : context_(context),
         stream_(context.backend.make_stream()),
         directory_(tables, hierarchy, plan, context.comm.rank()),
@@ -174,8 +175,8 @@ double TrialSteps::list_ids_per_s() {
   if (comm.size() == 1) return placement::kInfinity;  // there is nobody to list ids for
   const Hierarchy& hierarchy = shape_.hierarchy;
   const Batch& batch = batches_[0]->batch();
-  RouteBuilding held(context_, tables_, hierarchy, copy_plan(*held_.plan, shape_));
-  RouteBuilding copied(context_, tables_, hierarchy, CopyPlan::uniform(tables_, hierarchy, hierarchy.depth()));
+  RouteBuilding held(context_, tables_, hierarchy, resolve(*held_.plan, shape_));
+  RouteBuilding copied(context_, tables_, hierarchy, ResolvedPlan::uniform(tables_, hierarchy, hierarchy.depth()));
   RouteBuilding pooled(context_, tables_, hierarchy, pooled_plan());
   std::vector<std::function<void()>> builds;
   for (RouteBuilding* route : {&held, &copied, &pooled}) builds.emplace_back([route, &batch] { route->build(batch); });
@@ -202,7 +203,7 @@ double TrialSteps::list_ids_per_s() {
   const auto mean = [&](int64_t n) { return static_cast<double>(sum(comm, n)) / comm.size(); };
   const double lookups = mean(held.route().lookups), pooled_here = mean(pooled.route().pooled.lookups);
   int64_t received = 0;
-  for (const StageCounts& stage : held.route().rows.stages) received += stage.requested_total;
+  for (const StageCounts& stage : held.route().rows.stages) received += stage.requested.total;
   const double per_id = std::max(0.0, held_work / (lookups + mean(received)));
   const double copies =
       2 * mean(copied.route().rows.lists.back().count + copied.route().copies.levels.back().delivered_count);

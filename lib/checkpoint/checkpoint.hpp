@@ -4,7 +4,7 @@
 //     dense.safetensors                      dense parameters by name (bot_l.0.weight, ...), and state.NAME where the
 //                                            optimiser has state
 //     table_00/rows_0000000000.safetensors   "values" (n, dim) and "state" (n, state_dim) of ids first .. first + n - 1
-//     replanning/                            what depends on ranks and plans (run/plan_changes.hpp), if it re-plans
+//     replanning/                            what depends on ranks and plans (planning/replanner.hpp), if it re-plans
 //     index.json                             version, progress, shapes; written last: a folder without it is none
 //
 // Row files hold fixed ranges of ids; each is written by one rank, which fetches the rows from their holders like any

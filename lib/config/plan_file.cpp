@@ -44,7 +44,7 @@ std::string table_text(const TablePlan& table) {
   return fmt::format(
       "{{\"name\": {}, \"rows\": {}, \"transport\": \"{}\", \"offset\": {}, \"holder_slot\": {},\n"
       "   \"intervals\": [{}]}}",
-      quoted(table.name), table.rows, transport_name(table.transport), table.offset, table.holder_slot,
+      quoted(table.name), table.rows, transport_name(table.transport), table.holders.offset, table.holders.fixed,
       fmt::join(intervals, ", "));
 }
 
@@ -187,8 +187,8 @@ TablePlan read_table(const Value& value, int64_t options) {
   table.name = fields[0].text();
   table.rows = fields[1].integer(1, kMostRows);
   table.transport = static_cast<Transport>(fields[2].choice({"staged", "direct", "pooled", "partial_sums"}));
-  table.offset = fields[3].integer(0, kMostRows);
-  table.holder_slot = fields[4].integer(-1, kMostRows);
+  table.holders.offset = fields[3].integer(0, kMostRows);
+  table.holders.fixed = fields[4].integer(-1, kMostRows);
   for (const Value& interval : fields[5].items()) {
     const auto numbers = interval.numbers(3);
     table.intervals.push_back({numbers[0], numbers[1], option_of(interval, numbers[2], options)});

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <memory>
 #include <vector>
 
 #include "base/error.hpp"
@@ -60,29 +59,47 @@ class Input {
 
 }  // namespace
 
-void decompress_gzip(const std::string& path, const std::string& scratch_path) {
-  Input input(path);
-  PartFile output(scratch_path);
-  std::vector<uint8_t> buffer(kOutputBytes);
-  const auto state = std::make_unique<inflate_state>();
-  isal_inflate_init(state.get());
-  do {  // one gzip member
-    isal_inflate_reset(state.get());
-    state->crc_flag = ISAL_GZIP;  // header and trailer too, with CRC and length checked
-    while (state->block_state != ISAL_BLOCK_FINISH) {
-      input.refill(*state);
-      const uint32_t before = state->avail_in;
-      state->next_out = buffer.data();
-      state->avail_out = static_cast<uint32_t>(buffer.size());
-      const int result = isal_inflate(state.get());
-      if (result != ISAL_DECOMP_OK) fail("{}: {} near byte {}", path, name_of(result), input.at(*state));
-      const size_t produced = buffer.size() - state->avail_out;
-      output.write(buffer.data(), produced);
-      const bool stuck = produced == 0 && state->avail_in == before;  // all input is used, and more is needed
-      if (stuck && state->block_state != ISAL_BLOCK_FINISH)
-        fail("{}: cut short: the gzip data end after {} bytes", path, input.at(*state));
+struct GzipReader::State {
+  std::string path;
+  Input input{path};
+  std::vector<uint8_t> buffer = std::vector<uint8_t>(kOutputBytes);
+  inflate_state inflate = {};
+};
+
+GzipReader::GzipReader(const std::string& path) : state_(new State{path}) {
+  isal_inflate_init(&state_->inflate);
+  state_->inflate.crc_flag = ISAL_GZIP;  // header and trailer too, with CRC and length checked
+}
+
+GzipReader::~GzipReader() = default;
+
+std::string_view GzipReader::next() {
+  inflate_state& inflate = state_->inflate;
+  Input& input = state_->input;
+  std::vector<uint8_t>& buffer = state_->buffer;
+  for (;;) {
+    if (inflate.block_state == ISAL_BLOCK_FINISH) {  // of one gzip member
+      if (input.ended(inflate)) return {};
+      isal_inflate_reset(&inflate);
+      inflate.crc_flag = ISAL_GZIP;
     }
-  } while (!input.ended(*state));
+    input.refill(inflate);
+    const uint32_t before = inflate.avail_in;
+    inflate.next_out = buffer.data();
+    inflate.avail_out = static_cast<uint32_t>(buffer.size());
+    const int result = isal_inflate(&inflate);
+    if (result != ISAL_DECOMP_OK) fail("{}: {} near byte {}", state_->path, name_of(result), input.at(inflate));
+    const size_t produced = buffer.size() - inflate.avail_out;
+    if (produced > 0) return {reinterpret_cast<const char*>(buffer.data()), produced};
+    if (inflate.avail_in == before && inflate.block_state != ISAL_BLOCK_FINISH)  // all is used, and more is needed
+      fail("{}: cut short: the gzip data end after {} bytes", state_->path, input.at(inflate));
+  }
+}
+
+void decompress_gzip(const std::string& path, const std::string& scratch_path) {
+  GzipReader reader(path);
+  PartFile output(scratch_path);
+  for (auto text = reader.next(); !text.empty(); text = reader.next()) output.write(text.data(), text.size());
   output.finish();
 }
 

@@ -90,16 +90,19 @@ ShardIndex scan_shard(const std::string& name, const std::string& path, int64_t 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BadLine, line, offset)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ShardIndex, name, path, kind, bytes, samples, offsets, bad_lines)
 
-std::string serialize(const ShardIndex& index) {
+std::string serialize(const std::vector<ShardIndex>& indexes) {
   std::string bytes;
-  nlohmann::json::to_cbor(index, bytes);
+  nlohmann::json::to_cbor(indexes, bytes);
   return bytes;
 }
 
-ShardIndex deserialize_shard_index(std::string_view bytes) {
+std::vector<ShardIndex> deserialize_shard_indexes(std::string_view bytes) {
   try {
-    const auto index = nlohmann::json::from_cbor(bytes).get<ShardIndex>();
-    if (index.kind == ShardKind::tsv || index.kind == ShardKind::npy) return index;
+    auto indexes = nlohmann::json::from_cbor(bytes).get<std::vector<ShardIndex>>();
+    if (std::ranges::all_of(indexes, [](const ShardIndex& index) {
+          return index.kind == ShardKind::tsv || index.kind == ShardKind::npy;
+        }))
+      return indexes;
   } catch (const nlohmann::json::exception&) {  // said below
   }
   fail("shard index: damaged bytes");

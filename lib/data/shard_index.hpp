@@ -40,9 +40,8 @@ struct ShardIndex {
 /// recorded and left out, and one more is an Error. Throws Error for a missing or empty file and for an unknown kind.
 ShardIndex scan_shard(const std::string& name, const std::string& path = "", int64_t skip_bad_lines = 0);
 
-/// Bytes for sending an index to other ranks, and back. deserialize throws Error for bytes that serialize did not
-/// write.
-std::string serialize(const ShardIndex& index);
-ShardIndex deserialize_shard_index(std::string_view bytes);
+/// Bytes for sending indexes to other ranks, and back. deserialize throws Error for bytes that serialize did not write.
+std::string serialize(const std::vector<ShardIndex>& indexes);
+std::vector<ShardIndex> deserialize_shard_indexes(std::string_view bytes);
 
 }  // namespace sparrow

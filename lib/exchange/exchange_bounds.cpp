@@ -7,25 +7,21 @@
 
 namespace sparrow {
 
-std::vector<char> densely_reduced(const CopyPlan& plan) {
+std::vector<char> densely_reduced(const ResolvedPlan& plan) {
   const std::vector<char> used = plan.options_in_use();
   std::vector<char> dense(plan.options.size(), 0);
   for (size_t o = 0; o < plan.options.size(); ++o) {
-    const CopyOption& option = plan.options[o];
+    const ResolvedOption& option = plan.options[o];
     const auto same_size = [&](const std::vector<int>& ring) { return ring.size() == option.rings[0].size(); };
     // Domains with rings of different sizes share no row sets that could be summed whole: their rows go by key. So do
     // rows of slower stores, of which a sum over all would drag every one through memory.
-    dense[o] = used[o] && option.level > 0 && option.reduction == CopyReduction::dense &&
+    dense[o] = used[o] && option.level > 0 && option.reduction == Reduction::dense &&
                std::all_of(option.rings.begin(), option.rings.end(), same_size) && !option.any_offloaded();
   }
   return dense;
 }
 
 namespace {
-
-bool is_pooled(CopyTransport transport) {
-  return transport == CopyTransport::pooled || transport == CopyTransport::partial_sums;
-}
 
 /// Bounds of one plan, table by table.
 class Bounds {
@@ -74,7 +70,7 @@ class Bounds {
   void bound_pooled(ExchangeBounds& bounds) const;
 
   const Directory& directory_;
-  const CopyPlan& plan_;
+  const ResolvedPlan& plan_;
   const Hierarchy& hierarchy_;
   const BatchLimits& limits_;
   std::vector<Table> tables_;
@@ -84,20 +80,17 @@ void Bounds::find_tables() {
   const std::vector<char> dense = densely_reduced(plan_);
   const bool alone = hierarchy_.depth() == 0;  // then nothing is pooled elsewhere
   for (int t = 0; t < directory_.tables().count(); ++t) {
-    const CopyTable& of = plan_.tables[t];
+    const ResolvedTable& resolved = plan_.tables[t];
     Table table{directory_.tables().rows(t), limits_.lookups[t]};
-    for (size_t i = 0; i < of.intervals.size(); ++i) {
-      const CopyInterval& interval = of.intervals[i];
-      const int64_t end = i + 1 < of.intervals.size() ? of.intervals[i + 1].first : table.rows;
+    for (const ResolvedInterval& interval : resolved.intervals) {
       const auto option = static_cast<size_t>(interval.option);
-      const CopyTransport transport = of.rule(interval.rule).transport;
-      const bool single = plan_.options[option].level == 0;
-      if (!single && !dense[option]) table.copied += end - interval.first;
-      if (single && is_pooled(transport)) table.pooled = true;
-      if (alone || !single || !is_pooled(transport)) table.by_rows = true;
+      const Transport transport = resolved.rules[interval.rule].transport;
+      const bool one_copy = plan_.options[option].level == 0;
+      if (!one_copy && !dense[option]) table.copied += interval.last - interval.first;
+      if (one_copy && is_pooled(transport)) table.pooled = true;
+      if (alone || !one_copy || !is_pooled(transport)) table.by_rows = true;
     }
-    for (int rule = 0; rule < of.rules(); ++rule)
-      table.partial = table.partial || of.rule(rule).transport == CopyTransport::partial_sums;
+    table.partial = resolved.travels(Transport::partial_sums);
     table.pooled = table.pooled || table.partial;
     tables_.push_back(table);
   }
@@ -110,7 +103,7 @@ void Bounds::bound_rows(ExchangeBounds& bounds) const {
     ListBounds& list = bounds.lists[level];
     for (const Table& table : tables_) {
       if (!table.by_rows) continue;
-      list.members += level == depth ? bounds.samples * table.lookups : apart(level, table, table.rows);
+      list.requests += level == depth ? bounds.samples * table.lookups : apart(level, table, table.rows);
       list.count += together(level, table, table.rows);
     }
     if (level == 0) list.count = std::min(list.count, held());
@@ -118,7 +111,7 @@ void Bounds::bound_rows(ExchangeBounds& bounds) const {
   }
   for (int stage = 0; stage < depth; ++stage) {
     bounds.asked.push_back(bounds.lists[static_cast<size_t>(stage) + 1].count);
-    bounds.requested.push_back(bounds.lists[stage].members);
+    bounds.requested.push_back(bounds.lists[stage].requests);
   }
 }
 
@@ -151,15 +144,15 @@ void Bounds::bound_copies(ExchangeBounds& bounds) const {
 }
 
 void Bounds::bound_pooled(ExchangeBounds& bounds) const {
-  bounds.pooled.any = hierarchy_.depth() > 0 &&
-                      (plan_.any_transport(CopyTransport::pooled) || plan_.any_transport(CopyTransport::partial_sums));
+  bounds.pooled.any =
+      hierarchy_.depth() > 0 && (plan_.any_travels(Transport::pooled) || plan_.any_travels(Transport::partial_sums));
   if (!bounds.pooled.any) return;
   const int64_t ranks = hierarchy_.ranks();
   for (const Table& table : tables_) {
     if (!table.pooled) continue;
     bounds.pooled.asked += bounds.samples * (table.partial ? ranks : std::min(ranks, table.lookups));
     bounds.pooled.requested += samples_at(0);
-    bounds.pooled.rows.members += samples_at(0) * table.lookups;
+    bounds.pooled.rows.requests += samples_at(0) * table.lookups;
     bounds.pooled.rows.count += together(0, table, table.rows);
   }
   bounds.pooled.rows.count = bounds.pooled.rows.here = std::min(bounds.pooled.rows.count, held());
@@ -184,11 +177,24 @@ ExchangeBounds Bounds::make(int64_t wire_bytes_per_value, bool overlapped) const
 
 }  // namespace
 
-int64_t ExchangeBounds::most_members() const {
-  int64_t most = pooled.rows.members;
-  for (const ListBounds& list : lists) most = std::max(most, list.members);
-  for (const Copies::Level& level : copies.levels) most = std::max(most, level.merged.members);
+int64_t ExchangeBounds::most_requests() const {
+  int64_t most = pooled.rows.requests;
+  for (const ListBounds& list : lists) most = std::max(most, list.requests);
+  for (const Copies::Level& level : copies.levels) most = std::max(most, level.merged.requests);
   return most;
+}
+
+TransferBounds bound_transfer(const ExchangeBounds& bounds) {
+  const bool converted = bounds.row_bytes < 4 * bounds.dim;  // else blocks of rows are sent and received in place
+  int64_t send = 0, recv = 0;
+  for (size_t stage = 0; stage < bounds.asked.size(); ++stage)
+    send = recv = std::max({send, bounds.requested[stage], converted ? bounds.asked[stage] : 0});
+  for (const ExchangeBounds::Copies::Level& level : bounds.copies.levels) {
+    send = std::max({send, level.sent, converted ? level.merged.count : 0});
+    if (converted) recv = std::max({recv, level.requested, level.delivered});
+  }
+  const int64_t pooled = std::max(bounds.pooled.asked, bounds.pooled.requested);
+  return {std::max(send, pooled) * bounds.row_bytes, std::max(recv, pooled) * bounds.row_bytes};
 }
 
 ExchangeBounds bound_exchange(const Directory& directory, const BatchLimits& limits, int64_t wire_bytes_per_value,

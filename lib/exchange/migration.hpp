@@ -1,5 +1,5 @@
 // Moves rows, values and optimiser state, from one plan to another: some between every two steps, so that no step waits
-// for all of them. Between such moves the directory follows a plan on the way (embedding/plan_change.hpp), under which
+// for all of them. Between such moves the directory follows a plan on the way (layout/plan_change.hpp), under which
 // training is exact.
 //
 // One move, for a chunk of positions in the order of the change: every rank packs the rows that it sends, the directory
@@ -15,12 +15,13 @@
 // counted here.
 #pragma once
 
-#include <memory>
+#include <span>
 #include <vector>
 
 #include "base/timer.hpp"
+#include "exchange/offloaded_route.hpp"
 #include "exchange/rank_context.hpp"
-#include "exchange/row_list.hpp"
+#include "exchange/row_transfer.hpp"
 #include "layout/plan_change.hpp"
 #include "store/store.hpp"
 
@@ -46,19 +47,20 @@ class Migration {
  public:
   /// From the directory's plan to `to`. state.done > 0: of a run that is continued; the directory follows the plan on
   /// the way at once, what is in the store is undefined afterwards. Everything passed by reference must outlive it.
-  Migration(const RankContext& context, Directory& directory, Store& store, CopyPlan to, const MigrationState& state);
+  Migration(const RankContext& context, Directory& directory, Store& store, ResolvedPlan to,
+            const MigrationState& state);
 
   /// The fewest slices (a power of 4) with which the room of every rank suffices on the way; 0, and why, if there is no
   /// such number up to 1,024. Collective; the same on all ranks.
-  static int slices_that_fit(Comm& comm, const Directory& directory, const CopyPlan& to, std::string& why_not);
+  static int slices_that_fit(Comm& comm, const Directory& directory, const ResolvedPlan& to, std::string& why_not);
 
   /// Rows on their way, and where they are.
   struct Buffers {
-    explicit Buffers(Backend& backend);
+    Buffers(Backend& backend, const RowStore& rows);
     Mirrored<const float*> value_addresses, state_addresses;
-    Scratch<float> send_values, send_state, recv_values, recv_state;
+    RowTransfer values, state;
     /// For moves of at most `copies` copies.
-    void reserve(int64_t copies, int64_t dim, int64_t state_dim);
+    void reserve(int64_t copies);
   };
 
   /// Collective, between steps, when nothing of a batch is under way: the next rows. With the last ones the directory
@@ -71,32 +73,31 @@ class Migration {
   const MigrationTotals& totals() const { return totals_; }
 
  private:
-  /// Rows in the order of the ranks they go to or come from.
-  struct Part {
+  /// Rows that go to each rank or come from it.
+  struct Rows {
     std::vector<std::vector<int64_t>> by_rank;  ///< slots here (sent), keys (received)
-    std::vector<int64_t> rows, offsets;
-    int64_t total = 0;
-    void sum();
+    ItemsByRank counts{0};
+    void count();
   };
   void list(int64_t begin, int64_t end);
   void pack(Stream& stream);
   void exchange(Stream& stream);
   void unpack(Stream& stream);
-  void write(Stream& stream, const RowStore& rows, const std::vector<std::pair<int64_t, int64_t>>& slot_and_place);
-  OffloadedBatch& offloaded_batch();
+  void write(Stream& stream, const RowStore& rows, std::vector<std::pair<int64_t, int64_t>>& slot_and_item);
+  void load_offloaded(std::span<int64_t> slots);
 
   RankContext context_;
   Backend& backend_;
   Directory& directory_;
   Store& store_;
-  CopyPlan to_;
+  ResolvedPlan to_;
   PlanChange change_;
   MigrationState state_;
   MigrationTotals totals_;
-  Part sent_, received_;
-  RowTransfer transfer_;
-  std::unique_ptr<OffloadedBatch> offloaded_;
+  Rows sent_, received_;
+  OffloadedRoute offloaded_;
   Buffers buffers_;
+  Matrix values_, state_values_;  ///< packed, then received
 };
 
 }  // namespace sparrow

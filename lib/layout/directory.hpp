@@ -1,8 +1,8 @@
 // Where rows live, as one rank sees it: for every key the copy level, the rank that holds the copy this rank uses, and
 // the slot of the rows this rank holds itself. Arithmetic on a short list of intervals; memory does not grow with the
-// tables.
+// tables. The holder comes from the holder rule; slot() and keys_of_slots() alone know that slots do, too.
 //
-// Slots number the places for rows here: first those in device memory, 0 .. device_slots() - 1, then those of the
+// A **slot** is where a row is at its holder: first those in device memory, 0 .. device_slots() - 1, then those of the
 // slower store, whose own numbers begin at device_slots(). Within an interval, the rows held here have consecutive
 // slots in order of position.
 //
@@ -25,15 +25,16 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
-#include "layout/copy_plan.hpp"
 #include "layout/free_slots.hpp"
+#include "layout/resolved_plan.hpp"
 
 namespace sparrow {
 
-/// Places for rows in a rank's stores.
+/// Slots of a rank's stores.
 struct SlotRoom {
   int64_t device = 0, offloaded = 0;
 };
@@ -43,21 +44,21 @@ class Directory {
   /// Throws Error if the plan does not cover the tables or names ranks outside a domain. Keeps references to tables and
   /// hierarchy.
   /// room: at least so many slots, for rows that come later.
-  Directory(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan, int rank, SlotRoom room = {});
+  Directory(const Tables& tables, const Hierarchy& hierarchy, const ResolvedPlan& plan, int rank, SlotRoom room = {});
 
   /// From here on rows are where `plan`, of the same tables and hierarchy, says. The number of slots stays. Throws
   /// Error, and changes nothing, when a store has no room. Moves no data: see exchange/migration.hpp.
-  void follow(const CopyPlan& plan);
+  void follow(const ResolvedPlan& plan);
 
   const Tables& tables() const { return tables_; }
   const Hierarchy& hierarchy() const { return hierarchy_; }
-  const CopyPlan& plan() const { return plan_; }
+  const ResolvedPlan& plan() const { return *plan_; }
   int rank() const { return rank_; }
 
   /// Number of the row's option in the plan, and its level.
   int option(int64_t key) const { return intervals_[interval_of(key)].option; }
   int level(int64_t key) const { return intervals_[interval_of(key)].level; }
-  CopyTransport transport(int64_t key) const { return intervals_[interval_of(key)].rule.transport; }
+  Transport transport(int64_t key) const { return intervals_[interval_of(key)].rule.transport; }
   /// Whether a copy at this rank is in its slower store.
   bool offloaded(int64_t key) const { return intervals_[interval_of(key)].offloaded; }
 
@@ -94,45 +95,35 @@ class Directory {
   std::vector<SlotRun> slots_of_option(int option) const;  ///< in the order of the keys, which all ranks share
 
  private:
-  /// Places of one ring, as this rank sees it.
-  struct Ring {
-    std::vector<int> ranks;
-    std::vector<int64_t> mine_before;  ///< [places + 1], places before i that are this rank's
-    std::vector<int64_t> mine;         ///< this rank's places
-  };
   struct Interval {
     int64_t first_key, end_key;
     int table, option, level;
-    CopyRule rule;
-    bool offloaded;           ///< this rank's rows of it
-    int64_t shift;            ///< position + offset = key + shift
-    int ring;                 ///< of this rank's domain
-    int64_t first_turn_mine;  ///< places of this rank up to the interval's first row, counted from place 0 of turn 0
-    int64_t first_slot, slots;
+    TableRule rule;
+    Holders holders;            ///< in this rank's domain
+    int64_t me;                 ///< this rank's number among them; -1: it holds none
+    bool offloaded;             ///< this rank's rows
+    int64_t before;             ///< this rank's rows in front of the interval, as the holder rule counts them
+    int64_t first_slot, slots;  ///< first_slot < 0: not yet known
   };
   size_t interval_of(int64_t key) const;
-  int holder(const Interval& interval, int64_t key) const;
-  int make_ring(const CopyOption& option, int64_t holder_slot);
-  const Ring& ring_of(const Interval& interval) const { return rings_[interval.ring]; }
-  int64_t places_before(const Ring& ring, int64_t place) const;
-  int64_t key_of_place(const Interval& interval, int64_t mine) const;
+  int64_t position(const Interval& interval, int64_t key) const { return key - tables_.first_key(interval.table); }
+  int holder(const Interval& interval, int64_t key) const { return interval.holders.rank(position(interval, key)); }
+  /// The key of the row that has so many of this rank's rows of the interval in front of it.
+  int64_t nth_key(const Interval& interval, int64_t n) const;
   // How intervals get their slots (directory_slots.cpp):
-  void check(const CopyPlan& plan) const;
-  Interval make_interval(const CopyPlan& plan, int table, const CopyInterval& from, int64_t end);
-  std::vector<Interval> make_intervals(const CopyPlan& plan);
+  void check(const ResolvedPlan& plan) const;
+  std::vector<Interval> make_intervals(const ResolvedPlan& plan) const;
   void assign(std::vector<Interval> intervals);
   std::vector<Interval> with_kept_slots(const std::vector<Interval>& intervals) const;
   std::array<FreeSlots, 2> free_slots(const std::vector<Interval>& pieces) const;
-  void place(Interval piece, FreeSlots& free, std::vector<Interval>& result) const;
-  bool stays(const Interval& before, const Interval& after) const;
+  void give_slots(Interval piece, FreeSlots& free, std::vector<Interval>& result) const;
   void append(const Interval& piece, std::vector<Interval>& result) const;
   Interval part(const Interval& whole, int64_t first_key, int64_t end_key) const;
 
   const Tables& tables_;
   const Hierarchy& hierarchy_;
-  CopyPlan plan_;
+  std::unique_ptr<const ResolvedPlan> plan_;  ///< intervals refer to its rings
   int rank_;
-  std::vector<Ring> rings_;
   std::vector<Interval> intervals_;
   std::vector<int64_t> first_keys_;
   /// A guess, right or wrong: keys are looked up table by table. Threads share it (std::atomic_ref).

@@ -5,32 +5,34 @@
 
 namespace sparrow {
 
-Directory::Directory(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& plan, int rank, SlotRoom room)
-    : tables_(tables), hierarchy_(hierarchy), plan_(plan), rank_(rank) {
+Directory::Directory(const Tables& tables, const Hierarchy& hierarchy, const ResolvedPlan& plan, int rank,
+                     SlotRoom room)
+    : tables_(tables), hierarchy_(hierarchy), rank_(rank) {
   check(plan);
-  std::vector<Interval> intervals = make_intervals(plan);
   SlotRoom needed;
-  for (const Interval& interval : intervals) (interval.offloaded ? needed.offloaded : needed.device) += interval.slots;
+  for (const Interval& interval : make_intervals(plan))
+    (interval.offloaded ? needed.offloaded : needed.device) += interval.slots;
   device_slots_ = std::max(needed.device, room.device);
   slots_ = device_slots_ + std::max(needed.offloaded, room.offloaded);
-  assign(std::move(intervals));
+  follow(plan);
 }
 
-void Directory::follow(const CopyPlan& plan) {
+void Directory::follow(const ResolvedPlan& plan) {
   check(plan);
-  assign(make_intervals(plan));
-  plan_ = plan;
+  auto next = std::make_unique<const ResolvedPlan>(plan);
+  assign(make_intervals(*next));
+  plan_ = std::move(next);
 }
 
-void Directory::check(const CopyPlan& plan) const {
+void Directory::check(const ResolvedPlan& plan) const {
   SPARROW_CHECK(static_cast<int>(plan.tables.size()) == tables_.count(), "the plan has {} tables, the model {}",
                 plan.tables.size(), tables_.count());
-  for (const CopyOption& option : plan.options) {
+  for (const ResolvedOption& option : plan.options) {
     SPARROW_CHECK(option.level >= 0 && option.level <= hierarchy_.depth(), "copy level {} of {}", option.level,
                   hierarchy_.depth());
     SPARROW_CHECK(static_cast<int>(option.rings.size()) == hierarchy_.domains(option.level));
-    SPARROW_CHECK(option.stores.empty() || option.stores.size() == option.rings.size(), "{} stores of {} domains",
-                  option.stores.size(), option.rings.size());
+    SPARROW_CHECK(option.offloaded.empty() || option.offloaded.size() == option.rings.size(),
+                  "stores of {} of {} domains", option.offloaded.size(), option.rings.size());
     for (size_t d = 0; d < option.rings.size(); ++d) {
       SPARROW_CHECK(!option.rings[d].empty(), "no rank of domain {} of level {} holds anything", d, option.level);
       for (const int holder_rank : option.rings[d])
@@ -41,49 +43,44 @@ void Directory::check(const CopyPlan& plan) const {
   }
 }
 
-std::vector<Directory::Interval> Directory::make_intervals(const CopyPlan& plan) {
+std::vector<Directory::Interval> Directory::make_intervals(const ResolvedPlan& plan) const {
   std::vector<Interval> intervals;
   for (int t = 0; t < tables_.count(); ++t) {
-    const auto& list = plan.tables[t].intervals;
-    SPARROW_CHECK(!list.empty() && list[0].first == 0, "the plan of table {} does not start at position 0", t);
-    for (size_t i = 0; i < list.size(); ++i)
-      intervals.push_back(make_interval(plan, t, list[i], i + 1 < list.size() ? list[i + 1].first : tables_.rows(t)));
+    const ResolvedTable& table = plan.tables[t];
+    int64_t next = 0;
+    for (const ResolvedInterval& from : table.intervals) {
+      SPARROW_CHECK(from.first == next && from.first < from.last && from.last <= tables_.rows(t),
+                    "bad interval of table {}: positions {} to {}", t, from.first, from.last);
+      SPARROW_CHECK(from.option >= 0 && from.option < static_cast<int>(plan.options.size()), "table {} has option {}",
+                    t, from.option);
+      SPARROW_CHECK(from.rule >= 0 && from.rule < static_cast<int>(table.rules.size()), "table {} has rule {}", t,
+                    from.rule);
+      const ResolvedOption& option = plan.options[from.option];
+      const TableRule& rule = table.rules[from.rule];
+      SPARROW_CHECK(rule.holders.offset >= 0);
+      const int domain = hierarchy_.domain(option.level, rank_);
+      const Holders holders(rule.holders, option.rings[domain]);
+      const Interval whole{
+          0, 0,  t, from.option, option.level, rule, holders, holders.number_of(rank_), option.offloaded_in(domain),
+          0, -1, 0};
+      intervals.push_back(part(whole, tables_.first_key(t) + from.first, tables_.first_key(t) + from.last));
+      next = from.last;
+    }
+    SPARROW_CHECK(next == tables_.rows(t), "the plan of table {} ends at position {}", t, next);
   }
   return intervals;
 }
 
-Directory::Interval Directory::make_interval(const CopyPlan& plan, int table, const CopyInterval& from, int64_t end) {
-  SPARROW_CHECK(from.first < end && end <= tables_.rows(table), "bad interval of table {}: positions {} to {}", table,
-                from.first, end);
-  SPARROW_CHECK(from.option >= 0 && from.option < static_cast<int>(plan.options.size()), "table {} has option {}",
-                table, from.option);
-  const CopyTable& copies = plan.tables[table];
-  SPARROW_CHECK(from.rule >= 0 && from.rule < copies.rules(), "table {} has rule {}", table, from.rule);
-  Interval interval;
-  interval.first_key = tables_.first_key(table) + from.first;
-  interval.end_key = tables_.first_key(table) + end;
-  interval.table = table;
-  interval.option = from.option;
-  interval.rule = copies.rule(from.rule);
-  SPARROW_CHECK(interval.rule.offset >= 0);
-  const CopyOption& option = plan.options[from.option];
-  interval.level = option.level;
-  interval.offloaded = option.store(hierarchy_.domain(option.level, rank_)) == CopyStore::offloaded;
-  interval.shift = interval.rule.offset - tables_.first_key(table);
-  interval.ring = make_ring(option, interval.rule.holder_slot);
-  interval.first_slot = -1;  // not yet known
-  return part(interval, interval.first_key, interval.end_key);
-}
-
 /// The rows [first_key, end_key) of an interval, with their part of its slots.
 Directory::Interval Directory::part(const Interval& whole, int64_t first_key, int64_t end_key) const {
-  const Ring& ring = ring_of(whole);
   Interval piece = whole;
+  const Holders& holders = whole.holders;
+  const int64_t first = position(whole, first_key);
   piece.first_key = first_key;
   piece.end_key = end_key;
-  piece.first_turn_mine = places_before(ring, first_key + whole.shift);
-  piece.slots = places_before(ring, end_key + whole.shift) - piece.first_turn_mine;
-  if (whole.first_slot >= 0) piece.first_slot = whole.first_slot + piece.first_turn_mine - whole.first_turn_mine;
+  piece.before = whole.me < 0 ? 0 : holders.rule.before(first, whole.me, holders.k());
+  piece.slots = holders.count(first, position(whole, end_key), whole.me);
+  if (whole.first_slot >= 0) piece.first_slot = whole.first_slot + piece.before - whole.before;
   return piece;
 }
 
@@ -96,7 +93,7 @@ void Directory::assign(std::vector<Interval> intervals) {
     if (piece.first_slot >= 0 || piece.slots == 0)
       append(piece, intervals);
     else
-      place(piece, free[piece.offloaded ? 1 : 0], intervals);
+      give_slots(piece, free[piece.offloaded ? 1 : 0], intervals);
   }
   intervals_ = std::move(intervals);
   first_keys_.clear();
@@ -109,12 +106,6 @@ void Directory::assign(std::vector<Interval> intervals) {
             [&](size_t a, size_t b) { return intervals_[a].first_slot < intervals_[b].first_slot; });
 }
 
-/// Whether rows of both that this rank holds are the same ones, in the same store.
-bool Directory::stays(const Interval& before, const Interval& after) const {
-  const auto turn = static_cast<int64_t>(ring_of(after).ranks.size());
-  return before.ring == after.ring && before.offloaded == after.offloaded && (before.shift - after.shift) % turn == 0;
-}
-
 /// The intervals, cut at those there are now; pieces whose rows stay at this rank have their slots.
 std::vector<Directory::Interval> Directory::with_kept_slots(const std::vector<Interval>& intervals) const {
   std::vector<Interval> pieces;
@@ -123,7 +114,7 @@ std::vector<Directory::Interval> Directory::with_kept_slots(const std::vector<In
     int64_t from = interval.first_key;  // not yet in pieces
     while (before < intervals_.size() && intervals_[before].end_key <= interval.first_key) ++before;
     for (size_t i = before; i < intervals_.size() && intervals_[i].first_key < interval.end_key; ++i) {
-      if (!stays(intervals_[i], interval)) continue;
+      if (intervals_[i].offloaded != interval.offloaded || intervals_[i].holders != interval.holders) continue;
       const int64_t first = std::max(interval.first_key, intervals_[i].first_key);
       const int64_t end = std::min(interval.end_key, intervals_[i].end_key);
       if (from < first) pieces.push_back(part(interval, from, first));
@@ -157,7 +148,7 @@ std::array<FreeSlots, 2> Directory::free_slots(const std::vector<Interval>& piec
 }
 
 /// Gives a piece free slots, cut where these end.
-void Directory::place(Interval piece, FreeSlots& free, std::vector<Interval>& result) const {
+void Directory::give_slots(Interval piece, FreeSlots& free, std::vector<Interval>& result) const {
   while (true) {
     const int64_t after = result.empty() ? 0 : result.back().first_slot + result.back().slots;
     const FreeSlots::Run run = free.take(after, piece.slots);
@@ -165,7 +156,7 @@ void Directory::place(Interval piece, FreeSlots& free, std::vector<Interval>& re
       fail("rank {} has no room for {} more rows of table {} in its {}", rank_, piece.slots, piece.table,
            piece.offloaded ? "slower store" : "device memory");
     const bool whole = run.count == piece.slots;
-    const int64_t end = whole ? piece.end_key : key_of_place(piece, piece.first_turn_mine + run.count);
+    const int64_t end = whole ? piece.end_key : nth_key(piece, run.count);
     Interval placed = part(piece, piece.first_key, end);
     placed.first_slot = run.first;
     append(placed, result);

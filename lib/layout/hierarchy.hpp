@@ -4,9 +4,8 @@
 // has depth 0. Example, 2 nodes of 2 ranks: depth 2; level 0: {0 1 2 3}; level 1: {0 1} {2 3}; level 2: {0} {1} {2}
 // {3}.
 //
-// The **ring** of a domain says which of its ranks holds what: position p of table t is held by ring[(p + offset_t) mod
-// ring size]. A rank may be in it several times (it holds more) or not at all (it only asks). A ring keeps the load
-// even with no table of holders.
+// The **ring** of a domain lists the ranks that take turns there, as holders of its rows and as proxies that ask for
+// others: a rank of it, or none (it only asks). Which rank has which row is the holder rule's (holders.hpp).
 #pragma once
 
 #include <cstdint>
@@ -19,9 +18,9 @@ namespace sparrow {
 class Hierarchy {
  public:
   /// domain_of[level][rank]: number of the rank's domain at that level; level 0 all equal, the last level all
-  /// different, each level a refinement of the one before. ring_weight[rank]: how many times the rank is in the rings
-  /// above its own level (empty: once).
-  Hierarchy(std::vector<std::vector<int>> domain_of, std::vector<int> ring_weight = {});
+  /// different, each level a refinement of the one before. proxies[rank]: whether it is in the rings above its own
+  /// level (empty: all are).
+  Hierarchy(std::vector<std::vector<int>> domain_of, const std::vector<char>& proxies = {});
 
   /// All ranks directly below the root.
   static Hierarchy flat(int ranks);

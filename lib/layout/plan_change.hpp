@@ -2,7 +2,7 @@
 // that holds while some have moved.
 //
 // The tables are cut where either plan changes its option. A piece whose rows are on the same ranks in both plans, at
-// the same places of their rings, **stays**: it follows the new plan at once. The other pieces **move**, one after the
+// in the same turn, **stays**: it follows the new plan at once. The other pieces **move**, one after the
 // other, each from its first position on: positions before the frontier follow the new plan, those behind it the old
 // one. So the state between the plans is one number, `done`: how many positions have moved. Every such state is a plan
 // like any other (with two rules per table), under which training is exact.
@@ -24,8 +24,8 @@
 #include <functional>
 #include <vector>
 
-#include "layout/copy_plan.hpp"
 #include "layout/directory.hpp"
+#include "layout/resolved_plan.hpp"
 
 namespace sparrow {
 
@@ -33,22 +33,24 @@ class PlanChange {
  public:
   /// Both plans are of these tables and this hierarchy, and none is itself on the way. Keeps references to tables and
   /// hierarchy. slices >= 1.
-  PlanChange(const Tables& tables, const Hierarchy& hierarchy, const CopyPlan& from, const CopyPlan& to, int slices);
+  PlanChange(const Tables& tables, const Hierarchy& hierarchy, const ResolvedPlan& from, const ResolvedPlan& to,
+             int slices);
+  PlanChange(const PlanChange&) = delete;  // pieces refer to the plans in here
 
   /// Positions that move, of all tables.
   int64_t positions() const { return positions_; }
 
   /// The plan when the first `done` positions have moved. With done == positions() it places rows as the new plan does.
-  CopyPlan plan(int64_t done) const;
+  ResolvedPlan plan(int64_t done) const;
 
   /// A copy that moves, or is made: row `key` from rank `source` to rank `destination` (perhaps the same rank, where
   /// the row gets another slot).
-  struct CopyMove {
+  struct RowMove {
     int64_t key;
     int source, destination;
   };
   /// All moves of positions number [begin, end) of the order, in order.
-  void visit(int64_t begin, int64_t end, const std::function<void(const CopyMove&)>& move) const;
+  void visit(int64_t begin, int64_t end, const std::function<void(const RowMove&)>& move) const;
 
   /// The end of the positions, from number `begin` on, that make at most so many copies; at least one position.
   int64_t end_of_step(int64_t begin, int64_t copies) const;
@@ -60,54 +62,49 @@ class PlanChange {
   std::vector<int64_t> copies_between_ranks() const;
 
  private:
+  /// One of the plans, and the options of plan(done) that stand for its own while rows move; -1: no row with it moves.
+  struct Plan {
+    ResolvedPlan plan;
+    std::vector<int> moving = {};
+  };
   /// Rows of a piece in one of the plans.
   struct Side {
-    int option = 0;  ///< of that plan
-    int level = 0;
-    CopyRule rule;
-    std::vector<std::vector<int>> rings;  ///< by domain, of one rank where the table has a fixed holder
-    std::vector<char> offloaded;          ///< by domain
-    int holder(int domain, int64_t position) const {
-      const auto& ring = rings[domain];
-      return ring[static_cast<uint64_t>(position + rule.offset) % ring.size()];
-    }
+    int number = 0;  ///< of the option in the plan
+    const ResolvedOption* option = nullptr;
+    HolderRule rule;
+    int domains() const { return static_cast<int>(option->rings.size()); }
+    Holders holders(int domain) const { return {rule, option->rings[domain]}; }
   };
-  struct Segment {
-    int64_t first, end;  ///< positions
-    int from, to;        ///< sides
-    int move = -1;       ///< its number among those that move
-  };
-  struct Move {
+  /// Rows of both plans' intervals together.
+  struct Piece {
     int table;
-    size_t segment;  ///< of the table
-    int64_t first, end;
-    int from, to;
+    int64_t first, end;  ///< positions
+    Side from, to;
     std::vector<char> stays;  ///< by rank: its rows of the piece are the same in both plans
+    bool moves;               ///< some rank's do not stay
   };
   struct Slice {
-    size_t move;
+    size_t piece;
     int64_t first, end;  ///< positions
     int64_t begin;       ///< in the order of all that move
+    int64_t behind() const { return begin + end - first; }
   };
-  int side(const CopyPlan& plan, int table, const CopyInterval& interval, std::vector<Side>& sides) const;
-  void cut_table(int table, const CopyPlan& from, const CopyPlan& to);
-  std::vector<char> stays(const Side& from, const Side& to) const;
+  static Side side(const ResolvedPlan& plan, int table, const ResolvedInterval& interval);
+  void cut_table(int table);
+  bool stays(const Side& from, const Side& to, int rank) const;
   void order(int slices);
-  int moving_option(const CopyPlan& plan, int option);
-  void visit_position(const Move& move, int64_t position, const std::function<void(const CopyMove&)>& action) const;
-  /// Rows of positions [first, end) that the rank holds, in each store.
-  SlotRoom held(const Side& side, int64_t first, int64_t end, int rank) const;
+  void add_moving_option(Plan& of, const Side& side);
+  std::vector<Slice>::const_iterator slice_at(int64_t number) const;
+  void visit_position(const Piece& piece, int64_t position, const std::function<void(const RowMove&)>& action) const;
+  /// Adds the rows of positions [first, end) that the rank holds to those of the store they are in.
+  void add_held(const Side& side, int64_t first, int64_t end, int rank, SlotRoom& rows) const;
 
   const Tables& tables_;
   const Hierarchy& hierarchy_;
-  CopyPlan to_;
-  std::vector<CopyRule> from_rules_;  ///< by table
-  std::vector<Side> from_sides_, to_sides_;
-  std::vector<int> from_option_, to_option_;  ///< by option: the option of moving rows in plan()
-  std::vector<std::vector<Segment>> segments_;
-  std::vector<Move> moves_;
+  Plan from_, to_;
+  std::vector<Piece> pieces_;  ///< table by table
   std::vector<Slice> slices_;
-  std::vector<CopyOption> options_;  ///< of plan()
+  std::vector<ResolvedOption> options_;  ///< of plan()
   int64_t positions_ = 0;
 };
 

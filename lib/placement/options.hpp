@@ -20,9 +20,9 @@ inline const std::vector<Word> kWords<std::optional<placement::Strategy>> = [] {
 }();
 
 /// Who holds a row; given: by a partition file.
-enum class Holders : uint8_t { arithmetic, first_use, given };
+enum class HolderMap : uint8_t { arithmetic, first_use, given };
 template <>
-inline constexpr Word kWords<Holders>[] = {"arithmetic", {"first_use", kLater}, {"", kLater}};
+inline constexpr Word kWords<HolderMap>[] = {"arithmetic", {"first_use", kLater}, {"", kLater}};
 
 /// Who trains a sample.
 enum class Assignment : uint8_t { contiguous, local };
@@ -34,7 +34,7 @@ struct PlacementOptions {
   std::string plan;                             ///< a file to use instead of planning; empty: none
   bool deduplicate = true;
   bool combine = true;
-  WordOr<Holders, std::string> holders;
+  WordOr<HolderMap, std::string> holders;
   Assignment assignment = Assignment::contiguous;
   int64_t replan_every = 0;
 };

@@ -73,7 +73,7 @@
 //   overlapped  T = max(C, E, S) + max(D, R, S')
 //
 // Overlapped, batch k has two parts. Beside C, its computation from rows to the gradients of the bags, one
-// communication lane per rank runs the steps E: late gradients of k - 1 (of rows that k does not use) and their update,
+// communication lane per rank runs the steps E: clean gradients of k - 1 (of rows that k does not use) and their update,
 // ids of k + 1, its clean rows (that k does not use). Behind C it runs D: gradients of the dirty rows (that k + 1 uses
 // as well), their reduction and update, and the rows; beside D, the rest is computed (gradients of the parameters, the
 // bottom MLP of k + 1) and the dense parameters are reduced and updated: R. S and S' are the most

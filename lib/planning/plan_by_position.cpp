@@ -1,7 +1,7 @@
-// Plans from the order of classes to positions, and back.
+#include "planning/plan_by_position.hpp"
+
 #include <algorithm>
 
-#include "access/access_profile.hpp"
 #include "base/error.hpp"
 
 namespace sparrow {
@@ -106,7 +106,8 @@ placement::Plan by_position(const placement::Plan& ranked, const std::vector<Acc
       else
         table.intervals.push_back(interval);
     }
-    if (table.holder_slot < 0 && current.tables[t].holder_slot < 0) table.offset = current.tables[t].offset;
+    const placement::HolderRule& now = current.tables[t].holders;
+    if (table.holders.fixed < 0 && now.fixed < 0) table.holders = now;
   }
   return plan;
 }

@@ -13,31 +13,8 @@
 
 namespace sparrow {
 
-namespace {
-
-placement::TableDistribution distribution(const std::vector<CountGroup>& histogram, int64_t rows, bool sampled) {
-  std::vector<placement::CountBin> bins;
-  for (const CountGroup& group : histogram) bins.push_back({group.count, group.rows});
-  return sampled ? placement::from_sample(bins, rows) : placement::from_histogram(bins);
-}
-
-placement::TableDistribution distribution(const std::vector<GroupedRows>& classes, double ratio, bool sampled) {
-  std::vector<placement::GroupCountBin> bins;
-  for (const GroupedRows& of_class : classes) bins.push_back({of_class.rows, of_class.lookups});
-  placement::TableDistribution access = placement::from_group_counts(bins, sampled);
-  access.grouping_error = placement::grouping_error_of(ratio);
-  return access;
-}
-
-}  // namespace
-
 placement::Workload make_workload(const PlanningProblem& problem) {
-  std::vector<placement::TableDistribution> access;
-  const AccessCounts& counts = problem.counts;
-  for (size_t t = 0; t < problem.shapes.rows.size(); ++t)
-    access.push_back(counts.by_group() ? distribution(counts.classes[t], counts.ratios[t], counts.sampled)
-                                       : distribution(counts.histograms[t], problem.shapes.rows[t], counts.sampled));
-  return make_workload(problem.options, problem.shapes, std::move(access));
+  return make_workload(problem.options, problem.shapes, problem.counts.tables);
 }
 
 placement::Workload make_workload(const RunOptions& options, const TableShapes& shapes,
@@ -162,7 +139,7 @@ PlannedRun plan_run(Comm& comm, const SystemShape& shape, const PlanningProblem&
   }
   text = broadcast_string(comm, text, 0);
   if (comm.rank() != 0) planned.plan = parse_plan(text, "plan of rank 0", shape.topology);
-  planned.copies = copy_plan(planned.plan, shape);
+  planned.resolved = resolve(planned.plan, shape);
   planned.topology_yaml = write_topology(shape.topology, "The system as a run measured it.");
   return planned;
 }

@@ -18,7 +18,7 @@ namespace sparrow {
 /// A plan and what the theory says of it.
 struct PlannedRun {
   placement::Plan plan;
-  CopyPlan copies;
+  ResolvedPlan resolved;
   placement::Cost predicted;
   double bound = 0, gap = 0;  ///< of the optimiser; 0 where only a strategy was costed
   double floor_bytes = 0;     ///< all ranks together

@@ -12,15 +12,15 @@ namespace {
 /// Instances that are alike in all that is below them share one.
 struct Likeness {
   int type = 0;
-  RankKind kind;                               ///< of a rank
+  RankType of_rank;                            ///< of a rank
   std::vector<std::pair<int, int64_t>> below;  ///< (likeness, how many), of an inner domain
   auto operator<=>(const Likeness&) const = default;
 };
 
 class Splitter {
  public:
-  Splitter(const SystemShape& shape, std::span<const RankKind> kinds)
-      : shape_(shape), kinds_(kinds), tree_(shape.topology), next_(shape.topology.domains.size(), 0) {}
+  Splitter(const SystemShape& shape, std::span<const RankType> types)
+      : shape_(shape), types_(types), tree_(shape.topology), next_(shape.topology.domains.size(), 0) {}
 
   placement::Topology run() {
     const Instance root = visit(0);
@@ -46,7 +46,7 @@ class Splitter {
     Instance result;
     if (tree_.is_rank(type)) {
       result.ranks = shape_.instances[type][number];
-      like.kind = kinds_[result.ranks[0]];
+      like.of_rank = types_[result.ranks[0]];
     }
     std::vector<Instance> children;
     for (const int child : tree_.children(type))
@@ -73,8 +73,8 @@ class Splitter {
     domain.parent = parent;
     domain.count = count;
     if (tree_.is_rank(like.type)) {
-      domain.batch_weight = like.kind.batch_weight;
-      domain.access_group = like.kind.access_group;
+      domain.batch_weight = like.of_rank.batch_weight;
+      domain.access_group = like.of_rank.access_group;
     }
     const auto index = static_cast<int>(result.domains.size());
     result.domains.push_back(std::move(domain));
@@ -91,7 +91,7 @@ class Splitter {
   }
 
   const SystemShape& shape_;
-  std::span<const RankKind> kinds_;
+  std::span<const RankType> types_;
   const placement::Tree tree_;
   std::vector<size_t> next_;  ///< instance, by type
   std::map<Likeness, int> number_of_;
@@ -100,20 +100,20 @@ class Splitter {
 
 }  // namespace
 
-std::vector<RankKind> rank_kinds(const SystemShape& shape) {
-  std::vector<RankKind> kinds;
+std::vector<RankType> rank_types(const SystemShape& shape) {
+  std::vector<RankType> types;
   for (const int type : shape.rank_type) {
     const placement::Domain& domain = shape.topology.domains[type];
-    kinds.push_back({domain.batch_weight, domain.access_group});
+    types.push_back({domain.batch_weight, domain.access_group});
   }
-  return kinds;
+  return types;
 }
 
-placement::Topology with_rank_kinds(const SystemShape& shape, std::span<const RankKind> kinds) {
-  SPARROW_CHECK(kinds.size() == shape.rank_type.size(), "{} kinds for {} ranks", kinds.size(), shape.rank_type.size());
-  const std::vector<RankKind> now = rank_kinds(shape);
-  if (std::equal(now.begin(), now.end(), kinds.begin())) return shape.topology;
-  return Splitter(shape, kinds).run();
+placement::Topology with_rank_types(const SystemShape& shape, std::span<const RankType> types) {
+  SPARROW_CHECK(types.size() == shape.rank_type.size(), "{} types for {} ranks", types.size(), shape.rank_type.size());
+  const std::vector<RankType> now = rank_types(shape);
+  if (std::equal(now.begin(), now.end(), types.begin())) return shape.topology;
+  return Splitter(shape, types).run();
 }
 
 }  // namespace sparrow

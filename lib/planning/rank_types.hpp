@@ -12,16 +12,16 @@
 
 namespace sparrow {
 
-struct RankKind {
+struct RankType {
   double batch_weight = 1;
   int access_group = 0;
-  auto operator<=>(const RankKind&) const = default;
+  auto operator<=>(const RankType&) const = default;
 };
 
 /// What the topology says of each rank.
-std::vector<RankKind> rank_kinds(const SystemShape& shape);
+std::vector<RankType> rank_types(const SystemShape& shape);
 
-/// The same system with these kinds of ranks, one per rank of the run.
-placement::Topology with_rank_kinds(const SystemShape& shape, std::span<const RankKind> kinds);
+/// The same system with these types of ranks, one per rank of the run.
+placement::Topology with_rank_types(const SystemShape& shape, std::span<const RankType> types);
 
 }  // namespace sparrow

@@ -1,91 +1,75 @@
 // Re-planning: counts go on while a run trains, and every placement.replan_every samples the ranks ask whether another
-// plan would win back the cost of moving to it.
-//
-//   gain = (T of the current plan - T of the best plan) * (iterations until the next question, or the end, less half of
-//          those during which rows move)
-//   cost = time of moving: bytes over every port of the topology at its rate, packing, and two exchanges' latency per
-//          move
-//
-// both T with the counts of now, by the cost model that made the plan. The plan changes if gain > cost and T falls by
-// more than kLeastGain, below which differences are the noise of counting. Rank 0 decides for all.
+// plan is worth moving to (replan.hpp). Rank 0 decides for all; the trainer moves rows, a few per step. A plan is settled
+// when all rows are where it wants them.
 //
 // Where ranks see different data, counts are added up by access group, one group after the other: rank 0 then has one
 // counter for each (33 MB for 26 large tables). The groups are those found when the run began.
+//
+// Kept in checkpoints, beside the model, so that a continued run does the same:
+//
+//   replanning/
+//     plan.json          that the rows follow, or come from while they move
+//     next_plan.json     that they move to; only while they do
+//     move.json          how far they are (MigrationState); only while they move
+//     counts_00000.bin   one per rank: its counts of lookups (AccessCounter::serialize)
+//
+// All of it depends on ranks and plans: a run continued on another number of ranks plans anew instead.
 #pragma once
 
-#include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "access/access_counter.hpp"
-#include "access/access_profile.hpp"
-#include "config/options.hpp"
-#include "planning/planning.hpp"
+#include "access/training_data.hpp"
+#include "planning/replan.hpp"
+#include "train/trainer.hpp"
 
 namespace sparrow {
 
-constexpr double kLeastGain = 0.01;
-constexpr double kMoveShare = 0.25;  ///< of a step's exchanged bytes: what moves between two steps
-
-/// One question and its answer. Rank 0's; others know `changes`, the plan and copies_per_move.
-struct Replanning {
-  bool changes = false;
-  std::string why_not;  ///< if not
-  std::optional<PlannedRun> next;
-  int64_t copies_per_move = 1;
-  // What was weighed. T in seconds per iteration, bytes sent per rank and iteration (mean):
-  double seconds_now = 0, seconds_next = 0, bytes_now = 0, bytes_next = 0;
-  double bytes_counted = 0;  ///< by the run, since it follows the plan
-  int64_t iterations = 0;    ///< over which the gain counts
-  int64_t moved_copies = 0, moved_bytes = 0;
-  double gain_seconds = 0, cost_seconds = 0;
-};
-
-/// Time to send copies[source * ranks + destination] rows of `bytes` each, in `moves` parts.
-double seconds_to_move(const SystemShape& shape, const std::vector<int64_t>& copies, double bytes, int64_t moves);
-
 class Replanner {
  public:
-  /// plan: the run's first one. Everything passed by reference must outlive it.
+  /// first: the plan that `trainer` was made for. Everything passed by reference must outlive it.
   Replanner(const RunOptions& options, const TrainingData& data, const Tables& tables, const SystemShape& system,
-            placement::Plan plan);
+            const placement::Plan& first, Trainer& trainer);
 
-  /// Counts the lookups of this rank's part of a batch.
-  void count(const Batch& batch) { counter_.count(batch); }
+  /// After every step on this rank's part of a batch.
+  void note_step(const Batch& batch);
 
-  /// Collective. Asks, and makes the counts fade by half. iterations: until the next question or the end. If the plan
-  /// is changed, set_plan is to be called.
-  Replanning consider(Comm& comm, int64_t iterations);
+  /// Collective. Asks whether another plan would win over so many iterations, and makes the counts fade by half; no
+  /// answer while the last one is still being carried out.
+  std::optional<Replan> ask(int64_t iterations);
+  /// Collective. The rows begin to move, if the answer says so.
+  void carry_out(const Replan& replan);
 
-  const placement::Plan& plan() const { return plan_; }
-  void set_plan(placement::Plan plan) { plan_ = std::move(plan); }
-  AccessCounter& counter() { return counter_; }
-  const AccessCounter& counter() const { return counter_; }
+  /// Collective. Sent per rank and iteration (mean over ranks) under the plan in force: since the last question was
+  /// asked, or its answer carried out.
+  double counted_bytes() const;
+
+  /// Into the folder of a checkpoint, called by every rank (throws Error naming the file that could not be written),
+  /// and (collective) from it, for a trainer that was made for plan.json: before the rows are loaded, for it says where
+  /// they go.
+  void save(const std::string& folder) const;
+  void load(const std::string& folder);
+  static std::string saved_plan_path(const std::string& folder);
 
  private:
-  Replanning decide(std::span<const AccessCounter> all, int64_t iterations) const;
-  std::vector<AccessCounter> merged_by_group(Comm& comm) const;
-  std::optional<placement::Plan> best_plan(const placement::Workload& workload,
-                                           const std::vector<AccessProfile>& profiles, std::string& why_not) const;
+  Replan decided_by_rank_0(int64_t iterations);
+  std::vector<AccessCounter> merged_by_group() const;
 
   const RunOptions& options_;
   const TableShapes& shapes_;
   const Tables& tables_;
   const SystemShape& system_;
-  placement::Plan plan_;
+  Trainer& trainer_;
+  Comm& comm_;
+  placement::Plan plan_;          ///< that rows follow or move to
+  placement::Plan settled_plan_;  ///< that rows follow or come from
+  Ledger settled_ledger_;         ///< when the last question was asked, or its answer carried out
+  bool moving_ = false;
   AccessCounter counter_;
   std::vector<std::vector<int64_t>> cuts_;  ///< by table: where the classes of the first count begin
   std::vector<int> group_of_rank_;
 };
-
-/// Collective: the sum of all ranks' counters, at rank 0 (elsewhere undefined), in ceil(log2 ranks) rounds in which
-/// half of those left send theirs: no rank ever has more than two. counts: false where a rank has none to add.
-AccessCounter merged_counter(Comm& comm, const AccessCounter& own, bool counts = true);
-
-/// For the log, and the same as a record of metrics.jsonl and summary.json.
-std::string describe(const Replanning& answer);
-std::string to_json(const Replanning& answer, int64_t step, int64_t samples);
 
 }  // namespace sparrow

@@ -49,7 +49,7 @@ struct Placing {
 
   PlacedRun placed(PlannedRun planned) const {
     TrainerOptions options = trainer_options(context.comm, problem, system);
-    Directory directory(tables, system.hierarchy, planned.copies, context.comm.rank(), options.room);
+    Directory directory(tables, system.hierarchy, planned.resolved, context.comm.rank(), options.room);
     MemoryPlan memory = plan_memory(context.backend, directory, options);
     return {std::move(planned), std::move(options), std::move(directory), std::move(memory)};
   }
@@ -61,7 +61,7 @@ struct Placing {
     } catch (const Error& error) {
       if (lack.bytes > 0) fail("{}\n{}", error.what(), lack.why);
       PlannedRun held;
-      held.copies = CopyPlan::uniform(tables, system.hierarchy, 0);
+      held.resolved = ResolvedPlan::uniform(tables, system.hierarchy, 0);
       const MemoryPlan memory = placed(std::move(held)).memory;
       fail("{}\nif every row were held by one rank, rank {} would need\n{}", error.what(), context.comm.rank(),
            describe(memory.needs, memory.budget));

@@ -9,6 +9,7 @@
 #include "comm/collectives.hpp"
 #include "config/plan_file.hpp"
 #include "config/topology_file.hpp"
+#include "planning/replanner.hpp"
 
 namespace sparrow {
 
@@ -47,7 +48,7 @@ RunOptions RunFolder::with_saved_decisions() const {
   if (!continues() || !fs::exists(plan) || !began_with_as_many_ranks()) return options;
   options.system.topology = start() + "/topology.yaml";
   const std::string replanned = saved_replanning();
-  options.placement.plan = replanned.empty() ? plan : replanned + "/plan.json";
+  options.placement.plan = replanned.empty() ? plan : Replanner::saved_plan_path(replanned);
   return options;
 }
 

@@ -130,14 +130,14 @@ json pipeline(const PerIteration& per_iteration, const RunResult& result) {
   }
   const double to_gradients = per_iteration.mean(ledger.path.to_gradients);
   const double ahead = per_iteration.mean(ledger.path.ahead);
-  const double urgent = per_iteration.mean(ledger.path.urgent);
+  const double dirty = per_iteration.mean(ledger.path.dirty);
   const double dense = per_iteration.mean(ledger.path.dense);
   lanes["dirty_rows_per_iteration"] = per_iteration.mean(ledger.dirty_rows);
   lanes["to_gradients_seconds"] = to_gradients;
   lanes["dense_seconds"] = dense;
   lanes["ahead_seconds"] = ahead;
-  lanes["urgent_seconds"] = urgent;
-  lanes["critical_path_seconds"] = to_gradients + std::max(urgent, dense);
+  lanes["urgent_seconds"] = dirty;
+  lanes["critical_path_seconds"] = to_gradients + std::max(dirty, dense);
   // Of the exchange, what the compute lane did not wait for.
   lanes["hidden_seconds"] = result.overlapped ? std::max(0.0, busy - lanes["compute"]["waiting"].get<double>()) : 0.0;
   return lanes;

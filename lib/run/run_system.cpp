@@ -70,16 +70,16 @@ SystemShape find_system(const RankContext& context, int node, const RunOptions& 
       shape_of(options.system.topology == "auto" ? launch_with_rates(context, node, options, complete)
                                                  : load_topology(options.system.topology),
                comm.size());
-  std::vector<RankKind> kinds = rank_kinds(shape);
+  std::vector<RankType> types = rank_types(shape);
   const std::vector<double>& shares = options.train.batch_shares.given;
   if (!shares.empty()) {
     if (static_cast<int>(shares.size()) != comm.size())
       fail("train.batch_shares has {} numbers, this run {} ranks", shares.size(), comm.size());
-    for (size_t rank = 0; rank < kinds.size(); ++rank) kinds[rank].batch_weight = shares[rank];
+    for (size_t rank = 0; rank < types.size(); ++rank) types[rank].batch_weight = shares[rank];
   } else if (options.train.batch_shares == BatchShares::equal) {
-    for (RankKind& kind : kinds) kind.batch_weight = 1;
+    for (RankType& type : types) type.batch_weight = 1;
   }
-  placement::Topology topology = with_rank_kinds(shape, kinds);
+  placement::Topology topology = with_rank_types(shape, types);
   const placement::Tree tree(topology);
   for (const int type : tree.at_level(tree.depth()))
     if (options.system.device_memory > 0)
@@ -106,17 +106,17 @@ RankParts data_parts(const RunOptions& options, const SystemShape& shape, Sample
     const SampleRange part = part_of_data(range.size(), options.train.global_batch, rank, ranks, shares);
     parts.of_rank.push_back({range.first + part.first, range.first + part.last});
   }
-  for (const RankKind& kind : rank_kinds(shape)) parts.groups.push_back(kind.access_group);
+  for (const RankType& type : rank_types(shape)) parts.groups.push_back(type.access_group);
   const auto same = [&](int group) { return group == parts.groups[0]; };
   if (std::all_of(parts.groups.begin(), parts.groups.end(), same)) parts.groups.clear();
   return parts;
 }
 
 SystemShape with_access_groups(const SystemShape& shape, const std::vector<int>& group_of_rank) {
-  std::vector<RankKind> kinds = rank_kinds(shape);
-  for (size_t rank = 0; rank < kinds.size(); ++rank)
-    kinds[rank].access_group = group_of_rank.empty() ? 0 : group_of_rank.at(rank);
-  return shape_of(with_rank_kinds(shape, kinds), static_cast<int>(kinds.size()));
+  std::vector<RankType> types = rank_types(shape);
+  for (size_t rank = 0; rank < types.size(); ++rank)
+    types[rank].access_group = group_of_rank.empty() ? 0 : group_of_rank.at(rank);
+  return shape_of(with_rank_types(shape, types), static_cast<int>(types.size()));
 }
 
 }  // namespace sparrow

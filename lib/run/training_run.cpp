@@ -10,8 +10,8 @@
 #include "checkpoint/checkpoint.hpp"
 #include "checkpoint/model_loading.hpp"
 #include "comm/collectives.hpp"
+#include "planning/replanner.hpp"
 #include "run/metrics_file.hpp"
-#include "run/plan_changes.hpp"
 #include "run/progress.hpp"
 #include "run/run.hpp"
 #include "run/run_folder.hpp"
@@ -59,9 +59,9 @@ class TrainingLoop {
   Trainer& trainer_;
   const bool first_;  ///< rank 0, which tells
   const int64_t total_samples_;
-  std::unique_ptr<PlanChanges> plan_changes_;  ///< if placement.replan_every > 0
-  std::unique_ptr<MetricsFile> metrics_;       ///< rank 0's
-  std::unique_ptr<Progress> progress_;         ///< rank 0's
+  std::unique_ptr<Replanner> replanner_;  ///< if placement.replan_every > 0
+  std::unique_ptr<MetricsFile> metrics_;  ///< rank 0's
+  std::unique_ptr<Progress> progress_;    ///< rank 0's
   RunPosition began_, position_, saved_;
   Timer clock_;
   double paused_ = 0;  ///< seconds of clock_ spent on evaluation and checkpoints
@@ -92,8 +92,10 @@ TrainingLoop::TrainingLoop(const RunFolder& folder, Run& run, const std::functio
 
 /// What the run continues from, or begins with.
 void TrainingLoop::restore() {
-  if (options_.placement.replan_every > 0) plan_changes_ = std::make_unique<PlanChanges>(run_);
-  if (const std::string saved = folder_.saved_replanning(); !saved.empty()) plan_changes_->load(saved);
+  if (options_.placement.replan_every > 0)
+    replanner_ =
+        std::make_unique<Replanner>(options_, run_.data, run_.tables, run_.system, run_.planned.plan, trainer_);
+  if (const std::string saved = folder_.saved_replanning(); !saved.empty()) replanner_->load(saved);
   if (folder_.continues()) {
     position_ = load_checkpoint(trainer_, run_.id_of, folder_.checkpoint());
     spdlog::info("continuing from {} ({} samples)", folder_.checkpoint(), position_.samples);
@@ -154,7 +156,7 @@ void TrainingLoop::after_step(const Batch& batch, double loss_sum) {
   interval_samples_ += batch.global_samples;
   ++interval_steps_;
   if (interval_steps_ >= options_.output.report_every) report();
-  if (plan_changes_) plan_changes_->note_step(batch);
+  if (replanner_) replanner_->note_step(batch);
   if (position_.samples >= total_samples_) return;  // what is due at the end has its place there
   const auto due = [&](int64_t every) { return every > 0 && position_.samples / every > before / every; };
   if (due(options_.placement.replan_every)) replan();
@@ -186,7 +188,7 @@ bool TrainingLoop::asked_to_stop() const {
 void TrainingLoop::replan() {
   const int64_t batch = options_.train.global_batch;
   const int64_t left = std::min(options_.placement.replan_every, total_samples_ - position_.samples);
-  const std::optional<Replanning> answer = plan_changes_->ask((left + batch - 1) / batch);
+  const std::optional<Replan> answer = replanner_->ask((left + batch - 1) / batch);
   if (!answer) return;
   if (first_) {
     const std::string record = to_json(*answer, position_.steps, position_.samples);
@@ -195,7 +197,8 @@ void TrainingLoop::replan() {
     progress_->clear();
     spdlog::info("{}", describe(*answer));
   }
-  plan_changes_->carry_out(*answer);
+  replanner_->carry_out(*answer);
+  if (answer->changes) run_.planned = *answer->next;
 }
 
 void TrainingLoop::evaluate_model() {
@@ -218,7 +221,7 @@ void TrainingLoop::save() {
   const Timer timer;
   try {
     const auto save_more = [&](const std::string& folder) {
-      if (plan_changes_) plan_changes_->save(folder + "/replanning");
+      if (replanner_) replanner_->save(folder + "/replanning");
     };
     save_checkpoint(comm_, trainer_, run_.position_of, position_, options_.output.dir, options_.output.keep, save_more);
     saved_ = position_;
@@ -241,7 +244,7 @@ void TrainingLoop::finish() {
   result_.overlapped = options_.system.overlapped;
   result_.ledger = trainer_.ledger();
   result_.migrated = trainer_.migrated();
-  if (plan_changes_) result_.settled_bytes_per_iteration = plan_changes_->counted_bytes();
+  if (replanner_) result_.settled_bytes_per_iteration = replanner_->counted_bytes();
   result_.predicted = predict(run_.planned, run_.system);
   result_.row_bytes = trainer_.store().bytes();
   result_.planned_memory_bytes = trainer_.memory().needs.total();

@@ -1,13 +1,11 @@
 #include "synthetic/generator.hpp"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <deque>
 #include <filesystem>
 #include <future>
 #include <nlohmann/json.hpp>
-#include <sstream>
+#include <regex>
 
 #include "base/error.hpp"
 #include "base/text_file.hpp"
@@ -65,22 +63,12 @@ bool shard_is_there(const GenerateOptions& options, int shard) {
 
 /// 12 for "day_12.tsv", "day_12_dense.npy.part", ".day_12.arguments"; -1 for names that no generated file has, such as
 /// Criteo's day_12.
-int shard_of(std::string_view name) {
-  const auto accept = [&name](std::string_view prefix) {
-    const bool there = name.starts_with(prefix);
-    if (there) name.remove_prefix(prefix.size());
-    return there;
-  };
-  const bool hidden = accept(".");
-  int shard = -1;
-  if (!accept("day_") || name.starts_with('-')) return -1;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), shard);
-  if (error != std::errc()) return -1;
-  name.remove_prefix(end - name.data());
-  if (name.ends_with(".part")) name.remove_suffix(std::string_view(".part").size());
-  if (hidden) return name == ".arguments" ? shard : -1;
-  constexpr std::array<std::string_view, 5> kEndings{".tsv", ".tsv.gz", "_dense.npy", "_sparse.npy", "_labels.npy"};
-  return std::ranges::find(kEndings, name) != kEndings.end() ? shard : -1;
+int shard_of(const std::string& name) {
+  static const std::regex kGenerated(
+      R"((?:day_(\d{1,9})(?:\.tsv|\.tsv\.gz|_dense\.npy|_sparse\.npy|_labels\.npy)|\.day_(\d{1,9})\.arguments)(?:\.part)?)");
+  std::smatch found;
+  if (!std::regex_match(name, found, kGenerated)) return -1;
+  return std::stoi(found[found[1].matched ? 1 : 2].str());
 }
 
 /// Removes what earlier runs left of this part's shards: broken ones, and if allowed those with other arguments. Every

@@ -54,8 +54,8 @@ uint32_t criteo_rank(int column, uint32_t value) {
 
 void SampleModel::sample(int64_t number, CriteoSample& out) const {
   double label_uniform;
-  const Scores scores = draw(seed_, number, out, label_uniform);
-  out.label = label_uniform < probability(scores);
+  out.click_probability = probability(draw(seed_, number, out, label_uniform));
+  out.label = label_uniform < out.click_probability;
 }
 
 double SampleModel::probability(const Scores& scores) const {
@@ -149,22 +149,6 @@ double SampleModel::draw_integers(const uint32_t* words, CriteoSample& out) cons
     score += static_cast<double>(integer_weights_[i] * logarithm);
   }
   return score;
-}
-
-double SampleModel::best_auc(int64_t samples) const {
-  std::vector<std::pair<double, int>> scored;
-  CriteoSample sample;
-  for (int64_t i = 0; i < samples; ++i) {
-    double uniform;
-    const double p = probability(draw(seed_, i, sample, uniform));
-    scored.emplace_back(p, uniform < p);
-  }
-  std::sort(scored.begin(), scored.end());
-  double clicks = 0, order = 0;  // the sum, over clicks, of the samples below them
-  for (size_t i = 0; i < scored.size(); ++i) {
-    if (scored[i].second == 1) order += static_cast<double>(i) - clicks++;
-  }
-  return order / (clicks * (static_cast<double>(samples) - clicks));
 }
 
 }  // namespace sparrow

@@ -26,6 +26,7 @@ namespace sparrow {
 
 struct CriteoSample {
   int label = 0;
+  double click_probability = 0;                  ///< that the label was drawn with
   uint32_t missing_integers = 0;                 ///< bit i: I(i+1) is missing
   std::array<int64_t, kCriteoDense> integers{};  ///< where present
   std::array<uint32_t, kCriteoTables> ranks{};   ///< category by frequency, 1 = most frequent; 0 = missing
@@ -51,9 +52,6 @@ class SampleModel {
   void sample(int64_t number, CriteoSample& out) const;
 
   const RankSampler& column(int c) const { return samplers_[c]; }
-  /// Area under the ROC curve that the true probabilities of `samples` samples reach: no model can be expected to do
-  /// better.
-  double best_auc(int64_t samples) const;
 
  private:
   static constexpr int kLatent = -1, kNothing = -2;

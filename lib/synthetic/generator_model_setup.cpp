@@ -12,17 +12,6 @@ namespace {
 
 constexpr uint64_t kCalibrationSeed = 0x5eed;  // the calibration is the same for every seed of the user
 
-/// The names in "I3 I13".
-std::vector<std::string_view> words_of(std::string_view text) {
-  std::vector<std::string_view> words;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find(' '), text.size());
-    words.push_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return words;
-}
-
 /// A standard normal number by hash.
 double standard_normal(uint64_t x) {
   float a, b;

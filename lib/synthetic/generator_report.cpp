@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -20,6 +20,11 @@ constexpr int64_t kLeastForIntegers = 2000;
 
 uint64_t pair_of(size_t column, uint32_t value) {
   return static_cast<uint64_t>(column) << 32 | value;
+}
+
+/// `found` may be off by 5 % of what was measured.
+ReportRow within_5_percent(std::string name, double measured, double found) {
+  return {std::move(name), measured, found, 0.05 * measured};
 }
 
 /// Four standard errors of the difference of two shares near p, from n and m samples.
@@ -47,10 +52,8 @@ void compare_batches(const RawSamples& samples, const MeasuredFigures& measured,
   const double accesses = static_cast<double>(kBatch * kCriteoTables);
   distinct /= accesses * static_cast<double>(batches);
   hits /= accesses * static_cast<double>(batches - 1);
-  rows.push_back(
-      {"distinct / total, batch 2,048", measured.distinct_over_total, distinct, 0.05 * measured.distinct_over_total});
-  rows.push_back(
-      {"accesses that the batch before had", measured.hits_in_previous, hits, 0.05 * measured.hits_in_previous});
+  rows.push_back(within_5_percent("distinct / total, batch 2,048", measured.distinct_over_total, distinct));
+  rows.push_back(within_5_percent("accesses that the batch before had", measured.hits_in_previous, hits));
 }
 
 /// The profile and the held-out samples have to be as many as when it was measured: the share grows with the profile.
@@ -77,8 +80,7 @@ void compare_top_shares(const RawSamples& samples, const MeasuredFigures& measur
   for (size_t k = 0; k < kTop.size(); ++k) {
     if (measured.top_shares[k] == 0) continue;
     const double share = static_cast<double>(hits[k]) / static_cast<double>(n / 2 * kCriteoTables);
-    rows.push_back(
-        {fmt::format("share of the top {}", kTop[k]), measured.top_shares[k], share, 0.05 * measured.top_shares[k]});
+    rows.push_back(within_5_percent(fmt::format("share of the top {}", kTop[k]), measured.top_shares[k], share));
   }
 }
 
@@ -106,10 +108,7 @@ void compare_rates(const RawSamples& samples, const CriteoStatistics& statistics
   for (const MissingGroup& group : statistics.missing) {
     // The columns of a group are missing together, so a sample with some of them is one too many.
     double worst = group.rate;
-    std::string_view names = group.columns;
-    while (!names.empty()) {
-      const std::string_view name = names.substr(0, names.find(' '));
-      names.remove_prefix(std::min(name.size() + 1, names.size()));
+    for (const std::string_view name : words_of(group.columns)) {
       const auto column = static_cast<size_t>(column_index(name));
       int64_t missing = 0;
       if (name[0] == 'C') missing = std::ranges::count(samples.categories[column], 0u);
@@ -137,8 +136,10 @@ double distance(const std::vector<int64_t>& sorted, double quantile, double leve
   return std::max({0.0, below - level, level - up_to});
 }
 
-void compare_quantiles(const RawSamples& samples, const MeasuredFigures& measured, std::vector<ReportRow>& rows) {
+void compare_quantiles(const RawSamples& samples, const CriteoStatistics& statistics, std::vector<ReportRow>& rows) {
+  const MeasuredFigures& measured = statistics.measured;
   for (size_t i = 0; i < kCriteoDense; ++i) {
+    const std::string name = fmt::format("I{}", i + 1);
     std::vector<int64_t> present;
     for (size_t k = 0; k < samples.missing_integers.size(); ++k)
       if ((samples.missing_integers[k] >> i & 1) == 0) present.push_back(samples.integers[i][k]);
@@ -148,9 +149,9 @@ void compare_quantiles(const RawSamples& samples, const MeasuredFigures& measure
     for (size_t q = 0; q < kQuantileLevels.size(); ++q)
       worst = std::max(worst, distance(present, measured.quantiles[i][q], kQuantileLevels[q]));
     const auto of_measured =
-        static_cast<int64_t>(static_cast<double>(measured.rows) * (1 - measured.integer_missing[i]));
-    rows.push_back({fmt::format("I{} quantiles, worst distance", i + 1), 0, worst,
-                    0.01 + four_errors(0.5, std::ssize(present), of_measured)});
+        static_cast<int64_t>(static_cast<double>(measured.rows) * (1 - missing_rate(statistics, name)));
+    rows.push_back(
+        {name + " quantiles, worst distance", 0, worst, 0.01 + four_errors(0.5, std::ssize(present), of_measured)});
   }
 }
 
@@ -187,19 +188,14 @@ double spearman(const RawSamples& samples, size_t i, size_t j) {
 }
 
 void compare_correlations(const RawSamples& samples, const MeasuredFigures& measured, std::vector<ReportRow>& rows) {
-  ReportRow worst{"", 0, 0, 0.06};
-  for (size_t i = 0; i < kCriteoDense; ++i) {
+  std::optional<ReportRow> worst;
+  for (size_t i = 0; i < kCriteoDense; ++i)
     for (size_t j = 0; j < i; ++j) {
-      const double found = spearman(samples, i, j);
-      if (std::isnan(found)) continue;
-      if (!worst.name.empty() && std::abs(found - measured.spearman[i][j]) <= std::abs(worst.found - worst.measured))
-        continue;
-      worst.name = fmt::format("worst rank correlation (I{}, I{})", j + 1, i + 1);
-      worst.measured = measured.spearman[i][j];
-      worst.found = found;
+      const double expected = measured.spearman[i][j], found = spearman(samples, i, j);
+      if (!std::isnan(found) && (!worst || std::abs(found - expected) > std::abs(worst->found - worst->measured)))
+        worst = {fmt::format("worst rank correlation (I{}, I{})", j + 1, i + 1), expected, found, 0.06};
     }
-  }
-  if (!worst.name.empty()) rows.push_back(worst);
+  if (worst) rows.push_back(*worst);
 }
 
 }  // namespace
@@ -211,7 +207,7 @@ std::vector<ReportRow> compare(const RawSamples& samples, const CriteoStatistics
   compare_functions(samples, statistics, rows);
   compare_rates(samples, statistics, rows);
   if (samples.has_integers) {
-    compare_quantiles(samples, statistics.measured, rows);
+    compare_quantiles(samples, statistics, rows);
     compare_correlations(samples, statistics.measured, rows);
   }
   return rows;

@@ -1,28 +1,28 @@
 #include "synthetic/generator_samples.hpp"
 
-#include <isa-l/igzip_lib.h>
-
-#include <algorithm>
 #include <charconv>
-#include <cstdio>
-#include <memory>
+#include <optional>
 
 #include "base/error.hpp"
 #include "data/criteo.hpp"
 #include "data/criteo_tsv.hpp"
+#include "data/gzip.hpp"
+#include "data/mapped_file.hpp"
 #include "data/npy.hpp"
 #include "data/shard_index.hpp"
 
 namespace sparrow {
 namespace {
 
-/// Lines of a text file, plain or gzip (any number of members), read forwards and only as far as asked for.
+/// Lines of a text file, plain or gzip, read forwards and only as far as asked for.
 class LineReader {
  public:
-  explicit LineReader(const std::string& path)
-      : path_(path), gzip_(is_gzip(path)), file_(std::fopen(path.c_str(), "rb")) {
-    if (!file_) fail_errno(fmt::format("cannot open {}", path));
-    if (gzip_) start_member();
+  explicit LineReader(const std::string& path) {
+    if (is_gzip(path)) {
+      gzip_.emplace(path);
+    } else {
+      plain_ = file_.emplace(path).bytes();
+    }
   }
 
   /// The next line without its line feed, valid until the next call; false at the end.
@@ -44,62 +44,18 @@ class LineReader {
   }
 
  private:
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  static constexpr size_t kBytes = size_t{1} << 18;
-
-  void start_member() {
-    isal_inflate_init(&stream_);
-    stream_.crc_flag = ISAL_GZIP;  // header parsed, checksum verified
-    inside_ = false;
-  }
-
-  bool read_input() {
-    input_.resize(kBytes);
-    input_.resize(std::fread(input_.data(), 1, kBytes, file_.get()));
-    if (std::ferror(file_.get()) != 0) fail_errno(fmt::format("cannot read {}", path_));
-    return !input_.empty();
-  }
-
   /// Appends text; false at the end of the file.
   bool more() {
-    if (!gzip_) {
-      const bool some = read_input();
-      text_.append(input_.begin(), input_.end());
-      return some;
-    }
-    for (;;) {
-      if (left_ == 0) {
-        if (!read_input()) {
-          if (inside_) fail("{}: the gzip file is cut short", path_);
-          return false;
-        }
-        left_ = input_.size();
-      }
-      if (stream_.block_state == ISAL_BLOCK_FINISH) start_member();
-      const size_t before = text_.size();
-      text_.resize(before + kBytes);
-      stream_.next_in = reinterpret_cast<uint8_t*>(input_.data()) + (input_.size() - left_);
-      stream_.avail_in = static_cast<uint32_t>(left_);
-      stream_.next_out = reinterpret_cast<uint8_t*>(text_.data()) + before;
-      stream_.avail_out = static_cast<uint32_t>(kBytes);
-      const int error = isal_inflate(&stream_);
-      if (error != ISAL_DECOMP_OK) fail("{}: not a whole gzip file (isal_inflate: {})", path_, error);
-      left_ = stream_.avail_in;
-      inside_ = stream_.block_state != ISAL_BLOCK_FINISH;
-      text_.resize(before + kBytes - stream_.avail_out);
-      if (text_.size() > before) return true;
-    }
+    const std::string_view piece = gzip_ ? gzip_->next() : plain_.substr(0, kBytes);
+    if (!gzip_) plain_.remove_prefix(piece.size());
+    text_.append(piece);
+    return !piece.empty();
   }
 
-  std::string path_;
-  bool gzip_;
-  std::unique_ptr<std::FILE, Close> file_;
-  inflate_state stream_{};
-  bool inside_ = false;  ///< within a member
-  std::string input_;
-  size_t left_ = 0;  ///< bytes of input_ not yet inflated
+  static constexpr size_t kBytes = size_t{1} << 18;
+  std::optional<GzipReader> gzip_;
+  std::optional<MappedFile> file_;
+  std::string_view plain_;  ///< of file_, what is still to come
   std::string text_;
   size_t at_ = 0;
 };

@@ -6,9 +6,12 @@
 #include <functional>
 
 #include "base/error.hpp"
-#include "synthetic/criteo_marginals.hpp"
+#include "synthetic/criteo_statistics.hpp"
 
-namespace sparrow::placement {
+namespace sparrow {
+
+using placement::TableDistribution;
+
 namespace {
 
 constexpr int64_t kCap40M = 40'000'000;
@@ -17,23 +20,11 @@ constexpr int64_t kMostTables = 10'000;
 
 /// The fitted law of the values that are there, with the missing one among them.
 Law law_of(const RankLaw& fitted, double missing) {
-  Law law;
-  law.head = head_probabilities(fitted);
+  Law law{head_probabilities(fitted), fitted.s1, 0, fitted.r1, fitted.s2};
   for (double& p : law.head) p *= 1 - missing;
   if (missing > 0) law.head.push_back(missing);
   std::sort(law.head.begin(), law.head.end(), std::greater<>());
-  law.s1 = fitted.s1;
-  law.r1 = fitted.r1;
-  law.s2 = fitted.s2;
   return law;
-}
-
-template <class Columns, class Rows, class Missing>
-std::vector<PresetTable> make_preset(const Columns& laws, const Rows& rows, const Missing& missing, int64_t cap) {
-  std::vector<PresetTable> tables;
-  for (size_t c = 0; c < kCriteoCategories; ++c)
-    tables.push_back({fmt::format("C{}", c + 1), std::min(rows[c], cap), rows[c], law_of(laws[c], missing[c])});
-  return tables;
 }
 
 int64_t parse_count(std::string_view text, std::string_view whole, int64_t most) {
@@ -48,11 +39,17 @@ int64_t parse_count(std::string_view text, std::string_view whole, int64_t most)
 }  // namespace
 
 std::optional<std::vector<PresetTable>> find_preset(std::string_view name) {
-  if (name == "criteo-kaggle") return make_preset(kKaggleLaws, kKaggleRows, kKaggleMissing, kMostRows);
-  if (name != "criteo-terabyte" && name != "criteo-terabyte-40m") return {};
-  auto tables =
-      make_preset(kTerabyteLaws, kTerabyteRows, kTerabyteMissing, name == "criteo-terabyte-40m" ? kCap40M : kMostRows);
-  for (size_t c = 0; c < tables.size(); ++c) tables[c].multi_hot = kTerabyteBagSizes[c];
+  const bool terabyte = name.starts_with("criteo-terabyte"), capped = name == "criteo-terabyte-40m";
+  if (!capped && name != "criteo-terabyte" && name != "criteo-kaggle") return {};
+  const CriteoStatistics& criteo = terabyte ? terabyte_statistics() : kaggle_statistics();
+  std::vector<PresetTable> tables;
+  for (size_t c = 0; c < kCriteoTables; ++c) {
+    const std::string column = fmt::format("C{}", c + 1);
+    const int64_t rows = criteo.rows[c];
+    tables.push_back({column, capped ? std::min(rows, kCap40M) : rows, rows,
+                      law_of(criteo.columns[c], missing_rate(criteo, column)),
+                      criteo.bag_sizes.empty() ? 1 : criteo.bag_sizes[c]});
+  }
   return tables;
 }
 
@@ -98,4 +95,4 @@ std::vector<int64_t> parse_table_rows(std::string_view text) {
   return rows;
 }
 
-}  // namespace sparrow::placement
+}  // namespace sparrow

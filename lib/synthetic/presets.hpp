@@ -1,6 +1,6 @@
 // Table sets that need no data: Criteo Terabyte (all 882,774,559 rows, or at most 40 million a table as in MLPerf's
 // DLRM-DCNv2: 204 million) and Criteo Kaggle, with access distributions fitted to real rows
-// (base/criteo_marginals.hpp), and lists of row counts under a law.
+// (criteo_statistics.hpp), and lists of row counts under a law.
 //
 // A missing value is a row like any other, the one that empty fields are mapped to. The fit holds for the time it was
 // sampled in; over longer times rare values gather more of the accesses than it says.
@@ -12,9 +12,9 @@
 #include <string_view>
 #include <vector>
 
-#include "placement/model/distribution.hpp"
+#include "access/distributions.hpp"
 
-namespace sparrow::placement {
+namespace sparrow {
 
 struct PresetTable {
   std::string name;       ///< "C1"
@@ -28,13 +28,13 @@ struct PresetTable {
 std::optional<std::vector<PresetTable>> find_preset(std::string_view name);
 
 /// Classes of a preset's table.
-TableDistribution preset_distribution(const PresetTable& table);
+placement::TableDistribution preset_distribution(const PresetTable& table);
 
 /// The first `rows` rows; the accesses to the others fall on them evenly.
-TableDistribution folded(const TableDistribution& distribution, int64_t rows);
+placement::TableDistribution folded(const placement::TableDistribution& distribution, int64_t rows);
 
 /// Rows of tables from a list: "1000,2000,1e6" or with repetition "26x1e6". Each from 1 to 2^40. Throws Error naming
 /// the text.
 std::vector<int64_t> parse_table_rows(std::string_view text);
 
-}  // namespace sparrow::placement
+}  // namespace sparrow

@@ -1,6 +1,7 @@
 #include "train/memory_plan.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
@@ -44,10 +45,11 @@ MemoryPlan plan_memory(Backend& backend, const Directory& directory, const Train
   plan.budget = backend.free_memory();
   CountingBackend counting(backend);
   SilentComm nobody(directory.rank(), directory.hierarchy().ranks());
-  Trainer trainer({counting, counting, nobody, nobody}, directory, {}, options, nullptr);
-  Migration::Buffers moved(counting);
-  const RowStore& rows = trainer.store().rows();
-  moved.reserve(options.most_moved, rows.dim, rows.state_dim);
+  Directory same_room(directory.tables(), directory.hierarchy(), directory.plan(), directory.rank(),
+                      {directory.device_slots(), directory.offloaded_slots()});
+  Trainer trainer({counting, counting, nobody, nobody}, std::move(same_room), {}, options, nullptr);
+  Migration::Buffers moved(counting, trainer.store().rows());
+  moved.reserve(options.most_moved);
   plan.needs = counting.used_memory();
   const RowReader reader(trainer);
   plan.needs.add(MemoryPart::checkpoint, counting.used_memory().total() - plan.needs.total());

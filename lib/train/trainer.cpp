@@ -103,8 +103,8 @@ double Trainer::step(const Batch& batch, const Batch* next) {
   ledger_.samples += batch.samples;
   ledger_.lookups += route.lookups;
   // Where bags are pooled at their holders, what reaches this rank is a vector per part of a bag.
-  ledger_.distinct_rows += route.rows.lists.back().count + route.pooled.parts.asked_total;
-  ledger_.dirty_rows += route.rows.dirty_rows() + route.pooled.parts.asked_total;
+  ledger_.distinct_rows += route.rows.lists.back().count + route.pooled.parts.asked.total;
+  ledger_.dirty_rows += route.rows.dirty_rows() + route.pooled.parts.asked.total;
   {
     Ledger::Booking booking(ledger_, Phase::compute);
     model_.forward_bags(*stream_, route.bags, route.addresses());
@@ -143,7 +143,7 @@ void Trainer::reduce_gradients() {
   reduce_dense_.sum(*stream_, model_.gradients());
 }
 
-void Trainer::migrate_to(const CopyPlan& plan, int64_t copies_per_move) {
+void Trainer::migrate_to(const ResolvedPlan& plan, int64_t copies_per_move) {
   std::string why_not;
   const int slices = Migration::slices_that_fit(context_.comm, directory_, plan, why_not);
   if (slices == 0) fail("{}", why_not);
@@ -151,7 +151,7 @@ void Trainer::migrate_to(const CopyPlan& plan, int64_t copies_per_move) {
   continue_migration(plan, {copies_per_move, slices, 0});
 }
 
-std::string Trainer::lack_of_room(const CopyPlan& plan) const {
+std::string Trainer::lack_of_room(const ResolvedPlan& plan) const {
   std::string why_not;
   Migration::slices_that_fit(context_.comm, directory_, plan, why_not);
   if (!why_not.empty() || backend_.device_is_host()) return why_not;
@@ -160,7 +160,7 @@ std::string Trainer::lack_of_room(const CopyPlan& plan) const {
   return lack_of_memory(context_.comm, plan_memory(backend_, next, options_).needs, memory_.budget).why;
 }
 
-void Trainer::continue_migration(const CopyPlan& plan, const MigrationState& state) {
+void Trainer::continue_migration(const ResolvedPlan& plan, const MigrationState& state) {
   SPARROW_CHECK(!migration_, "rows are on their way to another plan already");
   pipeline_.forget();
   migration_ = std::make_unique<Migration>(context_, directory_, store_, plan, state);

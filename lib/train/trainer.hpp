@@ -62,12 +62,12 @@ class Trainer {
   /// move may be under way. Throws Error, on all ranks alike, if a rank has no room on the way. Training does not
   /// change. Tests force any schedule of plans with it. Where device memory is planned, what the new plan needs of it
   /// is taken when it is in force; while rows move, buffers may grow.
-  void migrate_to(const CopyPlan& plan, int64_t copies_per_move);
+  void migrate_to(const ResolvedPlan& plan, int64_t copies_per_move);
   /// Collective. Why rows cannot move to `plan`: which rank has no room on the way, or too little device memory for the
   /// plan's buffers; empty if they can.
-  std::string lack_of_room(const CopyPlan& plan) const;
+  std::string lack_of_room(const ResolvedPlan& plan) const;
   /// The same for a run that is continued in the middle of a move: before its checkpoint is loaded.
-  void continue_migration(const CopyPlan& plan, const MigrationState& state);
+  void continue_migration(const ResolvedPlan& plan, const MigrationState& state);
   /// Collective, between steps: the next rows of a move under way. step() begins with it.
   void move_rows();
   /// The move under way; null if none is.

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <random>
 
-#include "access/counts_folder.hpp"
+#include "access/counts.hpp"
 #include "test/data/support.hpp"
 
 using namespace sparrow;
@@ -122,7 +122,7 @@ TEST_CASE("Rows with like counts in every group are a class and neighbours") {
   const SeenRows a{{0, 4, 5}, {9, 9, 1}}, b{{1, 3, 5}, {1, 9, 1}};
   const std::vector<const SeenRows*> groups = {&a, &b};
   const GroupedTable table = group_rows(groups, 6);  // the example of the header
-  const std::vector<GroupedRows> expected = {{1, {1, 1}}, {2, {18, 0}}, {1, {0, 9}}, {1, {0, 1}}, {1, {0, 0}}};
+  const std::vector<GroupCountBin> expected = {{1, {1, 1}}, {2, {18, 0}}, {1, {0, 9}}, {1, {0, 1}}, {1, {0, 0}}};
   CHECK(table.classes == expected);
   CHECK(table.positions == std::vector<int32_t>{1, 4, 5, 3, 2, 0});
 }
@@ -141,7 +141,7 @@ TEST_CASE("Classes are ranges of positions, and their sums those of their rows, 
     for (int32_t id = 0; id < kRows; ++id) ids.at(table.positions[id]) = id;
     CHECK(std::count(ids.begin(), ids.end(), -1) == 0);
     size_t at = 0;
-    for (const GroupedRows& of_class : table.classes)
+    for (const GroupCountBin& of_class : table.classes)
       for (size_t g = 0, end = at + static_cast<size_t>(of_class.rows); g < 3; at = g == 2 ? end : at, ++g) {
         int64_t sum = 0, least = std::numeric_limits<int64_t>::max(), largest = 0;
         for (size_t i = at; i < end; ++i) {

@@ -2,7 +2,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
-#include "access/counts_folder.hpp"
+#include "access/counts.hpp"
+#include "access/histogram.hpp"
 #include "base/random.hpp"
 #include "data/position_map.hpp"
 #include "test/data/support.hpp"
@@ -92,9 +93,9 @@ TEST_CASE("Counts are those of a plain count, in parts too, with bags", "[counts
 }
 
 TEST_CASE("A histogram has the groups by falling count and all rows", "[counts]") {
-  CHECK(count_histogram({0, 5, 100000, 5, 0, 0, 70000, 100000}) ==
-        std::vector<CountGroup>{{100000, 2}, {70000, 1}, {5, 2}, {0, 3}});
-  CHECK(count_histogram({1, 1}) == std::vector<CountGroup>{{1, 2}});
+  CHECK(histogram_of(std::vector<int64_t>{0, 5, 100000, 5, 0, 0, 70000, 100000}) ==
+        Histogram{{100000, 2}, {70000, 1}, {5, 2}, {0, 3}});
+  CHECK(histogram_of(std::vector<int64_t>{1, 1}) == Histogram{{1, 2}});
 }
 
 TEST_CASE("Counts files are read back, and refused where they do not fit", "[counts]") {
@@ -102,8 +103,7 @@ TEST_CASE("Counts files are read back, and refused where they do not fit", "[cou
   const Counts counts = {{3, 0, 9}, {1, 1}};
   save_counts(folder / "counts", counts);
   CHECK(load_counts(folder / "counts", {3, 2}) == counts);
-  CHECK(load_histograms(folder / "counts", {3, 2}) ==
-        std::vector<std::vector<CountGroup>>{{{9, 1}, {3, 1}, {0, 1}}, {{1, 2}}});
+  CHECK(load_histograms(folder / "counts", {3, 2}) == std::vector<Histogram>{{{9, 1}, {3, 1}, {0, 1}}, {{1, 2}}});
 
   CHECK_THAT(error_of([&] {
                load_counts(folder / "counts", {3, 3});

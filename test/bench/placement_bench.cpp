@@ -6,8 +6,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <string>
 
+#include "access/distributions.hpp"
 #include "apps/plan_request.hpp"
 #include "base/error.hpp"
 #include "base/timer.hpp"
@@ -104,19 +106,19 @@ std::vector<TableDistribution> from_presets() {
 }
 
 /// Counts of 4.4e9 lookups as a histogram: each row's count is its expectation, up to 25,000 different ones a table.
-std::vector<std::vector<CountBin>> histograms(const std::vector<TableDistribution>& tables) {
-  std::vector<std::vector<CountBin>> result;
+std::vector<Histogram> histograms(const std::vector<TableDistribution>& tables) {
+  std::vector<Histogram> result;
   for (const TableDistribution& table : tables) {
-    std::vector<CountBin> bins;
+    std::map<int64_t, int64_t, std::greater<>> rows;  // by count
     for (size_t c = 0; c < table.classes(); ++c) {
       const double count = 4.4e9 * table.p[0][c];
       const int64_t parts = std::min<int64_t>(table.rows[c], 60);  // a class of the law has rows of unlike counts
       for (int64_t i = 0; i < parts; ++i)
-        bins.push_back(
-            {static_cast<int64_t>(count * (1.02 - 0.04 * static_cast<double>(i) / static_cast<double>(parts))),
-             table.rows[c] * (i + 1) / parts - table.rows[c] * i / parts});
+        rows[static_cast<int64_t>(count * (1.02 - 0.04 * static_cast<double>(i) / static_cast<double>(parts)))] +=
+            table.rows[c] * (i + 1) / parts - table.rows[c] * i / parts;
     }
-    result.push_back(std::move(bins));
+    Histogram& histogram = result.emplace_back();
+    for (const auto& [of_count, n] : rows) histogram.push_back({of_count, n});
   }
   return result;
 }

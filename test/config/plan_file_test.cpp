@@ -50,12 +50,12 @@ Plan sample_plan() {
   plan.tables.resize(2);
   plan.tables[0].name = "a \"quoted\" name";
   plan.tables[0].rows = 100;
-  plan.tables[0].offset = 1;
+  plan.tables[0].holders.offset = 1;
   plan.tables[0].intervals = {{0, 10, 0}, {10, 60, 1}, {60, 100, 2}};
   plan.tables[1].name = "b";
   plan.tables[1].rows = 7;
   plan.tables[1].transport = placement::Transport::pooled;
-  plan.tables[1].holder_slot = 1;
+  plan.tables[1].holders.fixed = 1;
   plan.tables[1].intervals = {{0, 7, 1}};
   return plan;
 }
@@ -84,8 +84,7 @@ TEST_CASE("A plan reads back as it was written, and the same plan gives the same
     CHECK(again.tables[t].name == plan.tables[t].name);
     CHECK(again.tables[t].rows == plan.tables[t].rows);
     CHECK(again.tables[t].transport == plan.tables[t].transport);
-    CHECK(again.tables[t].offset == plan.tables[t].offset);
-    CHECK(again.tables[t].holder_slot == plan.tables[t].holder_slot);
+    CHECK(again.tables[t].holders == plan.tables[t].holders);
     CHECK(again.tables[t].intervals == plan.tables[t].intervals);
   }
   placement::check(again, topology(), workload());

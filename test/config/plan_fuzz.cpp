@@ -13,6 +13,7 @@
 #include <random>
 #include <sstream>
 
+#include "access/distributions.hpp"
 #include "base/error.hpp"
 #include "config/plan_file.hpp"
 #include "config/topology_file.hpp"
@@ -112,14 +113,15 @@ class Fuzz {
     const Workload w = small_workload(plan_topology_);
     plan_ = write_plan(solve(plan_topology_, w).plan, plan_topology_);
     std::vector<int64_t> bins = {90, 1, 7, 30, 0, 400};
-    file_ = std::filesystem::temp_directory_path() / fmt::format("plan_fuzz_{}_{}.npy", getpid(), seed);
+    folder_ = std::filesystem::temp_directory_path() / fmt::format("plan_fuzz_{}_{}", getpid(), seed);
+    std::filesystem::create_directories(folder_);
     histogram_ = std::string("\x93NUMPY\x01\x00", 8);
     std::string header = "{'descr': '<i8', 'fortran_order': False, 'shape': (3, 2), }";
     header.append(128 - 10 - header.size() - 1, ' ').push_back('\n');
     histogram_ += std::string(1, static_cast<char>(header.size())) + std::string(1, '\0') + header;
     histogram_.append(reinterpret_cast<const char*>(bins.data()), bins.size() * 8);
   }
-  ~Fuzz() { std::filesystem::remove(file_); }
+  ~Fuzz() { std::filesystem::remove_all(folder_); }
 
   void one() {
     const auto begin = std::chrono::steady_clock::now();
@@ -171,23 +173,19 @@ class Fuzz {
     check(read, plan_topology_, small_workload(plan_topology_));
   }
   void histogram() {
-    std::ofstream(file_, std::ios::binary | std::ios::trunc) << input_;
-    const NpyFile file(file_.string());
-    const auto values = file.values<int64_t>();
-    std::vector<CountBin> bins;
-    for (size_t i = 0; i + 1 < values.size(); i += 2) bins.push_back({values[i], values[i + 1]});
-    CountHistogram counts;
-    counts.add(values);
-    from_histogram(counts.bins());
-    validate(from_histogram(bins), "fuzz");
-    from_sample(bins, 1000);
+    std::ofstream(counts_file(folder_, "histogram", 0), std::ios::binary | std::ios::trunc) << input_;
+    const NpyFile file(counts_file(folder_, "histogram", 0));
+    from_histogram(histogram_of(file.values<int64_t>()));
+    const Histogram histogram = load_histogram(folder_, 0).value();
+    validate(from_histogram(histogram), "fuzz");
+    from_sample(histogram, 1000);
   }
 
   std::mt19937_64 random_;
   std::vector<std::string> topologies_;
   Topology plan_topology_;
   std::string plan_, histogram_, input_, slowest_;
-  std::filesystem::path file_;
+  std::string folder_;
   long taken_ = 0, refused_ = 0;
   double longest_ = 0;
 

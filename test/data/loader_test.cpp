@@ -4,7 +4,7 @@
 #include <set>
 #include <thread>
 
-#include "access/counts_folder.hpp"
+#include "access/counts.hpp"
 #include "base/random.hpp"
 #include "data/shuffle.hpp"
 #include "support.hpp"

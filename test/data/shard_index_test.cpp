@@ -46,16 +46,16 @@ TEST_CASE("An index survives being sent, and damage to it is noticed or harmless
   CHECK(index.samples == 3000);
   CHECK(index.offsets.size() == 3);
   CHECK(index.bad_lines == std::vector<BadLine>{{1, 0}});
-  const std::string bytes = serialize(index);
-  CHECK(deserialize_shard_index(bytes) == index);
+  const std::string bytes = serialize({index, index});
+  CHECK(deserialize_shard_indexes(bytes) == std::vector<ShardIndex>{index, index});
   for (size_t length = 0; length < bytes.size(); ++length)
-    CHECK_THROWS_AS(deserialize_shard_index(bytes.substr(0, length)), Error);
-  CHECK_THROWS_AS(deserialize_shard_index(bytes + "x"), Error);
+    CHECK_THROWS_AS(deserialize_shard_indexes(bytes.substr(0, length)), Error);
+  CHECK_THROWS_AS(deserialize_shard_indexes(bytes + "x"), Error);
   for (size_t i = 0; i < bytes.size(); ++i) {
     std::string damaged = bytes;
     damaged[i] = static_cast<char>(random_words(1, 0, i, 0).v[0]);
     try {
-      deserialize_shard_index(damaged);
+      deserialize_shard_indexes(damaged);
     } catch (const Error&) {
       SUCCEED("refused");
     }

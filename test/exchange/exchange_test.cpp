@@ -54,7 +54,7 @@ float gradient_of(int rank, int64_t bag, int64_t element) {
 
 struct Case {
   const Hierarchy& hierarchy;
-  const CopyPlan& plan;
+  const ResolvedPlan& plan;
   int longest;
   DType wire;
 };
@@ -164,17 +164,17 @@ TEST_CASE("RowsAndGradientsTravelOnEverySystem") {
   const Tables tables({1, 4, 60, 200, 30}, kDim);
   for (const auto& [name, hierarchy] : hierarchies())
     for (const int longest : {1, 4})
-      for (const CopyTransport transport :
-           {CopyTransport::staged, CopyTransport::direct, CopyTransport::pooled, CopyTransport::partial_sums}) {
+      for (const Transport transport :
+           {Transport::staged, Transport::direct, Transport::pooled, Transport::partial_sums}) {
         INFO(name << ", transport " << static_cast<int>(transport) << ", bags up to " << longest);
-        CopyPlan held = CopyPlan::uniform(tables, hierarchy, 0);
-        for (CopyTable& table : held.tables) table.transport = transport;
+        ResolvedPlan held = ResolvedPlan::uniform(tables, hierarchy, 0);
+        for (ResolvedTable& table : held.tables) table.rules[0].transport = transport;
         check(tables, {hierarchy, held, longest, DType::f32});
-        const CopyPlan mixed = random_plan(tables, hierarchy, hierarchy.depth(), random);  // transports mixed too
+        const ResolvedPlan mixed = random_plan(tables, hierarchy, hierarchy.depth(), random);  // transports mixed too
         check(tables, {hierarchy, mixed, longest, DType::f32});
-        for (CopyOption& option : held.options) option.stores.assign(option.rings.size(), CopyStore::offloaded);
+        for (ResolvedOption& option : held.options) option.offloaded.assign(option.rings.size(), true);
         check(tables, {hierarchy, held, longest, DType::f32});
-        const CopyPlan two_stores = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
+        const ResolvedPlan two_stores = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
         check(tables, {hierarchy, two_stores, longest, DType::f32});
       }
 }
@@ -184,10 +184,10 @@ TEST_CASE("Bf16OnTheWireKeepsValuesThatFitIt") {
   for (const auto& [name, hierarchy] : hierarchies()) {
     INFO(name);
     for (int level = 0; level <= hierarchy.depth(); ++level)
-      for (const CopyReduction reduction : {CopyReduction::sparse, CopyReduction::dense})
-        for (const CopyTransport transport : {CopyTransport::staged, CopyTransport::pooled}) {
-          CopyPlan plan = CopyPlan::uniform(tables, hierarchy, level, reduction);
-          for (CopyTable& table : plan.tables) table.transport = transport;
+      for (const Reduction reduction : {Reduction::sparse, Reduction::dense})
+        for (const Transport transport : {Transport::staged, Transport::pooled}) {
+          ResolvedPlan plan = ResolvedPlan::uniform(tables, hierarchy, level, reduction);
+          for (ResolvedTable& table : plan.tables) table.rules[0].transport = transport;
           check(tables, {hierarchy, plan, 2, DType::bf16});
         }
   }
@@ -197,11 +197,11 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
   // 2 nodes of 2 ranks, all four want the same 10 rows, all held by node 0's rank 0 or node 1's ranks.
   const Tables tables({40}, kDim);
   const Hierarchy hierarchy({{0, 0, 0, 0}, {0, 0, 1, 1}, {0, 1, 2, 3}});
-  CopyPlan plan = CopyPlan::uniform(tables, hierarchy, 0);
+  ResolvedPlan plan = ResolvedPlan::uniform(tables, hierarchy, 0);
   std::vector<int64_t> positions(40);
   for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int64_t>(i);
   for (const bool combine : {true, false}) {
-    plan.tables[0].transport = combine ? CopyTransport::staged : CopyTransport::direct;
+    plan.tables[0].rules[0].transport = combine ? Transport::staged : Transport::direct;
     std::mutex mutex;
     int64_t between_nodes = 0;
     run_ranks(4, [&](Comm& comm) {
@@ -212,8 +212,9 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
       std::vector<float> values(directory.slots() * kDim);
       std::fill_n(values.data(), values.size(), 1.0f);
       Router router(*backend, directory, comms);
+      RowTransfer transfer(*backend, kDim, DType::f32);
       RowExchange exchange(RankContext::on_host(*backend, comm), comms,
-                           {values.data(), nullptr, directory.slots(), kDim, 0}, DType::f32);
+                           {values.data(), nullptr, directory.slots(), kDim, 0}, transfer);
       Route route(*backend, comms.sizes());
       Batch batch;
       batch.samples = 40;
@@ -236,8 +237,9 @@ TEST_CASE("RowsThatTwoBatchesUseAreFoundByAllWhoAskForThem") {
   for (const auto& [name, hierarchy] : hierarchies()) {
     INFO(name);
     const int ranks = hierarchy.ranks();
-    CopyPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
-    for (CopyTable& table : plan.tables) table.transport = random() % 2 ? CopyTransport::staged : CopyTransport::direct;
+    ResolvedPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
+    for (ResolvedTable& table : plan.tables)
+      table.rules[0].transport = random() % 2 ? Transport::staged : Transport::direct;
     std::vector<RandomBatch> batches[2];
     std::set<int64_t> used[2];
     for (const size_t k : {0, 1})
@@ -250,7 +252,7 @@ TEST_CASE("RowsThatTwoBatchesUseAreFoundByAllWhoAskForThem") {
             used[k].insert(tables.first_key(t) + batch.positions[l]);
       }
     std::mutex mutex;
-    int64_t wrong = 0, shared = 0, single = 0;
+    int64_t wrong = 0, dirty = 0, clean = 0;
     run_ranks(ranks, [&, &shape = hierarchy](Comm& comm) {
       const auto backend = make_host_backend(1);
       const auto stream = backend->make_stream();
@@ -269,16 +271,16 @@ TEST_CASE("RowsThatTwoBatchesUseAreFoundByAllWhoAskForThem") {
           for (int64_t i = 0; i < route.lists[level].count; ++i) {
             const int64_t key = route.lists[level].keys.data()[i];
             const bool expected = directory.level(key) > 0 || (used[0].count(key) && used[1].count(key));
-            wrong += split.shared[level].data()[i] != (expected ? 1 : 0);
-            ++(expected ? shared : single);
+            wrong += split.dirty[level].data()[i] != (expected ? 1 : 0);
+            ++(expected ? dirty : clean);
           }
       };
       compare(first.rows, first.rows.with_next);
       compare(second.rows, second.rows.with_previous);
     });
     CHECK(wrong == 0);
-    CHECK(shared > 0);
-    CHECK(single > 0);
+    CHECK(dirty > 0);
+    CHECK(clean > 0);
   }
 }
 

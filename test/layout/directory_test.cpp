@@ -22,7 +22,7 @@ TEST_CASE("EveryRowHasExactlyOneHolderPerDomainOfItsCopyLevel") {
   std::mt19937 random(1);
   const Tables& tables = small_tables();
   for (const auto& [name, hierarchy] : hierarchies()) {
-    const CopyPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
+    const ResolvedPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
     std::map<int64_t, std::multiset<int>>
         domains_holding;  // key -> domains (at its level) with a copy, by what ranks say they store
     for (int rank = 0; rank < hierarchy.ranks(); ++rank) {
@@ -51,8 +51,9 @@ TEST_CASE("AskingStageByStageEndsAtTheHolder") {
   const Tables& tables = small_tables();
   for (const auto& [name, hierarchy] : hierarchies())
     for (const bool combine : {true, false}) {
-      CopyPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
-      for (CopyTable& table : plan.tables) table.transport = combine ? CopyTransport::staged : CopyTransport::direct;
+      ResolvedPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random);
+      for (ResolvedTable& table : plan.tables)
+        table.rules[0].transport = combine ? Transport::staged : Transport::direct;
       std::vector<Directory> directories;
       for (int rank = 0; rank < hierarchy.ranks(); ++rank) directories.emplace_back(tables, hierarchy, plan, rank);
       for (int start = 0; start < hierarchy.ranks(); ++start)
@@ -74,18 +75,18 @@ TEST_CASE("RanksOfADomainMeetAtOneProxy") {
   // With combining, all ranks of a node ask the same rank for a row, so it crosses the network once.
   const Tables& tables = small_tables();
   const Hierarchy hierarchy({{0, 0, 0, 0}, {0, 0, 1, 1}, {0, 1, 2, 3}});
-  const CopyPlan plan = CopyPlan::uniform(tables, hierarchy, 0);
+  const ResolvedPlan plan = ResolvedPlan::uniform(tables, hierarchy, 0);
   const Directory first(tables, hierarchy, plan, 0), second(tables, hierarchy, plan, 1);
   for (int64_t key = 0; key < tables.total_rows(); ++key) CHECK(first.ask(1, key) == second.ask(1, key));
 }
 
-TEST_CASE("RowsSpreadOverRanksInProportionToTheRing") {
+TEST_CASE("RowsSpreadOverTheRanksOfTheRing") {
   const Tables tables({600, 600}, 4);
-  const Hierarchy hierarchy({{0, 0, 0}, {0, 1, 2}}, {1, 3, 2});
-  const CopyPlan plan = CopyPlan::uniform(tables, hierarchy, 0);
+  const Hierarchy hierarchy({{0, 0, 0}, {0, 1, 2}}, {1, 0, 1});
+  const ResolvedPlan plan = ResolvedPlan::uniform(tables, hierarchy, 0);
   std::vector<int64_t> held;
   for (int rank = 0; rank < 3; ++rank) held.push_back(Directory(tables, hierarchy, plan, rank).slots());
-  CHECK(held == std::vector<int64_t>{200, 600, 400});  // 1/6, 3/6, 2/6 of 1,200 rows
+  CHECK(held == std::vector<int64_t>{600, 0, 600});
 }
 
 TEST_CASE("ChunksOfSlotsListTheSameKeysAsAllAtOnce") {
@@ -110,15 +111,15 @@ TEST_CASE("RowsOfTheSlowerStoreHaveTheLastSlots") {
   std::mt19937 random(4);
   const Tables& tables = small_tables();
   for (const auto& [name, hierarchy] : hierarchies()) {
-    const CopyPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
+    const ResolvedPlan plan = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
     int64_t offloaded = 0;
     for (int rank = 0; rank < hierarchy.ranks(); ++rank) {
       const Directory directory(tables, hierarchy, plan, rank);
       std::vector<int64_t> keys(directory.slots());
       directory.keys_of_slots(0, keys);
       for (size_t slot = 0; slot < keys.size(); ++slot) {
-        const CopyOption& option = plan.options[directory.option(keys[slot])];
-        const bool expected = option.store(hierarchy.domain(option.level, rank)) == CopyStore::offloaded;
+        const ResolvedOption& option = plan.options[directory.option(keys[slot])];
+        const bool expected = option.offloaded_in(hierarchy.domain(option.level, rank));
         REQUIRE((static_cast<int64_t>(slot) >= directory.device_slots()) == expected);
       }
       offloaded += directory.offloaded_slots();
@@ -130,16 +131,16 @@ TEST_CASE("RowsOfTheSlowerStoreHaveTheLastSlots") {
 TEST_CASE("PlansThatDoNotCoverTheTablesAreRefused") {
   const Tables& tables = small_tables();
   const Hierarchy hierarchy = Hierarchy::flat(2);
-  CopyPlan plan = CopyPlan::uniform(tables, hierarchy, 0);
-  plan.tables[2].intervals = {{5, 0}};
+  ResolvedPlan plan = ResolvedPlan::uniform(tables, hierarchy, 0);
+  plan.tables[2].intervals = {{{5, 50, 0}}};
   CHECK_THROWS_AS(Directory(tables, hierarchy, plan, 0), Error);
-  plan.tables[2].intervals = {{0, 0}, {50, 0}};
+  plan.tables[2].intervals = {{{0, 49, 0}}};
   CHECK_THROWS_AS(Directory(tables, hierarchy, plan, 0), Error);
-  plan.tables[2].intervals = {{0, 0}};
-  plan.options[0].stores = {CopyStore::device, CopyStore::offloaded};  // one domain at level 0
+  plan.tables[2].intervals = {{{0, 50, 0}}};
+  plan.options[0].offloaded = {false, true};  // one domain at level 0
   CHECK_THROWS_AS(Directory(tables, hierarchy, plan, 0), Error);
-  plan.options[0].stores.clear();
-  plan.tables[2].intervals = {{0, 1}};
+  plan.options[0].offloaded.clear();
+  plan.tables[2].intervals = {{{0, 50, 1}}};
   CHECK_THROWS_AS(Directory(tables, hierarchy, plan, 0), Error);
   plan.tables.pop_back();
   CHECK_THROWS_AS(Directory(tables, hierarchy, plan, 0), Error);

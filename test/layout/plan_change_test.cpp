@@ -30,7 +30,7 @@ std::map<int64_t, int64_t> slot_of_key(const Directory& directory) {
   return slots;
 }
 
-std::vector<std::unique_ptr<Directory>> directories(const Hierarchy& hierarchy, const CopyPlan& plan) {
+std::vector<std::unique_ptr<Directory>> directories(const Hierarchy& hierarchy, const ResolvedPlan& plan) {
   std::vector<std::unique_ptr<Directory>> list;
   for (int rank = 0; rank < hierarchy.ranks(); ++rank)
     list.push_back(std::make_unique<Directory>(tables(), hierarchy, plan, rank,
@@ -55,11 +55,11 @@ TEST_CASE("RowsArriveWhereTheDirectoryLooksForThemAndTheOthersStayInTheirSlots")
   for (const auto& [name, hierarchy] : hierarchies())
     for (const int slices : {1, 3}) {
       INFO(name << ", " << slices << " slices");
-      CopyPlan from = random_plan(tables(), hierarchy, hierarchy.depth(), random, true);
+      ResolvedPlan from = random_plan(tables(), hierarchy, hierarchy.depth(), random, true);
       auto all = directories(hierarchy, from);
       Contents contents = contents_of(all);
       for (int i = 0; i < 4; ++i) {
-        const CopyPlan to = random_plan(tables(), hierarchy, hierarchy.depth(), random, true);
+        const ResolvedPlan to = random_plan(tables(), hierarchy, hierarchy.depth(), random, true);
         const PlanChange change(tables(), hierarchy, from, to, slices);
         std::vector<SlotRoom> most(all.size());
         for (size_t rank = 0; rank < all.size(); ++rank) most[rank] = change.most_held(static_cast<int>(rank));
@@ -68,8 +68,8 @@ TEST_CASE("RowsArriveWhereTheDirectoryLooksForThemAndTheOthersStayInTheirSlots")
         while (done < change.positions()) {
           const int64_t end = change.end_of_step(done, 1 + static_cast<int64_t>(random() % 200));
           REQUIRE(end > done);
-          std::vector<PlanChange::CopyMove> moves;
-          change.visit(done, end, [&](const PlanChange::CopyMove& move) {
+          std::vector<PlanChange::RowMove> moves;
+          change.visit(done, end, [&](const PlanChange::RowMove& move) {
             const auto& source = *all[move.source];
             CHECK(contents[move.source].at(source.slot(move.key)) == move.key);
             moves.push_back(move);
@@ -103,12 +103,12 @@ TEST_CASE("CopiesBetweenRanksAreThoseThatAreVisited") {
   std::mt19937 random(32);
   for (const auto& [name, hierarchy] : hierarchies()) {
     INFO(name);
-    const CopyPlan from = random_plan(tables(), hierarchy, hierarchy.depth(), random);
-    const CopyPlan to = random_plan(tables(), hierarchy, hierarchy.depth(), random);
+    const ResolvedPlan from = random_plan(tables(), hierarchy, hierarchy.depth(), random);
+    const ResolvedPlan to = random_plan(tables(), hierarchy, hierarchy.depth(), random);
     const PlanChange change(tables(), hierarchy, from, to, 1);
     const auto ranks = static_cast<size_t>(hierarchy.ranks());
     std::vector<int64_t> visited(ranks * ranks);
-    change.visit(0, change.positions(), [&](const PlanChange::CopyMove& move) {
+    change.visit(0, change.positions(), [&](const PlanChange::RowMove& move) {
       ++visited[static_cast<size_t>(move.source) * ranks + static_cast<size_t>(move.destination)];
     });
     CHECK(change.copies_between_ranks() == visited);
@@ -117,13 +117,13 @@ TEST_CASE("CopiesBetweenRanksAreThoseThatAreVisited") {
 
 TEST_CASE("NothingMovesBetweenPlansWithTheSameHolders") {
   const Hierarchy hierarchy = Hierarchy::flat(3);
-  const CopyPlan from = CopyPlan::uniform(tables(), hierarchy, 0);
-  CopyPlan to = from;
-  to.tables[2].offset += 3;  // a whole turn
-  to.tables[3].transport = CopyTransport::pooled;
-  to.tables[3].intervals.push_back({100, 0});
+  const ResolvedPlan from = ResolvedPlan::uniform(tables(), hierarchy, 0);
+  ResolvedPlan to = from;
+  to.tables[2].rules[0].holders.offset += 3;  // a whole turn
+  to.tables[3].rules[0].transport = Transport::pooled;
+  to.tables[3].intervals = {{{0, 100, 0}}, {{100, tables().rows(3), 0}}};
   CHECK(PlanChange(tables(), hierarchy, from, to, 1).positions() == 0);
-  to.tables[2].offset += 1;
+  to.tables[2].rules[0].holders.offset += 1;
   CHECK(PlanChange(tables(), hierarchy, from, to, 1).positions() == tables().rows(2));
 }
 
@@ -131,9 +131,10 @@ TEST_CASE("MoreSlicesKeepWhatARankHoldsNearItsShare") {
   // Table 2 goes from rank 0 to rank 1, table 3 from rank 1 to rank 0.
   const Tables two({1000, 1000}, 4);
   const Hierarchy hierarchy = Hierarchy::flat(2);
-  CopyPlan from = CopyPlan::uniform(two, hierarchy, 0), to = from;
-  from.tables[0].holder_slot = to.tables[1].holder_slot = 0;
-  from.tables[1].holder_slot = to.tables[0].holder_slot = 1;
+  ResolvedPlan from = ResolvedPlan::uniform(two, hierarchy, 0), to = from;
+  const auto fix = [](ResolvedTable& table, int64_t holder) { table.rules[0].holders.fixed = holder; };
+  fix(from.tables[0], 0), fix(to.tables[1], 0);
+  fix(from.tables[1], 1), fix(to.tables[0], 1);
   CHECK(PlanChange(two, hierarchy, from, to, 1).most_held(1).device == 2000);
   // A tenth, and the rows of a turn of the rings, before and after.
   CHECK(PlanChange(two, hierarchy, from, to, 10).most_held(1).device == 1100 + 2);
@@ -148,7 +149,7 @@ TEST_CASE("PlansOnTheWayMoveAtMostSoManyCopies") {
     for (int64_t done = 0; done < change.positions();) {
       const int64_t most = 4 + static_cast<int64_t>(random() % 50), end = change.end_of_step(done, most);
       int64_t copies = 0;
-      change.visit(done, end, [&](const PlanChange::CopyMove&) { ++copies; });
+      change.visit(done, end, [&](const PlanChange::RowMove&) { ++copies; });
       CHECK(copies <= most);
       done = end;
     }
@@ -157,10 +158,11 @@ TEST_CASE("PlansOnTheWayMoveAtMostSoManyCopies") {
 
 TEST_CASE("ADirectoryThatHasNoRoomSaysSoAndStaysAsItWas") {
   const Hierarchy hierarchy = Hierarchy::flat(2);
-  const CopyPlan held = CopyPlan::uniform(tables(), hierarchy, 0);
+  const ResolvedPlan held = ResolvedPlan::uniform(tables(), hierarchy, 0);
   Directory directory(tables(), hierarchy, held, 0);
   const auto before = slot_of_key(directory);
-  CHECK_THROWS_WITH(directory.follow(CopyPlan::uniform(tables(), hierarchy, 1)), Catch::Contains("has no room for"));
+  CHECK_THROWS_WITH(directory.follow(ResolvedPlan::uniform(tables(), hierarchy, 1)),
+                    Catch::Contains("has no room for"));
   CHECK(slot_of_key(directory) == before);
   CHECK(directory.holder(tables().first_key(2)) ==
         Directory(tables(), hierarchy, held, 0).holder(tables().first_key(2)));

@@ -22,7 +22,7 @@ struct Example {
     TablePlan t;
     t.name = "t";
     t.rows = 30;
-    t.offset = 1;
+    t.holders.offset = 1;
     t.intervals = {{0, 5, 0}, {5, 7, 1}, {7, 8, 2}, {8, 20, 1}, {20, 25, 2}, {25, 26, 1}, {26, 30, 2}};
     plan.tables = {t};
   }
@@ -40,8 +40,8 @@ TEST_CASE("Every position has exactly one option, and the holder rule one slot")
   CHECK(option_at(t, 25) == 1);
   CHECK(option_at(t, 29) == 2);
   CHECK_THROWS(option_at(t, 30));
-  CHECK(holder_slot(t, 0, 4) == 1);
-  CHECK(holder_slot(t, 3, 4) == 0);
+  CHECK(t.holders.holder(0, 4) == 1);
+  CHECK(t.holders.holder(3, 4) == 0);
 }
 
 TEST_CASE("The fullest instance is counted row by row through the holder rule") {
@@ -124,7 +124,7 @@ TEST_CASE("Offsets keep the hottest rows of many tables off one rank") {
     for (int t = 0; t < 26; ++t)
       for (int64_t i = 0; i < 64; ++i) {
         const double q = model.features_of(t, i)[Features::v(1)];
-        load[holder_slot(solution.plan.tables[t], i, ranks)] += q;
+        load[solution.plan.tables[t].holders.holder(i, ranks)] += q;
         naive[i % ranks] += q;
         total += q;
       }

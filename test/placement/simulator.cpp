@@ -288,8 +288,8 @@ std::vector<int> Simulator::ring(const Option& option, int domain) {
 
 int Simulator::holder(const TablePlan& table, const Option& option, size_t position, int rank) {
   const std::vector<int> ranks = ring(option, above(rank, option.level));
-  const auto place = static_cast<size_t>(table.holder_slot >= 0 ? table.holder_slot : table.offset);
-  return ranks[(table.holder_slot >= 0 ? place : position + place) % ranks.size()];
+  const auto place = static_cast<size_t>(table.holders.fixed >= 0 ? table.holders.fixed : table.holders.offset);
+  return ranks[(table.holders.fixed >= 0 ? place : position + place) % ranks.size()];
 }
 
 /// Whom the ranks of a domain ask for a row: its holder, if inside, else the proxy whose turn it is.
@@ -299,7 +299,7 @@ int Simulator::asked(const TablePlan& table, int domain, int holder, size_t posi
   for (int r : ranks_in(domain))
     if (type(r).holds && type(r).proxy_weight != 0) proxies.push_back(r);
   if (proxies.empty()) proxies = ranks_in(domain);
-  return proxies[(position + static_cast<size_t>(table.offset)) % proxies.size()];
+  return proxies[(position + static_cast<size_t>(table.holders.offset)) % proxies.size()];
 }
 
 void Simulator::planned_row(const TablePlan& table, const Option& option, size_t position, double bytes) {

@@ -362,7 +362,7 @@ TEST_CASE("The same input gives the same plan") {
   CHECK(a.plan.options == b.plan.options);
   for (size_t t = 0; t < a.plan.tables.size(); ++t) {
     CHECK(a.plan.tables[t].intervals == b.plan.tables[t].intervals);
-    CHECK(a.plan.tables[t].offset == b.plan.tables[t].offset);
+    CHECK(a.plan.tables[t].holders == b.plan.tables[t].holders);
   }
 }
 

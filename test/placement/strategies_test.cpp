@@ -35,7 +35,7 @@ TEST_CASE("Table-wise sends b w per table and rank each way, every lookup's id, 
   REQUIRE(result.plan);
   CHECK_NOTHROW(check(*result.plan, topology, w));
   CHECK(result.plan->tables[0].transport == Transport::pooled);
-  CHECK(result.plan->tables[0].holder_slot != result.plan->tables[1].holder_slot);
+  CHECK(result.plan->tables[0].holders.fixed != result.plan->tables[1].holders.fixed);
 }
 
 TEST_CASE("Of 6 whole tables on 4 ranks two are on some, and a run waits for these") {
@@ -64,7 +64,7 @@ TEST_CASE("Whole tables whose distinct rows alone travel: a run waits for the no
   Plan plan = *evaluate_strategy(model, Strategy::table_wise).plan;
   for (size_t t = 0; t < plan.tables.size(); ++t) {
     plan.tables[t].transport = Transport::staged;
-    plan.tables[t].holder_slot = static_cast<int64_t>(t);
+    plan.tables[t].holders.fixed = static_cast<int64_t>(t);
   }
   const double large = 1000 * (1 - std::pow(0.999, 32));
   int compared = 0;
@@ -85,10 +85,10 @@ TEST_CASE("Tables are dealt by what they make their rank send, not by their byte
   const Workload w = workload(std::move(tables), 128);
   const CostModel model(topology, w);
   const Plan plan = *evaluate_strategy(model, Strategy::table_wise).plan;
-  CHECK(plan.tables[0].holder_slot != plan.tables[1].holder_slot);
+  CHECK(plan.tables[0].holders.fixed != plan.tables[1].holders.fixed);
   for (size_t t = 2; t < 8; ++t) {
-    CHECK(plan.tables[t].holder_slot != plan.tables[0].holder_slot);
-    CHECK(plan.tables[t].holder_slot != plan.tables[1].holder_slot);
+    CHECK(plan.tables[t].holders.fixed != plan.tables[0].holders.fixed);
+    CHECK(plan.tables[t].holders.fixed != plan.tables[1].holders.fixed);
   }
 }
 

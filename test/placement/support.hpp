@@ -5,10 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "access/distributions.hpp"
 #include "placement/cost/cost_model.hpp"
 #include "placement/solve/solve.hpp"
 
 namespace sparrow::placement {
+
+using sparrow::from_law, sparrow::Law, sparrow::parse_law;
 
 /// A port of equal bandwidth both ways.
 Port port(double bytes_per_s, double latency_s = 0, double overhead_s = 0);

@@ -11,6 +11,7 @@
 #include <random>
 #include <sstream>
 
+#include "access/counts.hpp"
 #include "data/gzip.hpp"
 #include "run/training_run.hpp"
 #include "test/data/support.hpp"

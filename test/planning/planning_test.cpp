@@ -5,7 +5,9 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "access/distributions.hpp"
 #include "base/error.hpp"
+#include "layout/launch_topology.hpp"
 #include "placement/cost/cost_model.hpp"
 #include "planning/rank_types.hpp"
 #include "test/support/thread_comm.hpp"
@@ -54,7 +56,7 @@ placement::Workload workload_of(const TrainingCase& problem) {
   for (size_t t = 0; t < problem.rows.size(); ++t) {
     placement::Table table;
     table.name = fmt::format("T{}", t);
-    table.access = placement::from_law(placement::parse_law("zipf:1"), problem.rows[t]);
+    table.access = from_law(parse_law("zipf:1"), problem.rows[t]);
     table.row_bytes = table.wire_bytes = 4 * problem.model.embedding_dim;
     table.state_bytes = 0;
     workload.tables.push_back(table);
@@ -86,7 +88,7 @@ TEST_CASE("EveryStrategyTrainsTheSameOnEveryTopology") {
       CHECK(plans.size() >= 3);
       for (const placement::Plan& plan : plans) {
         INFO(topology.name << ", " << plan.strategy << ", memory " << memory);
-        problem.plan = copy_plan(plan, shape);
+        problem.plan = resolve(plan, shape);
         const std::vector<double> losses = train(problem, ranks, 2).losses;
         for (size_t k = 0; k < 2; ++k) CHECK(std::abs(losses[k] - expected.losses[k]) <= 1e-6);
       }
@@ -98,7 +100,7 @@ TEST_CASE("HeldRowsTravelInStagesOnlyWhereTheyAreCombined") {
   TableShapes shapes;
   shapes.rows = {1000, 50};
   AccessCounts counts;
-  counts.histograms = {{{3, 1000}}, {{60, 50}}};
+  counts.tables = {from_histogram({{3, 1000}}), from_histogram({{60, 50}})};
   RunOptions options;
   options.model.embedding_dim = 8;
   options.train.global_batch = 256;
@@ -161,23 +163,23 @@ std::vector<std::pair<std::string, int64_t>> names_and_counts(const placement::T
 TEST_CASE("RanksOfOneTypeThatDifferBecomeTypesOfTheirOwn") {
   const placement::Topology topology = topologies(1 << 20)[1];  // 2 x 2
   const SystemShape shape = shape_of(topology, 4);
-  CHECK(names_and_counts(with_rank_kinds(shape, std::vector<RankKind>(4))) == names_and_counts(topology));
+  CHECK(names_and_counts(with_rank_types(shape, std::vector<RankType>(4))) == names_and_counts(topology));
   // Ranks 1 and 2 see other data: the nodes are alike, but each has two kinds of ranks, and rank 2 is behind rank 3.
-  const std::vector<RankKind> crossed = {{1, 0}, {1, 1}, {1, 1}, {1, 0}};
-  const placement::Topology split = with_rank_kinds(shape, crossed);
+  const std::vector<RankType> crossed = {{1, 0}, {1, 1}, {1, 1}, {1, 0}};
+  const placement::Topology split = with_rank_types(shape, crossed);
   const std::vector<std::pair<std::string, int64_t>> expected = {
       {"system", 1}, {"node", 2}, {"rank-1", 1}, {"rank-2", 1}};
   CHECK(names_and_counts(split) == expected);
   CHECK(split.rank_of_leaf == std::vector<int>{0, 1, 3, 2});
-  CHECK(rank_kinds(shape_of(split, 4)) == crossed);
+  CHECK(rank_types(shape_of(split, 4)) == crossed);
   // Only rank 3 has another part of the batch: the nodes differ.
-  const std::vector<RankKind> one = {{1, 0}, {1, 0}, {1, 0}, {0.5, 0}};
-  const placement::Topology unequal = with_rank_kinds(shape, one);
+  const std::vector<RankType> one = {{1, 0}, {1, 0}, {1, 0}, {0.5, 0}};
+  const placement::Topology unequal = with_rank_types(shape, one);
   const std::vector<std::pair<std::string, int64_t>> of_nodes = {{"system", 1}, {"node-1", 1}, {"rank-1", 2},
                                                                  {"node-2", 1}, {"rank-2", 1}, {"rank-3", 1}};
   CHECK(names_and_counts(unequal) == of_nodes);
   CHECK(unequal.rank_of_leaf.empty());
-  CHECK(rank_kinds(shape_of(unequal, 4)) == one);
+  CHECK(rank_types(shape_of(unequal, 4)) == one);
   // What is split already stays so.
-  CHECK(names_and_counts(with_rank_kinds(shape_of(split, 4), crossed)) == names_and_counts(split));
+  CHECK(names_and_counts(with_rank_types(shape_of(split, 4), crossed)) == names_and_counts(split));
 }

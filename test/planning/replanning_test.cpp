@@ -8,8 +8,10 @@
 #include <sstream>
 
 #include "access/access_profile.hpp"
+#include "access/counts.hpp"
 #include "config/topology_file.hpp"
 #include "data/criteo.hpp"
+#include "planning/plan_by_position.hpp"
 #include "run/training_run.hpp"
 #include "test/data/support.hpp"
 #include "test/support/thread_comm.hpp"
@@ -276,17 +278,17 @@ TEST_CASE("APlanByPositionMovesNoMoreRowsThanItsClassesDo") {
   ranked.options = {current.options[1], current.options[0]};  // the same in another order
   placement::TablePlan table;
   table.rows = 10;
-  table.offset = 3;
+  table.holders.offset = 3;
   table.intervals = {{0, 3, 1}, {3, 10, 0}};
   current.tables = {table};
-  table.offset = 5;
+  table.holders.offset = 5;
   table.intervals = {{0, 3, 0}, {3, 10, 1}};  // the 3 likeliest replicated
   ranked.tables = {table};
   const placement::Plan plan = by_position(ranked, {profile}, current);
   // Row 4, and two of the next class: of 0 1 2, which have copies already, the first two.
   const std::vector<placement::Interval> expected = {{0, 2, 0}, {2, 4, 1}, {4, 5, 0}, {5, 10, 1}};
   CHECK(plan.tables[0].intervals == expected);
-  CHECK(plan.tables[0].offset == 3);
+  CHECK(plan.tables[0].holders.offset == 3);
   const placement::Placement placed = placement_by_class(current, {profile});
   REQUIRE(placed.tables[0].shares.size() == 4);  // class 0 held; class 1: 1 held, 3 replicated; class 2 held
   CHECK(placed.tables[0].shares[0].option == 0);

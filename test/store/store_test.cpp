@@ -33,7 +33,7 @@ TEST_CASE("InitialRowsDependOnTableAndIdAlone") {
   std::mt19937 random(1);
   const auto id_of = [&](int table, int64_t position) { return tables.rows(table) - 1 - position; };
   for (const auto& [name, hierarchy] : sparrow::test::hierarchies()) {
-    const CopyPlan plan = sparrow::test::random_plan(tables, hierarchy, hierarchy.depth(), random, true);
+    const ResolvedPlan plan = sparrow::test::random_plan(tables, hierarchy, hierarchy.depth(), random, true);
     for (int rank = 0; rank < hierarchy.ranks(); ++rank) {
       const auto backend = make_host_backend(1);
       const auto stream = backend->make_stream();

@@ -172,8 +172,8 @@ TEST_CASE("OffloadedRowsTrainToTheBitsOfHeldOnesOnCuda") {
     TrainingCase problem = make_case(OptimizerKind::rowwise_adagrad, 1);
     problem.hierarchy = hierarchy;
     const Seen held = run(rank, problem);
-    problem.plan = CopyPlan::uniform(tables_of(problem), hierarchy, 0);
-    for (CopyOption& option : problem.plan->options) option.stores.assign(hierarchy.domains(0), CopyStore::offloaded);
+    problem.plan = ResolvedPlan::uniform(tables_of(problem), hierarchy, 0);
+    for (ResolvedOption& option : problem.plan->options) option.offloaded.assign(hierarchy.domains(0), true);
     problem.overlapped = true;
     const Seen offloaded = run(rank, problem);
     CHECK(same_bits(held, offloaded));

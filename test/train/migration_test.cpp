@@ -64,7 +64,7 @@ SlotRoom room_for_all(const TrainingCase& problem) {
 
 /// Plans to go to, one after the other, and how many copies move at a time.
 struct Schedule {
-  std::vector<CopyPlan> plans;
+  std::vector<ResolvedPlan> plans;
   std::vector<int64_t> copies_per_move;
 };
 
@@ -270,7 +270,7 @@ TEST_CASE("MovingRowsSendsWhatThePlansSay") {
   const Hierarchy flat = Hierarchy::flat(3);
   run_ranks(3, [&](Comm& comm) {
     RankTrainer trainer(problem, comm);
-    const CopyPlan replicated = CopyPlan::uniform(tables, flat, 1);
+    const ResolvedPlan replicated = ResolvedPlan::uniform(tables, flat, 1);
     trainer->migrate_to(replicated, 10);
     while (trainer->migration()) {
       const int64_t before = trainer->migrated().sent_rows;
@@ -278,7 +278,7 @@ TEST_CASE("MovingRowsSendsWhatThePlansSay") {
       CHECK(trainer->migrated().sent_rows - before <= 10);
     }
     // Every rank sends each row that it holds to the two others: 4 (dim + 1) bytes.
-    const int64_t held = Directory(tables, flat, CopyPlan::uniform(tables, flat, 0), comm.rank()).held().device;
+    const int64_t held = Directory(tables, flat, ResolvedPlan::uniform(tables, flat, 0), comm.rank()).held().device;
     CHECK(trainer->migrated().sent_rows == 2 * held);
     CHECK(trainer->migrated().sent_bytes == 2 * held * 4 * (problem.model.embedding_dim + 1));
     CHECK(trainer->migrated().positions == tables.total_rows());
@@ -292,7 +292,7 @@ TEST_CASE("ARankThatHasNoRoomOnTheWayIsNamed") {
   run_ranks(2, [&](Comm& comm) {
     RankTrainer trainer(problem, comm);  // room for its half of the rows
     try {
-      trainer->migrate_to(CopyPlan::uniform(tables, flat, 1), 10);
+      trainer->migrate_to(ResolvedPlan::uniform(tables, flat, 1), 10);
       FAIL("no error");
     } catch (const Error& error) {
       CHECK_THAT(error.what(), Catch::Contains("rank 0 would hold"));

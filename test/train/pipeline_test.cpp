@@ -155,12 +155,12 @@ TEST_CASE("OverlappedAndSequentialGiveTheSameBitsWithRowsInTheSlowerStore") {
 }
 
 TEST_CASE("OverlappedAndSequentialGiveTheSameBitsWithPooledTransports") {
-  for (const CopyTransport transport : {CopyTransport::pooled, CopyTransport::partial_sums})
+  for (const Transport transport : {Transport::pooled, Transport::partial_sums})
     for (const int longest : {1, 4}) {
       TrainingCase problem = with_sgd({}, 0.1);
       problem.longest_bag = longest;
-      problem.plan = CopyPlan::uniform(Tables(problem.rows, problem.model.embedding_dim), Hierarchy::flat(3), 0);
-      for (CopyTable& table : problem.plan->tables) table.transport = transport;
+      problem.plan = ResolvedPlan::uniform(Tables(problem.rows, problem.model.embedding_dim), Hierarchy::flat(3), 0);
+      for (ResolvedTable& table : problem.plan->tables) table.rules[0].transport = transport;
       check_same_bits(problem, 3);
     }
 }
@@ -188,7 +188,7 @@ TEST_CASE("TheExchangeLaneExchangesRowsAndTheComputeLaneDoesNot") {
     CHECK(seconds(Lane::exchange, Phase::compute) == 0);
     CHECK(seen.ledger.path.to_gradients > 0);
     CHECK(seen.ledger.path.ahead > 0);
-    CHECK(seen.ledger.path.urgent > 0);
+    CHECK(seen.ledger.path.dirty > 0);
   }
 }
 

@@ -60,16 +60,16 @@ Trained train_with_copies(const TrainingCase& problem, int ranks, int64_t steps,
 }
 
 /// Plans for a hierarchy: uniform ones at every level, and random ones.
-std::vector<CopyPlan> plans(const TrainingCase& problem, const Hierarchy& hierarchy, std::mt19937& random) {
+std::vector<ResolvedPlan> plans(const TrainingCase& problem, const Hierarchy& hierarchy, std::mt19937& random) {
   const Tables tables(problem.rows, problem.model.embedding_dim);
-  std::vector<CopyPlan> list;
+  std::vector<ResolvedPlan> list;
   for (int level = 0; level <= hierarchy.depth(); ++level)
-    for (const CopyReduction reduction : {CopyReduction::dense, CopyReduction::sparse})
-      list.push_back(CopyPlan::uniform(tables, hierarchy, level, reduction));
+    for (const Reduction reduction : {Reduction::dense, Reduction::sparse})
+      list.push_back(ResolvedPlan::uniform(tables, hierarchy, level, reduction));
   for (int i = 0; i < 3; ++i) list.push_back(random_plan(tables, hierarchy, hierarchy.depth(), random));
   for (int i = 0; i < 2; ++i) list.push_back(random_plan(tables, hierarchy, hierarchy.depth(), random, true));
-  list.push_back(CopyPlan::uniform(tables, hierarchy, 0));
-  list.back().options[0].stores = {CopyStore::offloaded};
+  list.push_back(ResolvedPlan::uniform(tables, hierarchy, 0));
+  list.back().options[0].offloaded = {true};
   return list;
 }
 
@@ -78,7 +78,7 @@ void check_all(TrainingCase problem) {
   const Trained before = train(problem, 1, 10);
   const Trained expected = train(problem, 1, 1, &before.state, 10);
   for (const auto& [name, hierarchy] : hierarchies())
-    for (const CopyPlan& plan : plans(problem, hierarchy, random)) {
+    for (const ResolvedPlan& plan : plans(problem, hierarchy, random)) {
       INFO(name);
       problem.hierarchy = hierarchy;
       problem.plan = plan;
@@ -121,13 +121,13 @@ TEST_CASE("RowsOnDiskTrainToTheSameBitsAsRowsInMemory") {
   problem.longest_bag = 3;
   const Tables tables(problem.rows, problem.model.embedding_dim);
   for (const auto& [name, hierarchy] : hierarchies())
-    for (const CopyTransport transport : {CopyTransport::staged, CopyTransport::direct, CopyTransport::pooled}) {
+    for (const Transport transport : {Transport::staged, Transport::direct, Transport::pooled}) {
       INFO(name << ", transport " << static_cast<int>(transport));
       problem.hierarchy = hierarchy;
-      problem.plan = CopyPlan::uniform(tables, hierarchy, 0);
-      for (CopyTable& table : problem.plan->tables) table.transport = transport;
+      problem.plan = ResolvedPlan::uniform(tables, hierarchy, 0);
+      for (ResolvedTable& table : problem.plan->tables) table.rules[0].transport = transport;
       const Trained held = train_with_copies(problem, hierarchy.ranks(), 4, nullptr, 0);
-      problem.plan->options[0].stores = {CopyStore::offloaded};
+      problem.plan->options[0].offloaded = {true};
       const Trained offloaded = train_with_copies(problem, hierarchy.ranks(), 4, nullptr, 0);
       CHECK(offloaded.losses == held.losses);
       CHECK(offloaded.state == held.state);

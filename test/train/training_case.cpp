@@ -122,7 +122,7 @@ RankTrainer::RankTrainer(const TrainingCase& problem, const RankContext& context
   options.limits.lookups.assign(problem.rows.size(), problem.longest_bag);
   options.limits.with_offsets = problem.longest_bag != 1;
   options.most_moved = problem.most_moved;
-  const CopyPlan plan = problem.plan.value_or(CopyPlan::uniform(tables_, hierarchy_, 0));
+  const ResolvedPlan plan = problem.plan.value_or(ResolvedPlan::uniform(tables_, hierarchy_, 0));
   Directory directory(tables_, hierarchy_, plan, comm_.rank(), options.room);
   MemoryPlan memory = plan_memory(context.backend, directory, options);
   context.backend.restart_most_memory();

@@ -24,7 +24,7 @@ struct TrainingCase {
   int longest_bag = 1;                 ///< bags of 1 lookup, or if more of 0 to this many
   std::vector<double> shares;          ///< of the ranks; empty: equal
   std::optional<Hierarchy> hierarchy;  ///< none: flat
-  std::optional<CopyPlan> plan;        ///< for that hierarchy; none: every row on one rank
+  std::optional<ResolvedPlan> plan;    ///< for that hierarchy; none: every row on one rank
   DType wire = DType::f32;
   SlotRoom room;           ///< of each rank, for rows that move
   int64_t most_moved = 0;  ///< see TrainerOptions

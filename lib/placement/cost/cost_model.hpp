@@ -19,7 +19,7 @@
 namespace sparrow::placement {
 
 /// What is exchanged. Of the overlapped iteration, by when it can move: dirty is what waits for the backward pass (rows
-/// that this batch updates and the next one needs, and all that is copied or pooled), clean and late is what moves
+/// that this batch updates and the next one needs, and all that is copied or pooled), clean is what moves
 /// beside it (rows of the next batch that this one leaves alone, gradients of the one before that this one does not
 /// need).
 enum class Flow : uint8_t {
@@ -38,9 +38,9 @@ enum class Flow : uint8_t {
   dirty_up,
   dirty_down,  // of rows
   clean_rows,
-  late_gradients,
+  clean_gradients,
   clean_direct_rows,
-  late_direct_gradients,
+  clean_direct_gradients,
   dense_up,
   dense_down,  // of the dense parameters
 };
@@ -64,7 +64,7 @@ class Quantities {
   int clean_gather(int rank) const { return work(rank, 3); }
   int update(int rank) const { return work(rank, 4); }  ///< rows and their optimiser state
   int dirty_update(int rank) const { return work(rank, 5); }
-  int late_update(int rank) const { return work(rank, 6); }
+  int clean_update(int rank) const { return work(rank, 6); }
   int dense_update(int rank) const { return work(rank, 7); }  ///< dense parameters
   int listed(int rank) const { return work(rank, 8); }  ///< ids, not bytes: listed for other ranks, or come from them
   int memory(Site s) const { return sites_[s.domain] + 3 * s.store; }           ///< bytes kept

@@ -291,7 +291,7 @@ int64_t PlanReader::places(const Option& option, int copy_domain, Transport tran
 Places& PlanReader::group(int t, int option, int copy_domain) {
   const TablePlan& table = plan_.tables[t];
   GroupKey key{option, copy_domain, transport_of(plan_.options[option], table.transport), model_.shape(t), -1};
-  if (key.transport == Transport::staged) key.fixed = table.holder_slot;
+  if (key.transport == Transport::staged) key.fixed = table.holders.fixed;
   const auto found = groups_.find(key);
   if (found != groups_.end()) return found->second;
   return groups_.emplace(key, Places(places(plan_.options[option], copy_domain, key.transport), width_)).first->second;
@@ -331,10 +331,10 @@ void PlanReader::read(int t) {
     const Option& chosen = plan_.options[option];
     const Transport transport = transport_of(chosen, table.transport);
     const auto add = [&](Places& to, const double* values, int n) {
-      if (table.holder_slot >= 0 && transport != Transport::staged)
-        to.add_at(table.holder_slot, static_cast<double>(rows), values, n);
+      if (table.holders.fixed >= 0 && transport != Transport::staged)
+        to.add_at(table.holders.fixed, static_cast<double>(rows), values, n);
       else
-        to.add(first + table.offset, rows, values, n);
+        to.add(first + table.holders.offset, rows, values, n);
     };
     for (int copy_domain : tree_.at_level(chosen.level)) {
       Places& sums = group(t, option, copy_domain);

@@ -1,5 +1,5 @@
 // The overlapped iteration k: beside its computation up to the gradients of the bags, one communication lane per rank
-// moves the late gradients of batch k - 1, the ids of k + 1 and its clean rows. Behind that it moves the gradients of
+// moves the clean gradients of batch k - 1, the ids of k + 1 and its clean rows. Behind that it moves the gradients of
 // the dirty rows, updates them and moves them to where k + 1 needs them, while the rest is computed beside it, the
 // dense parameters' gradients are reduced and the bottom MLP of k + 1 runs. Links and processors are shared
 // (placement.hpp, section 4).
@@ -12,9 +12,9 @@ namespace sparrow::placement {
 
 void TimeModelBuilder::overlapped() {
   chain_ = Chain::beside;
-  pack(Phase::gradients, "pack late", {Flow::late_gradients, Flow::late_direct_gradients});
-  exchange({Phase::gradients, Flow::late_gradients, Flow::late_direct_gradients, false, true});
-  update({&Quantities::late_update});
+  pack(Phase::gradients, "pack clean", {Flow::clean_gradients, Flow::clean_direct_gradients});
+  exchange({Phase::gradients, Flow::clean_gradients, Flow::clean_direct_gradients, false, true});
+  update({&Quantities::clean_update});
   hash();
   exchange({Phase::ids, Flow::ids, Flow::direct_ids, false});
   pack(Phase::rows, "gather clean", {Flow::clean_rows, Flow::clean_direct_rows}, {&Quantities::clean_gather});
@@ -70,8 +70,9 @@ void TimeModelBuilder::share_processors() {
     beside.constant = model_.workload().flops_per_sample * samples_per_flop - behind.constant;
     add_hash(r, beside);
     add_work(r, beside, domain.work.gather_bytes_per_s, {&Quantities::bags, &Quantities::clean_gather});
-    add_pack(r, beside, {Flow::late_gradients, Flow::late_direct_gradients, Flow::clean_rows, Flow::clean_direct_rows});
-    add_work(r, beside, domain.work.update_bytes_per_s, {&Quantities::late_update});
+    add_pack(r, beside,
+             {Flow::clean_gradients, Flow::clean_direct_gradients, Flow::clean_rows, Flow::clean_direct_rows});
+    add_work(r, beside, domain.work.update_bytes_per_s, {&Quantities::clean_update});
     time_.shared.push_back({Window::beside, std::move(beside)});
     add_work(r, behind, domain.work.gather_bytes_per_s, {&Quantities::dirty_gather});
     add_pack(r, behind,

@@ -26,21 +26,22 @@ std::vector<Interval> intervals_of(const TablePlacement& placed, const std::vect
   return intervals;
 }
 
-/// Chooses each table's offset in turn so that the busiest of k slots stays least busy. Only the hottest held rows
-/// count: the many cold ones spread themselves. Candidates are spread over the slots, so that it takes O(tables * 64 *
+/// Chooses each table's offset in turn so that the busiest of k holders stays least busy. Only the hottest held rows
+/// count: the many cold ones spread themselves. Candidates are spread over the holders, so that it takes O(tables * 64 *
 /// rows considered).
 void choose_offsets(const CostModel& model, const Placement& placement, Plan& plan) {
-  int64_t k = 0;  // slots of the option that holds most
+  int64_t k = 0;  // holders of the option that holds most
   std::map<int64_t, double> weight_of;
   for (size_t t = 0; t < placement.tables.size(); ++t)
     for (const Share& share : placement.tables[t].shares) {
       const Option& option = placement.options[share.option];
-      const int64_t slots = model.tree().instances_in(option.sites[0].domain, model.tree().at_level(option.level)[0]);
-      if (slots > 1) weight_of[slots] += share.rows * model.features_of(static_cast<int>(t), share.cls)[Features::v(0)];
+      const int64_t holders = model.tree().instances_in(option.sites[0].domain, model.tree().at_level(option.level)[0]);
+      if (holders > 1)
+        weight_of[holders] += share.rows * model.features_of(static_cast<int>(t), share.cls)[Features::v(0)];
     }
   double most = 0;
-  for (const auto& [slots, weight] : weight_of)
-    if (weight > most) most = weight, k = slots;
+  for (const auto& [holders, weight] : weight_of)
+    if (weight > most) most = weight, k = holders;
   if (k < 2) return;
   std::vector<double> load(k, 0);
   const int64_t considered = std::min<int64_t>(2 * k, 4096), candidates = std::min<int64_t>(k, 64);
@@ -49,13 +50,13 @@ void choose_offsets(const CostModel& model, const Placement& placement, Plan& pl
     int64_t position = 0;
     for (const Share& share : placement.tables[t].shares) {
       const Option& option = placement.options[share.option];
-      const int64_t slots = model.tree().instances_in(option.sites[0].domain, model.tree().at_level(option.level)[0]);
+      const int64_t holders = model.tree().instances_in(option.sites[0].domain, model.tree().at_level(option.level)[0]);
       const auto rows = static_cast<int64_t>(share.rows);
       const double* features = model.features_of(static_cast<int>(t), share.cls);
       double asked = 0;
       for (int r : model.tree().at_level(model.tree().depth()))
         asked += static_cast<double>(model.tree().instances(r)) * features[Features::v(r)];
-      for (int64_t i = 0; i < rows && slots == k && static_cast<int64_t>(hot.size()) < considered; ++i)
+      for (int64_t i = 0; i < rows && holders == k && static_cast<int64_t>(hot.size()) < considered; ++i)
         hot.emplace_back(position + i, asked * static_cast<double>(model.table(static_cast<int>(t)).wire_bytes));
       position += rows;
     }
@@ -66,36 +67,36 @@ void choose_offsets(const CostModel& model, const Placement& placement, Plan& pl
       const int64_t offset = (i * k / candidates + static_cast<int64_t>(t)) % k;
       double peak = 0;
       std::vector<double> trial = load;
-      for (const auto& [at, amount] : hot) peak = std::max(peak, trial[(at + offset) % k] += amount);
+      for (const auto& [at, amount] : hot) peak = std::max(peak, trial[HolderRule{offset}.holder(at, k)] += amount);
       if (peak < best_peak) best_peak = peak, best = offset;
     }
-    for (const auto& [at, amount] : hot) load[(at + best) % k] += amount;
-    plan.tables[t].offset = best;
+    for (const auto& [at, amount] : hot) load[HolderRule{best}.holder(at, k)] += amount;
+    plan.tables[t].holders.offset = best;
   }
 }
 
-/// Chooses offsets so that what is left over when positions are dealt to slots (fewer rows than slots per interval)
-/// piles up nowhere: for budgets so tight that a row more on one slot does not fit.
+/// Chooses offsets so that what is left over when positions are dealt to holders (fewer rows than holders per interval)
+/// piles up nowhere: for budgets so tight that a row more on one holder does not fit.
 void balance_memory(const CostModel& model, Plan& plan) {
   const Tree& tree = model.tree();
-  std::vector<std::vector<double>> load;  // by option and slot
+  std::vector<std::vector<double>> load;  // by option and holder
   for (const Option& option : plan.options)
     load.emplace_back(tree.instances_in(option.sites[0].domain, tree.at_level(option.level)[0]), 0.0);
   size_t most = 1;
-  for (const auto& slots : load) most = std::max(most, slots.size());
+  for (const auto& holders : load) most = std::max(most, holders.size());
   constexpr size_t kCandidates = 256;
   for (size_t t = 0; t < plan.tables.size(); ++t) {
     const double row = model.shape(static_cast<int>(t)).stored_bytes;
-    // Adds the leftovers of every interval; returns the sum over options of the fullest slot.
-    const auto deal = [&](int64_t offset, std::vector<std::vector<double>>& slots) {
+    // Adds the leftovers of every interval; returns the sum over options of the fullest holder.
+    const auto deal = [&](int64_t offset, std::vector<std::vector<double>>& holders) {
       for (const Interval& interval : plan.tables[t].intervals) {
-        auto& places = slots[interval.option];
-        const auto k = static_cast<int64_t>(places.size());
+        auto& of = holders[interval.option];
+        const auto k = static_cast<int64_t>(of.size());
         for (int64_t i = 0; i < (interval.last - interval.first) % k; ++i)
-          places[(interval.first + i + offset) % k] += row;
+          of[HolderRule{offset}.holder(interval.first + i, k)] += row;
       }
       double peak = 0;
-      for (const auto& places : slots) peak += *std::max_element(places.begin(), places.end());
+      for (const auto& of : holders) peak += *std::max_element(of.begin(), of.end());
       return peak;
     };
     double best_peak = kInfinity;
@@ -103,9 +104,9 @@ void balance_memory(const CostModel& model, Plan& plan) {
       const auto offset = static_cast<int64_t>(i * most / std::min(most, kCandidates));
       std::vector<std::vector<double>> trial = load;
       const double peak = deal(offset, trial);
-      if (peak < best_peak) best_peak = peak, plan.tables[t].offset = offset;
+      if (peak < best_peak) best_peak = peak, plan.tables[t].holders.offset = offset;
     }
-    deal(plan.tables[t].offset, load);
+    deal(plan.tables[t].holders.offset, load);
   }
 }
 
@@ -142,7 +143,7 @@ Plan to_plan(const CostModel& model, const Placement& placement, const std::stri
     table.name = model.table(t).name;
     table.rows = model.table(t).access.total_rows();
     table.transport = placed.transport;
-    table.offset = t;
+    table.holders.offset = t;
     table.intervals = intervals_of(placed, renumbered);
     plan.tables.push_back(std::move(table));
   }

@@ -9,13 +9,6 @@
 namespace sparrow::placement {
 namespace {
 
-/// Positions i in first .. last - 1 with (i + offset) mod k == slot.
-int64_t positions_on_slot(int64_t first, int64_t last, int64_t offset, int64_t k, int64_t slot) {
-  const int64_t residue = ((slot - offset) % k + k) % k;
-  const auto below = [&](int64_t n) { return n <= residue ? 0 : (n - residue - 1) / k + 1; };
-  return below(last) - below(first);
-}
-
 void check_option(const Plan& plan, const Tree& tree, size_t index) {
   const Option& option = plan.options[index];
   if (option.level < 0 || option.level > tree.depth())
@@ -49,50 +42,31 @@ void check_intervals(const TablePlan& table, size_t options) {
 }
 
 /// Bytes on every instance of every store, in tree order: usage[domain][store][instance].
-class Usage {
- public:
-  explicit Usage(const Tree& tree) : tree_(tree), bytes_(tree.size()) {}
+using Usage = std::vector<std::vector<std::vector<int64_t>>>;
 
-  /// rows_on(slot) rows of `size` bytes in every instance of each domain type of the option's level.
-  template <class RowsOn>
-  void add(const Option& option, int64_t size, RowsOn rows_on) {
-    const auto& types = tree_.at_level(option.level);
-    for (size_t i = 0; i < types.size(); ++i) {
-      const Site site = option.sites[i];
-      auto& stores = bytes_[site.domain];
-      stores.resize(tree_.domain(site.domain).stores.size());
-      auto& instances = stores[site.store];
-      instances.resize(tree_.instances(site.domain), 0);
-      const int64_t k = tree_.instances_in(site.domain, types[i]);
-      std::vector<int64_t> bytes(k);
-      for (int64_t slot = 0; slot < k; ++slot) bytes[slot] = rows_on(slot, k) * size;
-      for (size_t instance = 0; instance < instances.size(); ++instance)
-        instances[instance] += bytes[instance % static_cast<size_t>(k)];
+/// Adds the rows of an interval.
+void add_rows(const TablePlan& table, const Table& sizes, const Option& option, const Interval& interval,
+              const Tree& tree, Usage& usage) {
+  const auto& types = tree.at_level(option.level);
+  for (size_t i = 0; i < types.size(); ++i) {
+    const Site site = option.sites[i];
+    const int64_t k = tree.instances_in(site.domain, types[i]);
+    std::vector<int64_t>& instances = usage[site.domain][site.store];
+    for (int64_t holder = 0; holder < k; ++holder) {
+      const int64_t rows = table.holders.count(interval.first, interval.last, holder, k);
+      for (size_t instance = holder; instance < instances.size(); instance += k)
+        instances[instance] += rows * (sizes.row_bytes + sizes.state_bytes);
     }
   }
-  const std::vector<std::vector<std::vector<int64_t>>>& bytes() const { return bytes_; }
-
- private:
-  const Tree& tree_;
-  std::vector<std::vector<std::vector<int64_t>>> bytes_;
-};
-
-/// Adds the rows first .. last - 1 of a table, all of one option.
-void add_rows(const TablePlan& table, const Table& sizes, const Option& option, int64_t first, int64_t last,
-              Usage& usage) {
-  usage.add(option, (sizes.row_bytes + sizes.state_bytes), [&](int64_t slot, int64_t k) {
-    if (table.holder_slot >= 0) return table.holder_slot % k == slot ? last - first : int64_t{0};
-    return positions_on_slot(first, last, table.offset, k, slot);
-  });
 }
 
 Usage usage_of(const Plan& plan, const Tree& tree, const Workload& workload) {
-  Usage usage(tree);
-  for (size_t t = 0; t < plan.tables.size(); ++t) {
-    const TablePlan& table = plan.tables[t];
-    for (const Interval& interval : table.intervals)
-      add_rows(table, workload.tables[t], plan.options[interval.option], interval.first, interval.last, usage);
-  }
+  Usage usage;
+  for (int d = 0; d < tree.size(); ++d)
+    usage.emplace_back(tree.domain(d).stores.size(), std::vector<int64_t>(tree.instances(d)));
+  for (size_t t = 0; t < plan.tables.size(); ++t)
+    for (const Interval& interval : plan.tables[t].intervals)
+      add_rows(plan.tables[t], workload.tables[t], plan.options[interval.option], interval, tree, usage);
   return usage;
 }
 
@@ -106,18 +80,11 @@ int option_at(const TablePlan& table, int64_t position) {
   return interval->option;
 }
 
-int64_t holder_slot(const TablePlan& table, int64_t position, int64_t k) {
-  return table.holder_slot >= 0 ? table.holder_slot % k : (position + table.offset) % k;
-}
-
 std::vector<std::vector<int64_t>> fullest_instances(const Plan& plan, const Tree& tree, const Workload& workload) {
-  const Usage usage = usage_of(plan, tree, workload);
   std::vector<std::vector<int64_t>> result;
-  for (int d = 0; d < tree.size(); ++d) {
-    result.emplace_back(tree.domain(d).stores.size(), 0);
-    const auto& stores = usage.bytes()[d];
-    for (size_t s = 0; s < stores.size(); ++s)
-      for (int64_t bytes : stores[s]) result.back()[s] = std::max(result.back()[s], bytes);
+  for (const auto& stores : usage_of(plan, tree, workload)) {
+    result.emplace_back();
+    for (const auto& instances : stores) result.back().push_back(*std::max_element(instances.begin(), instances.end()));
   }
   return result;
 }
@@ -132,7 +99,8 @@ void check(const Plan& plan, const Topology& topology, const Workload& workload,
     const int64_t rows = workload.tables[t].access.total_rows();
     if (plan.tables[t].rows != rows)
       fail("plan: table {} has {} rows, the model's has {}", plan.tables[t].name, plan.tables[t].rows, rows);
-    if (plan.tables[t].offset < 0) fail("plan: table {}: offset {}", plan.tables[t].name, plan.tables[t].offset);
+    const HolderRule& holders = plan.tables[t].holders;
+    if (holders.offset < 0) fail("plan: table {}: offset {}", plan.tables[t].name, holders.offset);
     check_intervals(plan.tables[t], plan.options.size());
   }
   const auto fullest = fullest_instances(plan, tree, workload);

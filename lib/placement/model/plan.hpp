@@ -1,11 +1,11 @@
 // A plan: what `solve` decides and a run applies, as plain data; what plan files hold. Rows are named by position
 // (falling frequency).
 //
-// Holder rule. Within one domain of an option's level the copies live on the slots of the site: the instances of
-// site.domain in that domain, numbered 0..k-1 in tree order. Position i of a table with offset o is on slot (i + o) mod
-// k. Example, a table with offset 1, option "held" on 4 ranks: positions 0 1 2 3 4 are held by ranks 1 2 3 0 1. For a
-// slower store shared by several ranks (host memory of a node) rank ((i + o) / k) mod (ranks below the slot) of the
-// slot reads and writes it. A fixed table (holder_slot >= 0) is held whole by that slot: table-wise placement.
+// Holders. Within one domain of an option's level the copies live on the instances of site.domain in that domain,
+// numbered 0 .. k-1 in tree order; which of them holds a position is the table's holder rule (holder_rule.hpp). Example,
+// a table with offset 1, option "held" on 4 ranks: positions 0 1 2 3 4 are held by ranks 1 2 3 0 1. A slower store
+// shared by several ranks (host memory of a node) is read and written by the ranks below it in turn: all of them, store
+// by store for one rank each, are the holders then.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "placement/cost/cost.hpp"
+#include "placement/model/holder_rule.hpp"
 
 namespace sparrow::placement {
 
@@ -27,8 +28,7 @@ struct TablePlan {
   std::string name;
   int64_t rows = 0;
   Transport transport = Transport::staged;
-  int64_t offset = 0;               ///< of the arithmetic holder
-  int64_t holder_slot = -1;         ///< >= 0: every held row is on this slot
+  HolderRule holders;
   std::vector<Interval> intervals;  ///< ascending, without gaps, covering 0 .. rows
 };
 
@@ -45,9 +45,6 @@ struct Plan {
 
 /// The option of a position.
 int option_at(const TablePlan& table, int64_t position);
-
-/// Slot of a position among k, by the holder rule.
-int64_t holder_slot(const TablePlan& table, int64_t position, int64_t k);
 
 /// Independent of how the plan was made: throws Error naming the table, position or store unless every row is placed
 /// exactly once per domain of its option's level, at a site inside it, and no instance of a store holds more than its
