@@ -33,7 +33,7 @@ Made by `scripts/speedup_table.py`; **every figure is modelled by `sparrow plan`
 iteration, the rates of `configs/topologies/` (data sheets and the assumptions named there). Columns: samples per second of the
 optimal plan, its distance from the lower bound, and how many times as long an iteration of each named strategy takes under the
 same model; - where the strategy does not fit. "fitted": marginals fitted to real rows (`lib/synthetic/criteo_statistics.hpp`); the
-others: Zipf with this exponent in every table. What the strategies are: `lib/placement/strategies.hpp`.
+others: Zipf with this exponent in every table. What the strategies are: `lib/placement/baselines/strategies.hpp`.
 
 How to read it. The strategies are modelled at their best: perfectly balanced, without stragglers or contention; they exchange
 directly between all ranks, the optimal plan level by level. In the warehouse each of 16,384 ranks would talk to 16,383 others,
