@@ -40,10 +40,9 @@ void bind_to(const CudaDevice& device, int number) {
   std::string text = fmt::format("GPU {}: {} ({}), {:.1f} GiB", number, device.name, device.pci,
                                  static_cast<double>(device.memory_bytes) / (1 << 30));
   if (locality.numa_node >= 0) text += fmt::format(", NUMA node {}", locality.numa_node);
-  text += locality.processors.empty() ? ", processors beside it unknown"
-          : locality.bound.empty()
-              ? fmt::format("; its processors {} are none that this process may use", locality.processors)
-              : fmt::format("; threads bound to processors {}", locality.bound);
+  text += locality.processors.empty() ? ", nearest processors unknown"
+          : locality.bound.empty() ? fmt::format("; this process may not run on its processors {}", locality.processors)
+                                   : fmt::format("; threads bound to processors {}", locality.bound);
   if (!locality.nearest_adapters.empty())
     text += fmt::format("; nearest network adapter {} (UCX and NCCL choose for themselves)",
                         fmt::join(locality.nearest_adapters, ", "));

@@ -44,7 +44,7 @@ cxxopts::Options count_options() {
       cxxopts::value<std::vector<int64_t>>()->default_value("1000000"), "N,...");
   add("bag-sizes", "lookups per table: one number, or 26 separated by commas (data.bag_sizes)",
       cxxopts::value<std::vector<int>>(), "N,...");
-  add("skip-bad-lines", "malformed lines to tolerate", cxxopts::value<int64_t>()->default_value("0"), "N");
+  add("skip-bad-lines", "tolerated malformed lines", cxxopts::value<int64_t>()->default_value("0"), "N");
   add("scratch", "folder for decompressed gzip files; default: --out", cxxopts::value<std::string>(), "DIR");
   add("files", "shards or globs: *.tsv, *.txt, day_N, the same with .gz, *_dense.npy",
       cxxopts::value<std::vector<std::string>>());
@@ -61,7 +61,7 @@ TableShapes shapes_of(const cxxopts::ParseResult& arguments) {
 }
 
 void print_summary(const Counts& counts, int64_t samples, int64_t bad_lines, double seconds) {
-  fmt::print("{:>5} {:>12} {:>12} {:>14} {:>14}\n", "table", "rows", "rows seen", "lookups", "of the hottest");
+  fmt::print("{:>5} {:>12} {:>12} {:>14} {:>14}\n", "table", "rows", "rows seen", "lookups", "most frequent");
   for (size_t t = 0; t < counts.size(); ++t) {
     int64_t seen = 0, lookups = 0, most = 0;
     for (const int64_t count : counts[t]) {
@@ -72,7 +72,7 @@ void print_summary(const Counts& counts, int64_t samples, int64_t bad_lines, dou
     fmt::print("{:>5} {:>12} {:>12} {:>14} {:>14}\n", t, counts[t].size(), seen, lookups, most);
   }
   fmt::print("{} samples in {:.1f} s", samples, seconds);
-  if (bad_lines > 0) fmt::print(", {} malformed lines left out", bad_lines);
+  if (bad_lines > 0) fmt::print(", {} malformed lines skipped", bad_lines);
   fmt::print("\n");
 }
 
@@ -86,7 +86,7 @@ int run_count(int argc, char** argv) {
     return 0;
   }
   if (arguments.count("out") == 0) fail("--out is missing (sparrow count --help)");
-  if (arguments.count("files") == 0) fail("no files are named (sparrow count --help)");
+  if (arguments.count("files") == 0) fail("no files given (sparrow count --help)");
   const std::string out = arguments["out"].as<std::string>();
   const int64_t samples = arguments["samples"].as<int64_t>();
   if (samples < 0) fail("--samples {}: must be 0 or more", samples);

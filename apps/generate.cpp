@@ -24,7 +24,7 @@ namespace {
 constexpr const char* kNotes =
     "\nUnder mpirun the ranks share the shards out; the bytes are the same for every number of ranks and "
     "threads.\n"
-    "A folder that already holds these shards is left alone, and a broken run goes on where it stopped.\n";
+    "A folder that already has these shards is left unchanged, and an interrupted run continues where it stopped.\n";
 
 /// A number of the launcher's environment, so that this command needs no MPI.
 int launch_number(std::initializer_list<const char*> names, int otherwise) {
@@ -47,11 +47,12 @@ cxxopts::Options describe_options() {
   add("out", "folder for the shards (with --check: for report.json)", cxxopts::value<std::string>(), "DIR");
   add("samples", "samples in all shards together", cxxopts::value<int64_t>(), "N");
   add("shards", "number of shards", cxxopts::value<int>()->default_value("1"), "S");
-  add("seed", "of the random numbers", cxxopts::value<uint64_t>()->default_value("1"), "SEED");
+  add("seed", "seed of the random numbers", cxxopts::value<uint64_t>()->default_value("1"), "SEED");
   add("format", "tsv or npy", cxxopts::value<std::string>()->default_value("tsv"), "FORMAT");
   add("gzip", "compress the text");
-  add("scale", "the tables have this times as many categories", cxxopts::value<double>()->default_value("1"), "F");
-  add("like", "terabyte or kaggle", cxxopts::value<std::string>()->default_value("terabyte"), "SET");
+  add("scale", "factor of the number of categories in every table", cxxopts::value<double>()->default_value("1"), "F");
+  add("like", "data set to imitate: terabyte or kaggle", cxxopts::value<std::string>()->default_value("terabyte"),
+      "SET");
   add("threads", "threads; 0 = cores of the machine / ranks on it", cxxopts::value<int>()->default_value("0"), "T");
   add("overwrite", "replace shards generated with other arguments");
   add("report", "compare the samples with what was measured; prints a table, writes DIR/report.json");
@@ -74,7 +75,7 @@ int report(const std::vector<std::string>& files, CriteoSet set, int64_t samples
   fmt::print("Compared with what was measured of Criteo {}, {} samples:\n{}", like, found.size(), format_report(rows));
   if (!folder.empty()) write_report(rows, found.size(), like, folder + "/report.json");
   const auto failed = std::ranges::count_if(rows, [](const ReportRow& row) { return !row.holds(); });
-  fmt::print("{} of {} figures hold\n", std::ssize(rows) - failed, rows.size());
+  fmt::print("{} of {} statistics within tolerance\n", std::ssize(rows) - failed, rows.size());
   return failed == 0 ? 0 : 1;
 }
 
@@ -138,7 +139,7 @@ int run_generate(int argc, char** argv) {
     const std::string folder = given.count("out") != 0 ? given["out"].as<std::string>() : "";
     return report(expand_files(files), like_of(given), compared, folder);
   }
-  if (!files.empty()) fail("'{}' is no option; --check compares files (sparrow generate --help)", files[0]);
+  if (!files.empty()) fail("unexpected argument '{}'; --check compares files (sparrow generate --help)", files[0]);
 
   const std::optional<GenerateOptions> asked =
       given.count("config") != 0 ? load_config(given["config"].as<std::string>(), overrides).data.generate
@@ -147,9 +148,9 @@ int run_generate(int argc, char** argv) {
   const GenerateOptions& options = *asked;
   const int rank = launch_number({"OMPI_COMM_WORLD_RANK", "PMI_RANK"}, 0);
   const int ranks = launch_number({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}, 1);
-  if (rank < 0 || rank >= ranks) fail("the launcher says rank {} of {}", rank, ranks);
+  if (rank < 0 || rank >= ranks) fail("the launcher reports rank {} of {}", rank, ranks);
   const bool there = is_generated(options);
-  if (there && rank == 0) fmt::print("{}: already there\n", options.out);
+  if (there && rank == 0) fmt::print("{}: already exists\n", options.out);
   const Timer timer;
   const bool whole =
       there ? rank == 0

@@ -19,7 +19,7 @@ Row parse_row(const std::string& text, const placement::Plan& plan) {
   Row row;
   while (row.table < plan.tables.size() && plan.tables[row.table].name != name) ++row.table;
   if (row.table == plan.tables.size())
-    fail("--explain: no table '{}'; they are {} to {}", name, plan.tables.front().name, plan.tables.back().name);
+    fail("--explain: unknown table '{}'; expected {} to {}", name, plan.tables.front().name, plan.tables.back().name);
   if (colon == std::string::npos) return row;
   const auto last = static_cast<double>(plan.tables[row.table].rows - 1);
   row.position = parse_whole(fmt::format("--explain {}, position", name), text.substr(colon + 1), 0, last);
@@ -40,7 +40,7 @@ std::string explain_text(const PlanRequest& request, const PlanAnswer& answer) {
   for (const auto& group : table.access.p) p += group[c] / static_cast<double>(table.access.p.size());
   std::string text = fmt::format(
       "Row at position {} of {}: {:.4g} of the table's lookups, in a batch with probability {:.4g} (any rank).\n"
-      "Price of each option at the optimum's multipliers (time it adds to an iteration, memory included):\n",
+      "Cost of each option at the optimum's shadow prices (time added to an iteration, memory included):\n",
       with_commas(row.position), table.name, p, placement::touched(p, draws));
   const auto options =
       placement::explain(answer.topology, answer.workload, solve_options(answer.workload, request.combine), solution,
@@ -48,10 +48,12 @@ std::string explain_text(const PlanRequest& request, const PlanAnswer& answer) {
   for (const auto& option : options)
     text += fmt::format("  {} {:>10}  {}\n", option.chosen ? "*" : " ", human_seconds(option.seconds), option.option);
   text +=
-      "  * the plan's. Options of equal price share their rows so that no limit is broken. Left out are stores and\n"
-      "    exchanges that the plan does without: one row could never pay their latency.\n";
+      "  * chosen by the plan. Options of equal cost share rows so that no limit is exceeded. Left out are stores and\n"
+      "    exchanges that the plan does not use: their latency would exceed what one row can save.\n";
   if (solution.plan.strategy != "optimal")
-    text += fmt::format("The best plan is the strategy {}; prices are those of the family.\n", solution.plan.strategy);
+    text += fmt::format(
+        "The best plan is the strategy {}; the costs above are those of the optimiser's own family of plans.\n",
+        solution.plan.strategy);
   return text;
 }
 

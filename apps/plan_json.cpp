@@ -31,19 +31,26 @@ json prices_json(const PlanAnswer& answer) {
   return list;
 }
 
+/// Phases under the names of this report; what is written back to slower stores is part of its update.
+constexpr std::pair<Phase, const char*> kReportedPhases[] = {
+    {Phase::ids, "ids"},         {Phase::store, "fetch"},        {Phase::rows, "forward"},
+    {Phase::compute, "compute"}, {Phase::gradients, "backward"}, {Phase::allreduce, "reduction"},
+    {Phase::update, "update"}};
+
 json phases_json(const Cost& cost) {
   json phases = json::object();
-  for (int p = 0; p < placement::kPhases; ++p) {
-    const auto phase = static_cast<placement::Phase>(p);
+  for (const auto& [phase, name] : kReportedPhases) {
     json stages = json::array();
-    for (const auto& stage : cost.stages)
-      if (stage.phase == phase)
-        stages.push_back({{"name", stage.name},
-                          {"seconds", stage.seconds},
-                          {"latency_seconds", stage.latency_seconds},
-                          {"bottleneck", stage.bottleneck}});
-    phases[phase_name(phase)] = {
-        {"seconds", cost.seconds_by_phase[p]}, {"bytes", sent_in_phase(cost, phase)}, {"stages", stages}};
+    double seconds = phase == Phase::compute ? cost.compute_seconds : 0;
+    for (const auto& stage : cost.stages) {
+      if ((stage.written ? Phase::update : stage.phase) != phase) continue;
+      seconds += stage.seconds;
+      stages.push_back({{"name", stage.name},
+                        {"seconds", stage.seconds},
+                        {"latency_seconds", stage.latency_seconds},
+                        {"bottleneck", stage.bottleneck}});
+    }
+    phases[name] = {{"seconds", seconds}, {"bytes", sent_in_phase(cost, phase)}, {"stages", stages}};
   }
   return phases;
 }

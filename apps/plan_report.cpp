@@ -10,7 +10,6 @@
 namespace sparrow {
 
 using placement::Cost;
-using placement::Phase;
 using placement::Tree;
 
 double Places::total() const {
@@ -90,9 +89,9 @@ double row_bytes_sent(const PlanAnswer& answer, const Cost& cost) {
 double sent_in_phase(const Cost& cost, Phase phase) {
   const placement::SentBytes& sent = cost.sent_mean;
   return phase == Phase::ids         ? sent.ids
-         : phase == Phase::forward   ? sent.rows
-         : phase == Phase::backward  ? sent.gradients
-         : phase == Phase::reduction ? sent.allreduce
+         : phase == Phase::rows      ? sent.rows
+         : phase == Phase::gradients ? sent.gradients
+         : phase == Phase::allreduce ? sent.allreduce
                                      : 0;
 }
 

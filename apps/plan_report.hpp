@@ -35,7 +35,7 @@ std::vector<PriceSentence> price_sentences(const PlanAnswer& answer);
 double row_bytes_sent(const PlanAnswer& answer, const placement::Cost& cost);
 
 /// Bytes that a rank sends in a phase (mean over ranks).
-double sent_in_phase(const placement::Cost& cost, placement::Phase phase);
+double sent_in_phase(const placement::Cost& cost, Phase phase);
 
 std::string plan_text(const PlanRequest& request, const PlanAnswer& answer);
 std::string plan_json_text(const PlanRequest& request, const PlanAnswer& answer);

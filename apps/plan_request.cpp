@@ -22,35 +22,36 @@ cxxopts::Options plan_options() {
       "takes the least time, and shows how good the decision is. All figures are modelled, nothing is run.\n\n"
       "  sparrow plan --topology configs/topologies/dgx-h100.yaml --tables criteo-terabyte --dim 128 --batch 65536\n");
   const auto text = [] { return cxxopts::value<std::string>(); };
-  auto add = options.add_options("Asked for");
+  auto add = options.add_options("Input");
   add("topology", "the machine, a file such as configs/topologies/dgx-h100.yaml", text(), "FILE");
   add("counts", "how often rows are used: folder of `sparrow count` (histogram_NN.npy, or table_NN.npy)", text(),
       "DIR");
-  add("sampled", "the counts are of a sample: leave probability to rows not seen in it");
+  add("sampled", "the counts are of a sample: reserve probability for rows not seen in it");
   add("tables", "criteo-terabyte, criteo-terabyte-40m, criteo-kaggle, or rows of tables: 1000,26x1e6", text(), "SET");
-  add("distribution", "instead of a set's own: uniform, zipf:S, zipf:S+SHIFT, two:S1,R1,S2", text(), "LAW");
+  add("distribution", "instead of the data set's own: uniform, zipf:S, zipf:S+SHIFT, two:S1,R1,S2", text(), "LAW");
   add("dim", "values of an embedding row", cxxopts::value<int64_t>()->default_value("64"), "D");
   add("batch", "samples of an iteration over all ranks", cxxopts::value<int64_t>()->default_value("4096"), "B");
   add("bag-sizes", "lookups of a sample per table: one number, one per table, or `multi-hot` (criteo-terabyte)", text(),
       "N,...");
-  add("optimizer", "of the rows: sgd, adagrad, rowwise_adagrad", text()->default_value("rowwise_adagrad"), "NAME");
+  add("optimizer", "optimiser of the rows: sgd, adagrad, rowwise_adagrad", text()->default_value("rowwise_adagrad"),
+      "NAME");
   add("bottom", "hidden layers of the bottom MLP", cxxopts::value<std::vector<int64_t>>()->default_value("512,256"),
       "N,...");
   add("top", "hidden layers of the top MLP", cxxopts::value<std::vector<int64_t>>()->default_value("512,256"), "N,...");
-  add("wire", "of exchanged rows and gradients: fp32, bf16", text()->default_value("fp32"), "TYPE");
+  add("wire", "type of rows and gradients sent: fp32, bf16", text()->default_value("fp32"), "TYPE");
   add("pipeline", "sequential, or overlapped: the next batch's exchange runs beside this one's compute",
       text()->default_value("sequential"), "MODE");
   add("device-memory", "for rows and buffers on every rank that has samples, e.g. 16GiB; default: the topology's",
       text(), "BYTES");
   add("no-combine", "deduplicate per rank only, not at every level of the tree");
-  add("batch-shares", "topology, or planned: unequal ranks get parts of the batch that lower the time",
+  add("batch-shares", "topology, or planned: unequal ranks get parts of the batch that minimise the time",
       text()->default_value("topology"), "HOW");
-  add("optimize-batch", "choose the batch too, from 1/16 to 16 times --batch: least time per sample");
-  auto shown = options.add_options("Shown and written");
+  add("optimize-batch", "choose the batch size too, from 1/16 to 16 times --batch, for the least time per sample");
+  auto shown = options.add_options("Output");
   shown("strategy", "all, optimal, held, table_wise, row_wise, replicated, fetched, hot_cold",
         text()->default_value("all"), "NAME");
   shown("deduplicate", "of a strategy named: distinct rows alone travel, as `train` sends them by default");
-  shown("explain", "why a row is where it is: the price of each of its options", text(), "TABLE[:POSITION]");
+  shown("explain", "why a row is placed where it is: the cost of each of its options", text(), "TABLE[:POSITION]");
   shown("sweep",
         "CSV instead of a table; repeated: every combination. Keys: exponent, memory, batch, dim, ranks, bandwidth (a "
         "factor)",
@@ -65,7 +66,7 @@ cxxopts::Options plan_options() {
 bool second_of(const cxxopts::ParseResult& arguments, const std::string& key, const std::string& first,
                const std::string& second) {
   const auto word = arguments[key].as<std::string>();
-  if (word != first && word != second) fail("--{}: '{}' is neither {} nor {}", key, word, first, second);
+  if (word != first && word != second) fail("--{}: unknown value '{}'; expected: {}, {}", key, word, first, second);
   return word == second;
 }
 
@@ -176,7 +177,7 @@ std::optional<PlanRequest> parse_plan_request(int argc, char** argv) {
     return {};
   }
   if (!arguments.unmatched().empty())
-    fail("'{}' is no option; sparrow plan --help lists them", arguments.unmatched()[0]);
+    fail("'unknown option '{}'; sparrow plan --help lists them", arguments.unmatched()[0]);
   PlanRequest request = read_request(arguments);
   request.sweeps = join_sweeps(request.sweeps);
   return request;

@@ -22,7 +22,7 @@ Axis parse_axis(const std::string& text) {
   const size_t equals = text.find('=');
   Axis axis{text.substr(0, equals), {}};
   if (equals == std::string::npos || std::find(std::begin(kKeys), std::end(kKeys), axis.key) == std::end(kKeys))
-    fail("--sweep {}: wanted is KEY=A,B,C with a key of {}", text, fmt::join(kKeys, ", "));
+    fail("--sweep {}: expected KEY=A,B,C with a key of {}", text, fmt::join(kKeys, ", "));
   axis.texts = split_at_commas(text.substr(equals + 1));
   for (const std::string& value : axis.texts)
     if (value.empty()) fail("--sweep {}: an empty value", text);
@@ -39,8 +39,8 @@ void scale_ranks(placement::Topology& topology, int64_t wanted) {
     for (int d : tree.at_level(l)) {
       if (tree.batch_share(d) <= 0) continue;
       if (only >= 0)
-        fail("--sweep ranks: {} has unlike domains at level {}; ranks can be swept where all are alike", topology.name,
-             l);
+        fail("--sweep ranks: {} has different domains at level {}; ranks can be swept where all are equal",
+             topology.name, l);
       only = d;
     }
     auto& domain = topology.domains[only];

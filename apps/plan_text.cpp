@@ -13,7 +13,6 @@ namespace sparrow {
 namespace {
 
 using placement::Cost;
-using placement::Phase;
 using placement::Tree;
 
 constexpr size_t kMostTablesShown = 40;
@@ -39,9 +38,9 @@ std::string summary(const PlanAnswer& answer, const Tree& tree) {
   const Cost& cost = answer.cost;
   const double sent = row_bytes_sent(answer, cost);
   std::string text = fmt::format(
-      "  iteration         {:<11} at most the expected time: T takes maxima of expectations\n"
+      "  iteration         {:<11} optimistic: ignores variation between ranks\n"
       "  samples per s     {}\n"
-      "  bound             {:<11} gap {:.2f} %: nothing in the family and no named strategy is faster than this\n"
+      "  lower bound       {:<11} optimality gap {:.2f} %: no considered plan is faster than the bound\n"
       "  bottleneck        {}\n"
       "  sent by a rank    {:<11} ids {}, rows {}, gradients {}, all-reduce {}; busiest rank {}\n",
       human_seconds(cost.seconds), human_number(cost.samples_per_second), human_seconds(answer.decision.bound()),
@@ -53,7 +52,7 @@ std::string summary(const PlanAnswer& answer, const Tree& tree) {
         fmt::format("  a run prefers     {:<11} held rows alone, {:.2f} % slower: within the error of measured rates\n",
                     human_seconds(held.seconds), 100 * (held.seconds / answer.optimum().cost.seconds - 1));
   text += fmt::format(
-      "  rows moved        {:<11} {}the floor of {} for any exact synchronous scheme that moves whole rows\n",
+      "  rows moved        {:<11} {}the minimum of {} for any exact synchronous scheme that moves whole rows\n",
       human_bytes(sent),
       answer.decision.floor_bytes > 0 ? fmt::format("{:.2f} x ", sent / answer.decision.floor_bytes) : "",
       human_bytes(answer.decision.floor_bytes));
@@ -62,7 +61,7 @@ std::string summary(const PlanAnswer& answer, const Tree& tree) {
                   human_number(static_cast<double>(answer.workload.global_batch) / static_cast<double>(tree.ranks()) *
                                std::accumulate(answer.workload.tables.begin(), answer.workload.tables.end(), 0.0,
                                                [](double sum, const auto& t) { return sum + t.lookups; })));
-  text += fmt::format("  grouping error    {:<11} at most, of a class's expected distinct rows\n\n",
+  text += fmt::format("  grouping error    {:<11} at most, in the expected distinct rows of a class\n\n",
                       fmt::format("{:.2g} %", 100 * answer.optimum().grouping_error));
   return text;
 }
@@ -74,9 +73,9 @@ std::string count_cell(double rows) {
 std::string tables_text(const PlanAnswer& answer, const Tree& tree) {
   const auto names = place_names(tree);
   const auto places = places_of(answer);
-  std::string text = fmt::format("Rows by where they live\n  {:<10} {:>13}", "table", "rows");
+  std::string text = fmt::format("Rows by placement\n  {:<10} {:>13}", "table", "rows");
   for (auto name = names.rbegin(); name != names.rend(); ++name) text += fmt::format(" {:>13}", *name);
-  text += fmt::format(" {:>13}  {}\n", "fetched", "exchange");
+  text += fmt::format(" {:>13}  {}\n", "offloaded", "transport");
   const auto line = [&](const std::string& name, const Places& rows, const std::string& transport) {
     text += fmt::format("  {:<10} {:>13}", name, count_cell(rows.total()));
     for (size_t l = rows.by_level.size(); l-- > 0;) text += fmt::format(" {:>13}", count_cell(rows.by_level[l]));
@@ -89,9 +88,9 @@ std::string tables_text(const PlanAnswer& answer, const Tree& tree) {
     rows.add(places[t].rows, 1);
     lookups.add(places[t].lookups, answer.workload.tables[t].lookups);
   }
-  if (places.size() > kMostTablesShown) text += fmt::format("  ... {} tables more\n", places.size() - kMostTablesShown);
+  if (places.size() > kMostTablesShown) text += fmt::format("  ... {} more tables\n", places.size() - kMostTablesShown);
   line("all", rows, "");
-  text += fmt::format("  {:<10} {:>13}", "of lookups", "100 %");
+  text += fmt::format("  {:<10} {:>13}", "lookups", "100 %");
   const double all = lookups.total();
   const auto share = [&](double value) { return fmt::format(" {:>11.2f} %", all > 0 ? 100 * value / all : 0); };
   for (size_t l = names.size(); l-- > 0;) text += share(lookups.by_level[l]);
@@ -112,11 +111,10 @@ std::string memory_text(const PlanAnswer& answer, const Tree& tree) {
 std::string phases_text(const PlanRequest& request, const Cost& cost) {
   std::string text =
       fmt::format("Phases{}\n  {:<34} {:>10} {:>10} {:>14}  {}\n",
-                  request.overlapped ? " (one after the other; overlapped they share the time above)" : "", "phase",
-                  "time", "latency", "sent by a rank", "longest on");
-  for (int p = 0; p < placement::kPhases; ++p) {
-    const auto phase = static_cast<Phase>(p);
-    const double seconds = cost.seconds_by_phase[p], sent = sent_in_phase(cost, phase);
+                  request.overlapped ? " (one after the other; the overlapped step runs them concurrently)" : "",
+                  "phase", "time", "latency", "sent by a rank", "bottleneck");
+  for (const Phase phase : kModelledPhases) {
+    const double seconds = cost.seconds_by_phase[static_cast<size_t>(phase)], sent = sent_in_phase(cost, phase);
     if (seconds == 0 && sent == 0) continue;
     text += fmt::format("  {:<34} {:>10} {:>10} {:>14}\n", phase_name(phase), human_seconds(seconds), "",
                         sent > 0 ? human_bytes(sent) : "");
@@ -129,8 +127,8 @@ std::string phases_text(const PlanRequest& request, const Cost& cost) {
 }
 
 std::string strategies_text(const PlanAnswer& answer) {
-  std::string text = fmt::format("Strategies under the same model\n  {:<24} {:>10} {:>13} {:>13} {:>12}  {}\n",
-                                 "strategy", "iteration", "samples per s", "optimal is", "rows moved", "bottleneck");
+  std::string text = fmt::format("Strategies under the same cost model\n  {:<24} {:>10} {:>13} {:>13} {:>12}  {}\n",
+                                 "strategy", "iteration", "samples per s", "slowdown", "rows moved", "bottleneck");
   const auto line = [&](const std::string& name, const Cost& cost) {
     text += fmt::format("  {:<24} {:>10} {:>13} {:>11.2f} x {:>12}  {}\n", name, human_seconds(cost.seconds),
                         human_number(cost.samples_per_second), cost.seconds / answer.optimum().cost.seconds,
@@ -147,10 +145,10 @@ std::string strategies_text(const PlanAnswer& answer) {
 }
 
 std::string prices_text(const PlanAnswer& answer) {
-  std::string text = "What more would bring (to first order, from the optimum's multipliers)\n";
+  std::string text = "Value of more resources (estimated from shadow prices)\n";
   const auto sentences = price_sentences(answer);
   for (const auto& price : sentences) text += "  " + price.sentence + "\n";
-  if (sentences.empty()) text += "  No limit costs a thousandth of the time.\n";
+  if (sentences.empty()) text += "  No resource limit costs as much as 0.1 % of the time.\n";
   return text;
 }
 

@@ -28,7 +28,7 @@ std::optional<RankArguments> parse_rank_arguments(cxxopts::Options& options, con
   }
   if (!arguments.given.unmatched().empty()) fail("unexpected argument '{}'", arguments.given.unmatched()[0]);
   if (arguments.given.count("config") == 0)
-    fail("which configuration? {} CONFIG (configs/quickstart.yaml is one)", options.program());
+    fail("no configuration given: {} CONFIG (for example configs/quickstart.yaml)", options.program());
   arguments.config = arguments.given["config"].as<std::string>();
   return arguments;
 }

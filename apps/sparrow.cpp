@@ -21,7 +21,7 @@ struct Command {
 constexpr Command kCommands[] = {
     {"train", sparrow::run_train, "train a DLRM from a configuration (under mpirun or alone)"},
     {"plan", sparrow::run_plan,
-     "decide which rows are held, replicated or fetched, and what it costs (no MPI, no GPU)"},
+     "decide which rows are held, replicated or offloaded, and predict the cost (no MPI, no GPU)"},
     {"calibrate", sparrow::run_calibrate, "measure this machine and write it as a topology file (under mpirun)"},
     {"generate", sparrow::run_generate, "write shards with the shape of Criteo's data"},
     {"count", sparrow::run_count, "count how often each row is looked up"},
@@ -56,6 +56,6 @@ int main(int argc, char** argv) {
       return 1;
     }
   }
-  fmt::print(stderr, "sparrow: no command '{}'; sparrow --help lists them\n", argv[1]);
+  fmt::print(stderr, "sparrow: unknown command '{}'; sparrow --help lists them\n", argv[1]);
   return 2;
 }

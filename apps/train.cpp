@@ -29,7 +29,8 @@ std::optional<RankArguments> parse(int argc, char** argv) {
     arguments->overrides.push_back("system.backend=" + given["backend"].as<std::string>());
   const auto level = given["log"].as<std::string>();
   arguments->level = spdlog::level::from_str(level);
-  if (arguments->level == spdlog::level::off) fail("--log: debug, info, warn or error, not '{}'", level);
+  if (arguments->level == spdlog::level::off)
+    fail("--log: unknown value '{}'; expected: debug, info, warn, error", level);
   arguments->all_ranks_log = given.count("log-all-ranks") > 0;
   return arguments;
 }
@@ -43,7 +44,7 @@ void write_effective_config(const Config& config) {
 void check_generated(const Config& config, const std::string& path) {
   const std::optional<GenerateOptions>& generate = config.data.generate;
   if (!generate || std::filesystem::exists(generate->out)) return;
-  spdlog::warn("{} is not there: `sparrow generate --config {}` makes what data.generate names", generate->out, path);
+  spdlog::warn("{} does not exist: `sparrow generate --config {}` generates it (data.generate)", generate->out, path);
 }
 
 }  // namespace

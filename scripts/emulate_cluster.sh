@@ -39,7 +39,7 @@ need_cluster() {
 
 check_rate() {
   [[ $1 == unlimited || $1 =~ ^[0-9]{1,6}(\.[0-9]{1,3})?[kmg]bit$ && ! $1 =~ ^[0.]+[kmg]bit$ ]] ||
-    die "rate '$1': wanted is a number with kbit, mbit or gbit, such as 100mbit, or unlimited"
+    die "rate '$1': expected a number with kbit, mbit or gbit, such as 100mbit, or unlimited"
 }
 
 # throttle NAMESPACE DEVICE RATE: limits what leaves through the device. A bucket must hold more than one segment that the kernel passes down

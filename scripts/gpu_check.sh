@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks and times the CUDA backend on the GPUs of this machine, and writes a report (report.md, report.json):
-#   1. the tests of every operation, of the module, of NCCL's communicator and of the trainer (fetched rows, the overlapped step, rows
+#   1. the tests of every operation, of the module, of NCCL's communicator and of the trainer (offloaded rows, the overlapped step, rows
 #      that move), the same that run on the emulator elsewhere;
 #   2. training on the GPU against the host backend, on 1, 2 and 4 ranks as far as there are GPUs;
 #   3. every kernel's time beside its roofline and, for the products, cuBLAS.

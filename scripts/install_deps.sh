@@ -11,7 +11,7 @@ packages=(
   libcxxopts-dev libspdlog-dev libfmt-dev libyaml-cpp-dev         # command line, log, configuration
   nlohmann-json3-dev                                              # metrics, plans, checkpoint headers
   libdnnl-dev ocl-icd-opencl-dev libisal-dev                      # GEMM on the host (its CMake file asks for OpenCL), gzip
-  liburing-dev                                                    # fetched rows: many disk requests at once
+  liburing-dev                                                    # offloaded rows: many disk requests at once
   libhwloc-dev                                                    # which processors are beside a GPU
   catch2 libbenchmark-dev                                         # tests, benchmarks
   python3 python3-numpy python3-yaml python3-matplotlib           # end-to-end tests, sweeps, plots

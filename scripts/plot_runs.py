@@ -39,11 +39,11 @@ class Figure:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"kind '{self.kind}' is none of {', '.join(KINDS)}")
+            raise ValueError(f"kind: unknown value '{self.kind}'; expected: {', '.join(KINDS)}")
         if self.log not in ("", "x", "y", "xy"):
-            raise ValueError(f"log '{self.log}' is none of x, y, xy")
+            raise ValueError(f"log: unknown value '{self.log}'; expected: x, y, xy")
         if not isinstance(self.where, dict):
-            raise ValueError("where: wanted is a map (column: value)")
+            raise ValueError("where: expected a map (column: value)")
 
 
 def read_csv(path: pathlib.Path) -> list[Row]:

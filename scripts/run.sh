@@ -37,7 +37,7 @@ while (($# > 0)); do
     *) [[ -z $config ]] || die "two configurations: '$config' and '$1'"; config=$1; shift ;;
   esac
 done
-[[ $ranks =~ ^[1-9][0-9]{0,3}$ ]] || die "-n $ranks: wanted is a number of ranks, 1 to 9999"
+[[ $ranks =~ ^[1-9][0-9]{0,3}$ ]] || die "-n $ranks: expected a number of ranks from 1 to 9999"
 config=${config:-$root/configs/quickstart.yaml}
 [[ -f $config ]] || die "no configuration '$config'"
 
@@ -61,7 +61,7 @@ step "Building" cmake --build "$root/build" --target sparrow --parallel "$(nproc
 sparrow=$root/build/sparrow
 "$sparrow" generate --config "$config" "${settings[@]}"
 
-# Several ranks share this machine: no binding (each has several threads), and as many as asked for. Ranks without two cores of their own yield the
+# Several ranks share this machine: no binding (each has several threads), and as many as requested. Ranks without two cores of their own yield the
 # core when they wait. Copies through shared memory work everywhere, direct ones between processes are forbidden in many containers.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=${OMPI_MCA_rmaps_base_oversubscribe:-1}

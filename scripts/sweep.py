@@ -55,7 +55,7 @@ def load(path: pathlib.Path, options: argparse.Namespace) -> Sweep:
     for setting in options.set:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise SweepError(f"--set {setting}: wanted is KEY=VALUE")
+            raise SweepError(f"--set {setting}: expected KEY=VALUE")
         sweep.settings[key] = parse_value(value)
     return sweep
 
@@ -74,7 +74,7 @@ def choose(runs: list[Run], only: str | None) -> list[Run]:
         return runs
     match = re.fullmatch(r"(\d+)(?:/(\d+))?", only)
     if not match:
-        raise SweepError(f"--only {only}: wanted is I or I/N")
+        raise SweepError(f"--only {only}: expected I or I/N")
     index, parts = int(match[1]), int(match[2]) if match[2] else len(runs)
     if index >= parts:
         raise SweepError(f"--only {only}: there are {parts} {'parts' if match[2] else 'runs'}, numbered from 0")

@@ -123,14 +123,14 @@ class _Node:
 
     def map(self) -> dict[str, _Node]:
         if not isinstance(self.node, yaml.MappingNode):
-            self.fail("wanted is a map (key: value)")
+            self.fail("expected a map (key: value)")
         entries: dict[str, _Node] = {}
         for key, value in self.node.value:
             if not isinstance(key, yaml.ScalarNode):
                 _Node(self.path, key, self.key).fail("a key must be a word")
             name = f"{self.key}.{key.value}" if self.key else key.value
             if key.value in entries:
-                _Node(self.path, key, name).fail("is there twice")
+                _Node(self.path, key, name).fail("given twice")
             entries[key.value] = _Node(self.path, value, name)
         return entries
 
@@ -143,7 +143,7 @@ class _Node:
 
     def list(self) -> list[_Node]:
         if not isinstance(self.node, yaml.SequenceNode):
-            self.fail("wanted is a list ([a, b])")
+            self.fail("expected a list ([a, b])")
         if not self.node.value:
             self.fail("the list is empty")
         return [_Node(self.path, item, self.key) for item in self.node.value]
@@ -163,14 +163,14 @@ class _Node:
 
     def text(self) -> str:
         if not isinstance(self.node, yaml.ScalarNode) or not self.node.value:
-            self.fail("wanted is a text")
+            self.fail("expected a string")
         return self.node.value
 
     def number(self, kind: type, least: float) -> Any:
         try:
             value = kind(self.text())
         except ValueError:
-            self.fail(f"'{self.text()}' is no number")
+            self.fail(f"'{self.text()}' is not a number")
         if not value >= least:
             self.fail(f"{self.text()}: at least {least}")
         return value
@@ -184,7 +184,7 @@ def _settings(entries: dict[str, _Node]) -> dict[str, Any]:
 
 def _check_config_key(key: str, node: _Node) -> None:
     if not CONFIG_KEY.fullmatch(key):
-        node.fail("wanted is a key of the configuration, such as train.global_batch")
+        node.fail("expected a key of the configuration, such as train.global_batch")
     if key == "output.dir":
         node.fail("the sweep gives each run its own folder")
 
@@ -192,7 +192,7 @@ def _check_config_key(key: str, node: _Node) -> None:
 def _cases(name: str, node: _Node) -> dict[Any, dict[str, Any]]:
     if isinstance(node.node, yaml.MappingNode):
         if CONFIG_KEY.fullmatch(name):
-            node.fail("wanted is a list of values ([a, b])")
+            node.fail("expected a list of values ([a, b])")
         cases = {case: _settings(settings.map()) for case, settings in node.map().items()}
         if not cases:
             node.fail("there are no cases")
@@ -203,7 +203,7 @@ def _cases(name: str, node: _Node) -> dict[Any, dict[str, Any]]:
         value = item.plain()
         case = value if isinstance(value, (str, int, float)) else json.dumps(value)
         if case in cases:
-            item.fail(f"{case} is there twice")
+            item.fail(f"{case} given twice")
         cases[case] = {name: value}
     return cases
 
@@ -214,7 +214,7 @@ def _launcher(node: _Node) -> Launcher:
         node.fail(f"name is missing ({', '.join(LAUNCHERS)})")
     launcher = Launcher(entries["name"].text())
     if launcher.name not in LAUNCHERS:
-        entries["name"].fail(f"'{launcher.name}' is none of {', '.join(LAUNCHERS)}")
+        entries["name"].fail(f"unknown value '{launcher.name}'; expected: {', '.join(LAUNCHERS)}")
     if "arguments" in entries:
         launcher.arguments = [item.text() for item in entries["arguments"].list()]
     if launcher.name != "emulate_cluster":
@@ -229,7 +229,7 @@ def _launcher(node: _Node) -> Launcher:
         launcher.slots = entries["slots"].number(int, 1)
     for item in entries["rate"].list_or_one():
         if not RATE.fullmatch(item.text()) or item.text().count(",") not in (0, launcher.hosts - 1):
-            item.fail(f"'{item.text()}': wanted is a rate such as 100mbit, or one for each of {launcher.hosts} hosts (1gbit,100mbit,...)")
+            item.fail(f"'{item.text()}': expected a rate such as 100mbit, or one for each of {launcher.hosts} hosts (1gbit,100mbit,...)")
         launcher.rates.append(item.text())
     return launcher
 
@@ -245,7 +245,7 @@ def _figure(node: _Node) -> Figure:
 def _distinct(node: _Node, items: list[_Node], least: int) -> list[int]:
     values = [item.number(int, least) for item in items]
     if len(set(values)) < len(values):
-        node.fail("a value is there twice")
+        node.fail("a value given twice")
     return values
 
 

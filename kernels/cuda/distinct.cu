@@ -1,4 +1,4 @@
-// The distinct keys of a batch by a hash table of our own, and items sorted by group with CUB.
+// The distinct keys of a batch by a custom hash table, and items sorted by group with CUB.
 //
 // Why a hash: sorting n 64-bit keys with their 32-bit numbers by radix moves 8 passes * 24 bytes * n through memory;
 // the hash below moves about 40 n bytes, and its table of 2 n to 4 n places * 12 bytes stays in the second-level cache

@@ -123,9 +123,8 @@ void make_group_counts(Comm& comm, const DataOptions& options, const Dataset& tr
   if (comm.rank() != 0) return;
   const RankGroups groups =
       parts.groups.empty() ? group_ranks(std::move(by_rank)) : group_ranks(std::move(by_rank), parts.groups);
-  spdlog::info(
-      "counted the rows of {} samples; kinds of data that ranks draw from: {} (unlike by up to {:.2f} within one)",
-      std::min(options.count_samples, range.size()), groups.counts.size(), std::max(0.0, groups.widest));
+  spdlog::info("counted the rows of {} samples; access groups of ranks: {} (distance within a group up to {:.2f})",
+               std::min(options.count_samples, range.size()), groups.counts.size(), std::max(0.0, groups.widest));
   save_groups(folder, groups, parts, shapes);
 }
 
@@ -146,7 +145,7 @@ void make_counts(Comm& comm, const DataOptions& options, const Dataset& train, S
   } else if (comm.rank() == 0) {
     make_common_counts(options, train, range, shapes, unfinished);
     if (!parts.of_rank.empty())
-      spdlog::warn("data.counts do not say which rank looks up what: the plan takes all ranks to draw alike");
+      spdlog::warn("data.counts are not by rank: the plan assumes that all ranks have the same access distribution");
   }
   if (comm.rank() == 0) fs::rename(unfinished, folder);
   barrier(comm);
@@ -214,7 +213,8 @@ AccessCounts load_counts_of_run(const std::string& folder, const DataOptions& op
   const bool of_these_parts = groups.samples_of_rank == samples_of(parts);
   if (!of_these_parts && !parts.of_rank.empty())
     spdlog::warn(
-        "rows were counted for other parts of the data than this run's ranks have: planned as if they drew alike");
+        "rows were counted for a different division of the data among ranks: the plan assumes the same access "
+        "distribution on all");
   for (size_t t = 0; t < shapes.rows.size(); ++t) {
     std::vector<GroupCountBin> classes = load_classes(classes_path(folder, t), shapes.rows[t], groups.groups);
     if (!of_these_parts) take_together(classes);

@@ -51,9 +51,9 @@ void append_tail_ranges(std::span<const AccessCounter> groups, int table, std::v
       counts[g] = count;
     }
     size_t i = 0;
-    for (const AccessCounter::Range& of : groups[g].ranges(table)) {
-      if (g == 0) tail.push_back({of.first, of.end, Counts(groups.size(), 0), {}});
-      tail[i++].lookups[g] = of.lookups;
+    for (const AccessCounter::Range& counted : groups[g].ranges(table)) {
+      if (g == 0) tail.push_back({counted.first, counted.end, Counts(groups.size(), 0), {}});
+      tail[i++].lookups[g] = counted.lookups;
     }
   }
   auto next = tracked.begin();
@@ -99,8 +99,8 @@ std::vector<Single> find_singles(const CountedRange& range, size_t number) {
     }
     const int64_t left = range.end - range.first - static_cast<int64_t>(singles.size());
     Counts mean_of_left;
-    for (const double of : lookups)
-      mean_of_left.push_back(left > 0 ? std::max(0.0, of) / static_cast<double>(left) : 0);
+    for (const double remaining : lookups)
+      mean_of_left.push_back(left > 0 ? std::max(0.0, remaining) / static_cast<double>(left) : 0);
     if (mean_of_left == mean) break;
     mean = std::move(mean_of_left);
   }
@@ -114,7 +114,7 @@ Counts unseen_counts(std::span<const CountedRange> ranges, size_t groups) {
   for (const CountedRange& range : ranges)
     for (size_t g = 0; g < groups; ++g)
       if (range.lookups[g] == 0) rows[g] += static_cast<double>(range.end - range.first);
-  for (double& of : rows) of = of > 0 ? 0.5 / of : 0;
+  for (double& count : rows) count = count > 0 ? 0.5 / count : 0;
   return rows;
 }
 
@@ -145,7 +145,7 @@ struct ClassKey {
   double use = 0;
   Counts p;
 
-  explicit ClassKey(Counts of) : p(std::move(of)) {
+  explicit ClassKey(Counts probabilities) : p(std::move(probabilities)) {
     constexpr double kUses = 4;
     const double most = *std::max_element(p.begin(), p.end());
     for (const double one : p) {

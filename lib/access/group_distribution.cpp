@@ -117,7 +117,7 @@ std::vector<double> counted_group(std::span<const GroupCountBin> bins, size_t gr
 
 placement::TableDistribution from_group_counts(std::span<const GroupCountBin> bins, bool sampled, double ratio) {
   check_bins(bins);
-  const auto of = [&](std::span<const GroupCountBin> list, size_t group) {
+  const auto probabilities = [&](std::span<const GroupCountBin> list, size_t group) {
     if (lookups_of(list, group) > 0) return sampled ? sampled_group(list, group) : counted_group(list, group);
     double rows = 0;
     for (const GroupCountBin& bin : list) rows += static_cast<double>(bin.rows);
@@ -129,7 +129,7 @@ placement::TableDistribution from_group_counts(std::span<const GroupCountBin> bi
   std::vector<double> together;
   for (size_t g = 0; g < bins[0].lookups.size(); ++g) {
     if (lookups_of(bins, g) > 0) {
-      result.p.push_back(of(bins, g));
+      result.p.push_back(probabilities(bins, g));
       continue;
     }
     if (together.empty()) {
@@ -138,7 +138,7 @@ placement::TableDistribution from_group_counts(std::span<const GroupCountBin> bi
         all.push_back({bin.rows, {0}});
         for (const int64_t lookups : bin.lookups) all.back().lookups[0] += lookups;
       }
-      together = of(all, 0);
+      together = probabilities(all, 0);
     }
     result.p.push_back(together);
   }

@@ -97,9 +97,10 @@ class Rows {
  private:
   /// By the first group in which they differ.
   template <class Number>
-  int compare(const std::vector<Number>& of, size_t i, size_t j) const {
+  int compare(const std::vector<Number>& numbers, size_t i, size_t j) const {
     for (size_t g = 0; g < groups_; ++g)
-      if (const int difference = of[i * groups_ + g] - of[j * groups_ + g]; difference != 0) return difference;
+      if (const int difference = numbers[i * groups_ + g] - numbers[j * groups_ + g]; difference != 0)
+        return difference;
     return 0;
   }
 

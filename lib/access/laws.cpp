@@ -77,7 +77,7 @@ Law parse_law(std::string_view text) {
   static const std::regex kForms("uniform|zipf:([^+]*)(?:\\+(.*))?|two:([^,]*),([^,]*),(.*)");
   std::cmatch found;
   if (text.size() > 200 || !std::regex_match(text.data(), text.data() + text.size(), found, kForms))
-    fail("distribution \"{}\" is none of uniform, zipf:S, zipf:S+SHIFT, two:S1,R1,S2", text);
+    fail("unknown distribution \"{}\"; expected: uniform, zipf:S, zipf:S+SHIFT, two:S1,R1,S2", text);
   const auto number = [&](int part) {
     return found[part].matched ? parse_number({found[part].first, found[part].second}, text) : 0;
   };

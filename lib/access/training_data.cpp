@@ -23,7 +23,7 @@ TrainingData open_training_data(Comm& comm, const NodePlace& place, const DataOp
   const TableShapes shapes = table_shapes(options);
   ScratchFiles scratch;
   Dataset train = open_on_all_ranks(comm, place, options.train, options.skip_bad_lines, scratch_folder, scratch);
-  if (train.bad_lines() > 0 && comm.rank() == 0) spdlog::warn("{} malformed lines are left out", train.bad_lines());
+  if (train.bad_lines() > 0 && comm.rank() == 0) spdlog::warn("{} malformed lines skipped", train.bad_lines());
   std::optional<Dataset> eval;
   SampleRange train_range = train.all(), eval_range;
   if (!options.eval.empty()) {

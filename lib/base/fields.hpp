@@ -70,12 +70,12 @@ std::vector<std::string> all_words() {
   return words;
 }
 
-/// Throws Error "NAME: 'TEXT' is none of ...".
+/// Throws Error "NAME: unknown value 'TEXT'; expected: ...".
 template <HasWords E>
 E parse_word(std::string_view name, std::string_view text) {
   for (size_t i = 0; i < std::size(kWords<E>); ++i)
     if (kWords<E>[i].text == text && !text.empty()) return value_of_word<E>(i);
-  fail("{}: '{}' is none of {}", name, text, fmt::join(all_words<E>(), ", "));
+  fail("{}: unknown value '{}'; expected: {}", name, text, fmt::join(all_words<E>(), ", "));
 }
 
 /// A word of E, or a value of the user's own: E::given, the last of E, whose word is "".

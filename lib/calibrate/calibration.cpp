@@ -16,16 +16,16 @@ namespace sparrow {
 
 namespace {
 
-/// Seconds of an all-to-all in which every rank sends `bytes` to each of the ranks for which `with` is true. All begin
+/// Seconds of an all-to-all in which every rank sends `bytes` to each of the ranks for which `partners` is true. All begin
 /// together, as in a step, whose exchanges follow one another: without, ranks drift apart until one sends the next
 /// message while another waits for the last, and links stand still at times.
-double exchange_seconds(const RankContext& context, const std::vector<char>& with, int64_t bytes, int repeats) {
+double exchange_seconds(const RankContext& context, const std::vector<char>& partners, int64_t bytes, int repeats) {
   Comm& comm = context.device_comm;
   const auto ranks = static_cast<size_t>(comm.size());
   std::vector<int64_t> sizes(ranks), offsets(ranks);
   int64_t total = 0;
   for (size_t r = 0; r < ranks; ++r) {
-    sizes[r] = with[r] ? bytes : 0;
+    sizes[r] = partners[r] ? bytes : 0;
     offsets[r] = total;
     total += sizes[r];
   }
@@ -38,22 +38,22 @@ double exchange_seconds(const RankContext& context, const std::vector<char>& wit
                                                         comm.wait(comm.post(stream.get(), exchange));
                                                         context.backend.synchronize(*stream);
                                                       }};
-  return sustained_seconds(context.comm, actions, repeats)[1];
+  return steady_seconds(context.comm, actions, repeats)[1];
 }
 
-/// A link as latency and bandwidth, from exchanges among `with`: the time of the smallest, and what more bytes add to
+/// A link as latency and bandwidth, from exchanges among `partners`: the time of the smallest, and what more bytes add to
 /// that of longer ones. sharing_ranks share the link.
 struct Link {
   double bytes_per_s, latency_s;
 };
-Link measure_link(const RankContext& context, const std::vector<char>& with, double sharing_ranks) {
+Link measure_link(const RankContext& context, const std::vector<char>& partners, double sharing_ranks) {
   struct Size {
     int64_t bytes;
     int repeats;  // fixed: what a run sends must not depend on the clock, so that runs can be compared on their links
   };
   constexpr Size kSmall{8, 100}, kLong{1 << 18, 6}, kLonger{1 << 20, 2};
-  const auto peers = static_cast<double>(std::count(with.begin(), with.end(), 1));
-  const auto seconds = [&](Size size) { return exchange_seconds(context, with, size.bytes, size.repeats); };
+  const auto peers = static_cast<double>(std::count(partners.begin(), partners.end(), 1));
+  const auto seconds = [&](Size size) { return exchange_seconds(context, partners, size.bytes, size.repeats); };
   constexpr double kLeastSeconds = 1e-7;  // below the clock's noise
   const double latency = std::max(kLeastSeconds, seconds(kSmall));
   const double longer = seconds(kLonger), more = std::max(longer - seconds(kLong), 0.1 * longer);
@@ -134,7 +134,7 @@ void RowWork::measure(MachineRates& rates) {
   Array<float> dense(backend_, Memory::device, b * options_.model.dense_features), labels(backend_, Memory::device, b),
       block(backend_, Memory::device, n * dim_);
   Array<double> loss(backend_, Memory::pinned, 1);
-  for (Array<float>* of : {&dense, &labels, &block}) backend_.zero(*stream_, of->data(), of->size() * 4);
+  for (Array<float>* array : {&dense, &labels, &block}) backend_.zero(*stream_, array->data(), array->size() * 4);
   const Matrix rows = Matrix::f32(block.data(), n, dim_);
   const OptimizerStep step{options_.optimizer.sparse.kind, 0.0f, 1e-8f};
 
@@ -160,7 +160,7 @@ void RowWork::measure(MachineRates& rates) {
   const size_t pack = add([&] { backend_.pack_rows(*stream_, addresses_.device(), nullptr, n, packed); });
   const size_t update = add([&] { backend_.update_rows(*stream_, step, store_, held.slots.device(), rows, n); });
 
-  const std::vector<double> seconds = sustained_seconds(context_.comm, parts);
+  const std::vector<double> seconds = steady_seconds(context_.comm, parts);
   // Ids pass through a list as lookups, and once more where they are asked for.
   rates.hash_ids_per_s = static_cast<double>(route_.lowest().requests + held.requests) / seconds[route];
   const auto bytes = static_cast<double>(n * dim_ * 4);

@@ -1,5 +1,5 @@
 // Measures, in place, the rates that plans are made with: exchanges within and between nodes, the work on rows, whole
-// steps (trial steps.hpp).
+// steps (trial_steps.hpp).
 #pragma once
 
 #include <vector>

@@ -128,9 +128,9 @@ placement::Store calibrate_store(const RankContext& context, const StoreCalibrat
   const BlockPacking packing = pack_blocks(row_bytes, store.granule_bytes);
   {
     RandomBatches batches(context, options, packing);
-    const double both = sustained_seconds(context.comm, [&] { batches.move(true); });
+    const double both = steady_seconds(context.comm, [&] { batches.move(true); });
     store.bytes_per_s = 2 * static_cast<double>(batches.rows() * packing.block_bytes) / both;
-    if (disk) store.latency_s = sustained_seconds(context.comm, [&] { batches.read_one_row(); });
+    if (disk) store.latency_s = steady_seconds(context.comm, [&] { batches.read_one_row(); });
   }
   store.capacity_bytes = options.capacity;
   if (options.capacity == 0) {

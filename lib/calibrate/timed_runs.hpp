@@ -23,8 +23,8 @@ inline double slowest(Comm& comm, double seconds) {
 /// the caches as the others left them. Of several rounds the median. All actions together take what the slowest rank
 /// takes; which of them then takes how much of it is the mean over ranks, because where ranks share a processor it is
 /// chance whose turn ends in which action. fixed_repeats: of a round; 0: as many as take a while.
-inline std::vector<double> sustained_seconds(Comm& comm, std::span<const std::function<void()>> actions,
-                                             int fixed_repeats = 0) {
+inline std::vector<double> steady_seconds(Comm& comm, std::span<const std::function<void()>> actions,
+                                          int fixed_repeats = 0) {
   constexpr double kRound = 0.1;  // many turns of the system's scheduler, which are some milliseconds
   constexpr size_t kRounds = 3;
   const auto all = [&] {
@@ -53,16 +53,16 @@ inline std::vector<double> sustained_seconds(Comm& comm, std::span<const std::fu
       rounds[a].push_back(longer * sum(comm, seconds[a]) / comm.size() / repeats);
   }
   std::vector<double> medians;
-  for (auto& of : rounds) {
-    std::nth_element(of.begin(), of.begin() + kRounds / 2, of.end());
-    medians.push_back(of[kRounds / 2]);
+  for (auto& seconds : rounds) {
+    std::nth_element(seconds.begin(), seconds.begin() + kRounds / 2, seconds.end());
+    medians.push_back(seconds[kRounds / 2]);
   }
   return medians;
 }
 
 /// Of one action.
-inline double sustained_seconds(Comm& comm, const std::function<void()>& action, int fixed_repeats = 0) {
-  return sustained_seconds(comm, std::span(&action, 1), fixed_repeats)[0];
+inline double steady_seconds(Comm& comm, const std::function<void()>& action, int fixed_repeats = 0) {
+  return steady_seconds(comm, std::span(&action, 1), fixed_repeats)[0];
 }
 
 }  // namespace sparrow

@@ -122,7 +122,7 @@ double TrialSteps::step_seconds() {
     if (i >= kWarmUp) seconds.push_back(timer.seconds());
   }
   trainer.drain();
-  for (double& of : seconds) of = slowest(context_.comm, of);
+  for (double& step : seconds) step = slowest(context_.comm, step);
   std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
   return seconds[seconds.size() / 2];
 }
@@ -171,18 +171,18 @@ double TrialSteps::list_ids_per_s() {
   RouteBuilding copied(context_, tables_, hierarchy, ResolvedPlan::uniform(tables_, hierarchy, hierarchy.depth()));
   RouteBuilding pooled(context_, tables_, hierarchy, pooled_plan());
   std::vector<std::function<void()>> builds;
-  for (RouteBuilding* of : {&held, &copied, &pooled}) builds.emplace_back([of, &batch] { of->build(batch); });
-  const std::vector<double> seconds = sustained_seconds(comm, builds, steps() / 2);
+  for (RouteBuilding* route : {&held, &copied, &pooled}) builds.emplace_back([route, &batch] { route->build(batch); });
+  const std::vector<double> seconds = steady_seconds(comm, builds, steps() / 2);
 
   // Seconds of a build without what its bytes take on the links.
-  const auto work = [&](size_t which, const RouteBuilding& of) {
-    const int stages = of.comms().count();
+  const auto work = [&](size_t which, const RouteBuilding& route) {
+    const int stages = route.comms().count();
     std::vector<Traffic> before;
-    for (int s = 0; s < stages; ++s) before.push_back(of.comms().traffic(s));
+    for (int s = 0; s < stages; ++s) before.push_back(route.comms().traffic(s));
     builds[which]();
     double on_links = 0;
     for (int s = 0; s < stages; ++s) {
-      const auto bytes = static_cast<double>(sent_by_iterations(of.comms().traffic(s) - before[s]));
+      const auto bytes = static_cast<double>(sent_by_iterations(route.comms().traffic(s) - before[s]));
       const bool network = several_nodes_ && s == 0;
       on_links += slowest(comm, network ? bytes * static_cast<double>(ranks_of_node_) / rates_.network_bytes_per_s
                                         : bytes / rates_.rank_bytes_per_s);
@@ -219,7 +219,7 @@ void run_trial_steps(const RankContext& context, const std::vector<int>& node_of
   rates.flops_per_s = flops / std::max(step - expected, kLeastOfAlone * alone);
   if (context.comm.rank() == 0)
     spdlog::debug(
-        "trial steps: {:.3f} ms, of which exchanges and work on rows {:.3f} ms expected; computation alone "
+        "trial steps: {:.3f} ms, of which {:.3f} ms expected for exchanges and work on rows; computation alone "
         "{:.3f} ms",
         step * 1e3, expected * 1e3, alone * 1e3);
 }

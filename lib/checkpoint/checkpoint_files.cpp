@@ -23,7 +23,7 @@ std::string index_file(const std::string& folder) {
 
 int64_t whole_number(const json& value, const std::string& key, const std::string& path) {
   if (!value.is_number_integer() || value.get<int64_t>() < 0)
-    fail("{}: {} is missing or no number from 0 on", path, key);
+    fail("{}: {} is missing or not a number of at least 0", path, key);
   return value.get<int64_t>();
 }
 
@@ -75,15 +75,15 @@ CheckpointIndex read_index(const std::string& folder) {
   const std::string path = index_file(folder);
   const json text = json::parse(read_text_file(path), nullptr, false);
   if (!text.is_object() || text.value("format", json()) != "sparrow checkpoint")
-    fail("{}: no index of a checkpoint", path);
+    fail("{}: not the index of a checkpoint", path);
   if (text.value("version", json()) != kFormatVersion)
-    fail("{}: version {} is not known here", path, text.value("version", json()).dump());
+    fail("{}: unsupported version {}", path, text.value("version", json()).dump());
   const auto number = [&](const char* key) { return whole_number(text.value(key, json()), key, path); };
   CheckpointIndex index{
       {number("steps"), number("samples")}, number("embedding_dim"), number("state_dim"), {}, number("rows_per_file")};
   if (index.rows_per_file < 1) fail("{}: rows_per_file is 0", path);
   const json rows = text.value("rows", json());
-  if (!rows.is_array()) fail("{}: rows is missing or no list", path);
+  if (!rows.is_array()) fail("{}: rows is missing or not a list", path);
   for (const json& n : rows) index.rows.push_back(whole_number(n, "rows", path));
   return index;
 }

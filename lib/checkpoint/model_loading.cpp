@@ -147,11 +147,12 @@ RunPosition load_folder(Trainer& trainer, const Store::IdOfPosition& id_of_posit
   const Tables& tables = trainer.directory().tables();
   const RowStore& store = trainer.store().rows();
   if (index.rows != tables.rows() || index.dim != store.dim)
-    fail("{} is of another model: tables of [{}] rows of dimension {}, this one has [{}] of dimension {}", folder,
-         fmt::join(index.rows, ", "), index.dim, fmt::join(tables.rows(), ", "), store.dim);
+    fail("checkpoint {} is of a different model: dimension {}, this model {}; rows per table [{}], this model [{}]",
+         folder, index.dim, store.dim, fmt::join(index.rows, ", "), fmt::join(tables.rows(), ", "));
   if (with_state && index.state_dim != store.state_dim)
     fail(
-        "{}: {} values of optimiser state per row, this optimiser has {}: start from the weights alone with train.init",
+        "{}: the checkpoint has {} values of optimiser state per row, this optimiser {}: load the weights alone with "
+        "train.init",
         folder, index.state_dim, store.state_dim);
   load_dense(trainer, SafetensorsFile(dense_file(folder)), with_state);
   RowFiles files(folder, index, with_state);

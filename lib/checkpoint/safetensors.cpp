@@ -57,7 +57,7 @@ struct Header {
 
 Header split(const std::string& path, std::string_view bytes) {
   uint64_t length = 0;
-  if (bytes.size() < 8) fail("{}: no safetensors file: {} bytes", path, bytes.size());
+  if (bytes.size() < 8) fail("{}: not a safetensors file: {} bytes", path, bytes.size());
   std::memcpy(&length, bytes.data(), 8);
   if (length > bytes.size() - 8) fail("{}: its header of {} bytes goes beyond its end", path, length);
   return {bytes.substr(8, length), bytes.substr(8 + length)};
@@ -100,7 +100,7 @@ void check_cover(const std::string& path, std::vector<Extent> extents, uint64_t 
 SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path), file_(path) {
   const Header header = split(path, file_.bytes());
   const json parsed = json::parse(header.json_text, nullptr, false);
-  if (!parsed.is_object()) fail("{}: its header is no JSON object", path);
+  if (!parsed.is_object()) fail("{}: its header is not a JSON object", path);
   std::vector<Extent> extents;
   for (const auto& [name, tensor] : parsed.items()) {
     if (name == "__metadata__") continue;

@@ -2,27 +2,7 @@
 
 #include <functional>
 
-#include "base/error.hpp"
-
 namespace sparrow {
-
-const char* phase_name(Phase phase) {
-  switch (phase) {
-    case Phase::ids:
-      return "ids";
-    case Phase::rows:
-      return "rows";
-    case Phase::gradients:
-      return "gradients";
-    case Phase::samples:
-      return "samples";
-    case Phase::allreduce:
-      return "allreduce";
-    case Phase::control:
-      return "control";
-  }
-  fail("phase {} does not exist", static_cast<int>(phase));
-}
 
 namespace {
 template <class Operation>
@@ -46,8 +26,7 @@ Traffic operator-(const Traffic& a, const Traffic& b) {
 
 int64_t sent_by_iterations(const Traffic& traffic) {
   int64_t bytes = 0;
-  for (size_t p = 0; p < kPhases; ++p)
-    if (static_cast<Phase>(p) != Phase::control) bytes += traffic.sent_bytes[p];
+  for (const Phase phase : kSendingPhases) bytes += traffic.sent_bytes[static_cast<size_t>(phase)];
   return bytes;
 }
 

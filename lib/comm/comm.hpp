@@ -14,14 +14,11 @@
 #include <span>
 #include <string>
 
+#include "base/phase.hpp"
+
 namespace sparrow {
 
 class Stream;
-
-/// What bytes are sent for. `control` is start-up, evaluation and reports: outside the iteration.
-enum class Phase : uint8_t { ids, rows, gradients, samples, allreduce, control };
-constexpr int kPhases = 6;
-const char* phase_name(Phase phase);
 
 /// Bytes and messages per phase since the start, of this communicator alone (a split one counts for itself: a stage each).
 /// What a rank sends to itself is not counted.

@@ -98,14 +98,15 @@ class Value {
     return value_.get<bool>();
   }
   std::string text() const {
-    if (!value_.is_string()) wrong("not a text");
+    if (!value_.is_string()) wrong("not a string");
     return value_.get<std::string>();
   }
   /// The number of the word that it is.
   size_t choice(std::initializer_list<const char*> words) const {
     const std::string word = text();
     const auto found = std::find(words.begin(), words.end(), word);
-    if (found == words.end()) wrong(fmt::format("{} is none of {}", quoted(word), fmt::join(words, ", ")));
+    if (found == words.end())
+      wrong(fmt::format("unknown value {}; expected: {}", quoted(word), fmt::join(words, ", ")));
     return static_cast<size_t>(found - words.begin());
   }
   /// A list of exactly n whole numbers from 0.

@@ -58,7 +58,7 @@ double parse_quantity(std::string_view text, Quantity quantity) {
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || !std::isfinite(number)) fail("'{}' is not {}", text, kind.wanted);
-  if (std::signbit(number)) fail("'{}' is negative; wanted is {}", text, kind.wanted);
+  if (std::signbit(number)) fail("'{}' is negative; expected {}", text, kind.wanted);
   std::string_view unit = text.substr(end - text.data());
   if (number == 0 && unit.empty()) return 0;
   if (unit.starts_with(' ')) unit.remove_prefix(1);

@@ -50,7 +50,7 @@ Port read_link(const std::string& name, const YamlNode& node) {
   port.overhead_s = find_seconds(map, "overhead");
   if (const auto stages = map.find("stages")) {
     const auto items = stages->items();
-    if (items.size() != 2) stages->fail("wanted are two levels, [first, last]");
+    if (items.size() != 2) stages->fail("expected two levels, [first, last]");
     port.first_stage = static_cast<int>(items[0].integer(1, 64));
     port.last_stage = static_cast<int>(items[1].integer(port.first_stage, 64));
   }
@@ -95,7 +95,7 @@ std::vector<Kind> look_up(YamlMap& domain, const std::string& key, const char* w
     if (kind == kinds.end()) {
       std::vector<std::string> known;
       for (const auto& entry : kinds) known.push_back(entry.first);
-      item.fail("unknown {} '{}'; known are: {}", what, name,
+      item.fail("unknown {} '{}'; expected: {}", what, name,
                 known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
     }
     found.push_back(kind->second);

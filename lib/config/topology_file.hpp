@@ -1,5 +1,5 @@
 // Topologies as YAML files (configs/topologies/), read strictly and written back. What the numbers mean to the cost
-// model is said in placement/topology.hpp; here is how they are written.
+// model is said in placement/model/topology.hpp; here is how they are written.
 //
 //   name: two-nodes                       # shown in reports
 //   ranks: [0, 2, 1, 3]                   # which rank of a run each leaf of the tree is; default: in order

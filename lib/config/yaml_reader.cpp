@@ -55,7 +55,7 @@ std::vector<std::string> split_path(const std::string& path, const std::string& 
   for (size_t begin = 0; begin <= path.size();) {
     const size_t end = std::min(path.find('.', begin), path.size());
     keys.push_back(path.substr(begin, end - begin));
-    if (keys.back().empty()) fail("{}: wanted is key=value, for example train.seed=2", source);
+    if (keys.back().empty()) fail("{}: expected key=value, for example train.seed=2", source);
     begin = end + 1;
   }
   return keys;
@@ -97,7 +97,7 @@ YamlNode YamlNode::parse(std::string_view text, const std::string& name) {
 YamlNode YamlNode::with(const std::string& assignment) const {
   const std::string source = "--set " + assignment;
   const size_t equals = assignment.find('=');
-  if (equals == std::string::npos) sparrow::fail("{}: wanted is key=value, for example train.seed=2", source);
+  if (equals == std::string::npos) sparrow::fail("{}: expected key=value, for example train.seed=2", source);
   const auto keys = split_path(assignment.substr(0, equals), source);
   std::string text = assignment.substr(equals + 1);
   if (text.empty()) text = "\"\"";
@@ -123,14 +123,14 @@ void YamlNode::fail_with(const std::string& message) const {
   throw Error(fmt::format("{}: {}{}{}", place(), path_, path_.empty() ? "" : ": ", message));
 }
 
-const std::string& YamlNode::scalar(const char* wanted) const {
+const std::string& YamlNode::scalar(const char* expected) const {
   switch (value_->kind) {
     case Kind::null:
-      fail("no value; wanted is {}", wanted);
+      fail("no value; expected {}", expected);
     case Kind::list:
-      fail("a list; wanted is {}", wanted);
+      fail("a list; expected {}", expected);
     case Kind::map:
-      fail("a map; wanted is {}", wanted);
+      fail("a map; expected {}", expected);
     case Kind::scalar:
       break;
   }
@@ -138,7 +138,7 @@ const std::string& YamlNode::scalar(const char* wanted) const {
 }
 
 std::string YamlNode::text() const {
-  return scalar("a text");
+  return scalar("a string");
 }
 
 int64_t YamlNode::integer(int64_t least, int64_t most) const {
@@ -183,21 +183,21 @@ std::string YamlNode::choice(const std::vector<std::string>& words) const {
   const std::string list = fmt::format("{}", fmt::join(words, ", "));
   const std::string& text = scalar(("one of " + list).c_str());
   if (std::find(words.begin(), words.end(), text) == words.end())
-    fail("'{}' is none of {}{}", text, list, suggestion(text, words));
+    fail("unknown value '{}'; expected: {}{}", text, list, words.size() > 1 ? suggestion(text, words) : "");
   return text;
 }
 
 YamlMap YamlNode::map() const {
-  if (value_->kind == Kind::scalar) fail("'{}'; wanted is a map", value_->text);
-  if (value_->kind == Kind::list) fail("a list; wanted is a map");
+  if (value_->kind == Kind::scalar) fail("'{}'; expected a map", value_->text);
+  if (value_->kind == Kind::list) fail("a list; expected a map");
   return YamlMap(*this);
 }
 
 std::vector<YamlNode> YamlNode::items() const {
   if (value_->kind != Kind::list) {
-    fail("{}; wanted is a list, for example [a, b]", is_map()      ? "a map"
-                                                     : is_scalar() ? fmt::format("'{}'", value_->text)
-                                                                   : "no value");
+    fail("{}; expected a list, for example [a, b]", is_map()      ? "a map"
+                                                    : is_scalar() ? fmt::format("'{}'", value_->text)
+                                                                  : "no value");
   }
   std::vector<YamlNode> nodes;
   for (size_t i = 0; i < value_->items.size(); ++i)

@@ -82,7 +82,7 @@ class YamlNode {
   YamlNode(std::shared_ptr<const YamlValue> value, std::string path)
       : value_(std::move(value)), path_(std::move(path)) {}
   [[noreturn]] void fail_with(const std::string& message) const;
-  const std::string& scalar(const char* wanted) const;
+  const std::string& scalar(const char* expected) const;
 
   std::shared_ptr<const YamlValue> value_;
   std::string path_;

@@ -50,15 +50,15 @@ struct Dataset::State {
     return entries.front().open;
   }
 
-  /// Calls part(open shard, first sample in it, count, samples before) for each shard of `count` samples from `first`.
-  template <class Part>
-  void for_each_part(int64_t first, int64_t count, Part part) {
+  /// Calls action(open shard, first sample in it, count, samples before) for each shard of `count` samples from `first`.
+  template <class Action>
+  void for_each_part(int64_t first, int64_t count, Action action) {
     SPARROW_CHECK(first >= 0 && count >= 0 && first <= starts.back() - count, "samples {} + {} of {}", first, count,
                   starts.back());
     for (int64_t done = 0; done < count;) {
       const size_t shard = shard_of(first + done);
       const int64_t n = std::min(count - done, starts[shard + 1] - first - done);
-      part(*open(shard), first + done - starts[shard], n, done);
+      action(*open(shard), first + done - starts[shard], n, done);
       done += n;
     }
   }

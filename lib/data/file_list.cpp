@@ -54,7 +54,7 @@ std::vector<std::string> expand_files(const std::vector<std::string>& patterns) 
     }
     for (std::string& file : matches_of(pattern)) files.push_back(std::move(file));
   }
-  if (files.empty()) fail("no data files are named");
+  if (files.empty()) fail("no data files given");
   return files;
 }
 
@@ -70,7 +70,7 @@ ShardKind shard_kind(const std::string& file) {
   if (is_gzip(name)) name.remove_suffix(3);
   const bool day = name.starts_with("day_") && name.size() > 4 && std::all_of(name.begin() + 4, name.end(), is_digit);
   if (day || name.ends_with(".tsv") || name.ends_with(".txt")) return ShardKind::tsv;
-  fail("{}: unknown kind of file; shards are *.tsv, *.txt or day_N (also with .gz) or *_dense.npy", file);
+  fail("{}: unknown file type; expected *.tsv, *.txt or day_N (also with .gz) or *_dense.npy", file);
 }
 
 }  // namespace sparrow

@@ -10,7 +10,7 @@ PlanChange::PlanChange(const Tables& tables, const Hierarchy& hierarchy, const R
     : tables_(tables), hierarchy_(hierarchy), from_{from}, to_{to}, options_(to.options) {
   SPARROW_CHECK(slices >= 1);
   SPARROW_CHECK(static_cast<int>(from.tables.size()) == tables.count() && from.tables.size() == to.tables.size());
-  for (Plan* of : {&from_, &to_}) of->moving.assign(of->plan.options.size(), -1);
+  for (Plan* side : {&from_, &to_}) side->moving.assign(side->plan.options.size(), -1);
   for (int t = 0; t < tables.count(); ++t) {
     SPARROW_CHECK(from.tables[t].rules.size() == 1 && to.tables[t].rules.size() == 1,
                   "table {}: one of the plans is itself on the way to another", t);
@@ -25,8 +25,8 @@ PlanChange::PlanChange(const Tables& tables, const Hierarchy& hierarchy, const R
 }
 
 /// Among the options of plan(), that of a side as moving rows have it.
-void PlanChange::add_moving_option(Plan& of, const Side& side) {
-  int& moving = of.moving[side.number];
+void PlanChange::add_moving_option(Plan& plan, const Side& side) {
+  int& moving = plan.moving[side.number];
   if (moving >= 0) return;
   ResolvedOption option = *side.option;
   option.reduction = Reduction::sparse;
@@ -98,8 +98,8 @@ ResolvedPlan PlanChange::plan(int64_t done) const {
     frontier[slice.piece] = std::min(slice.end, slice.first + done - slice.begin);
   }
   ResolvedPlan plan{options_, {}, {}};
-  for (const Plan* of : {&from_, &to_})
-    for (const int option : of->moving)
+  for (const Plan* side : {&from_, &to_})
+    for (const int option : side->moving)
       if (option >= 0) plan.coming.push_back(option);
   for (const ResolvedTable& table : to_.plan.tables) plan.tables.push_back({table.rules, {}});
   for (size_t p = 0; p < pieces_.size(); ++p) {

@@ -93,7 +93,7 @@ class PlanChange {
   void cut_table(int table);
   bool stays(const Side& from, const Side& to, int rank) const;
   void order(int slices);
-  void add_moving_option(Plan& of, const Side& side);
+  void add_moving_option(Plan& plan, const Side& side);
   std::vector<Slice>::const_iterator slice_at(int64_t number) const;
   void visit_position(const Piece& piece, int64_t position, const std::function<void(const RowMove&)>& action) const;
   /// Adds the rows of positions [first, end) that the rank holds to those of the store they are in.

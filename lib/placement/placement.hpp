@@ -64,8 +64,8 @@
 //
 // 4. Steps and time (timing.cpp, overlapped.cpp)
 //
-// hash and lists, ids (stages L..1), fetch, gather, rows (1..L), compute, pack, gradients (L..1), up (L..1), down
-// (1..L), update, write back; a direct exchange is one step of all its stages. A step takes the largest, over the
+// hash and lists, ids (stages L..1), store read, gather, rows (1..L), compute, pack, gradients (L..1), up (L..1), down
+// (1..L), update, store written back; a direct exchange is one step of all its stages. A step takes the largest, over the
 // resources it loads, of
 //   bytes / bandwidth + messages * overhead + latency (once per step, when anything is sent).
 //
@@ -73,7 +73,7 @@
 //   overlapped  T = max(C, E, S) + max(D, R, S')
 //
 // Overlapped, batch k has two parts. Beside C, its computation from rows to the gradients of the bags, one
-// communication lane per rank runs the steps E: late gradients of k - 1 (of rows that k does not use) and their update,
+// communication lane per rank runs the steps E: clean gradients of k - 1 (of rows that k does not use) and their update,
 // ids of k + 1, its clean rows (that k does not use). Behind C it runs D: gradients of the dirty rows (that k + 1 uses
 // as well), their reduction and update, and the rows; beside D, the rest is computed (gradients of the parameters, the
 // bottom MLP of k + 1) and the dense parameters are reduced and updated: R. S and S' are the most
@@ -105,12 +105,10 @@
 //
 // with tens of coupling rows k, m and thousands of classes.
 //
-//   bound     For prices of the coupling rows (those of a step sum to 1) every table takes its cheapest placement on
-//   its
+//   bound     For prices of the coupling rows (those of a step sum to 1) every table takes its cheapest placement on its
 //             own: the Lagrangian, a certified lower bound over ALL classes and options (table_pricing.hpp).
-//   solve     Mehrotra's interior point method, class equations eliminated: 15 to 30 dense systems
-//   (interior_point.hpp). refine    It begins with few groups of classes and ends with the classes that matter, few
-//   options each, and the
+//   solve     Mehrotra's interior point method, class equations eliminated: 15 to 30 dense systems (interior_point.hpp).
+//   refine    It begins with few groups of classes and ends with the classes that matter, few options each, and the
 //             coupling rows that bind; the bound says when to stop (family.cpp).
 //   vertex    Moves along combinations of classes that change no load, until at most as many classes are split as there
 //             are coupling rows (vertex.cpp).
@@ -141,7 +139,8 @@
 // with several unlike kinds of ranks, few tables and memory for little more than one copy one in a hundred stays above
 // 5 %: which table goes to which kind of rank is then a combinatorial question that the work allowed does not exhaust.
 //
-// Prices are what a limit is worth, to first order: seconds per byte of a store, seconds if a bandwidth doubled.
+// Prices are shadow prices, what a limit is worth at the margin: seconds per byte of a store, seconds if a bandwidth
+// doubled.
 // A family lists every combination of sites of a level up to 64 of them (options.cpp); beyond that it is a smaller one.
 //
 // 7. The floor (floor_bytes)

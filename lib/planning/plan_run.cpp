@@ -42,8 +42,8 @@ std::string describe_plan(const Decision& decision, const placement::Topology& t
   std::string text =
       fmt::format("plan {}: {:.3f} ms per iteration expected", decision.plan.strategy, decision.cost.seconds * 1e3);
   if (decision.bound() > 0)
-    text += fmt::format(" (no plan of its kind is below {:.3f} ms: gap {:.2f} %)", decision.bound() * 1e3,
-                        decision.gap() * 100);
+    text +=
+        fmt::format(" (lower bound {:.3f} ms, optimality gap {:.2f} %)", decision.bound() * 1e3, decision.gap() * 100);
   text += fmt::format("; bottleneck {}\n", decision.cost.bottleneck);
   std::map<int, int64_t> rows_of;
   int64_t total = 0;

@@ -4,23 +4,11 @@ namespace sparrow {
 
 Prediction predict(const Decision& decision, const SystemShape& system) {
   const placement::Cost& cost = decision.cost;
-  Prediction predicted{cost, decision.bound(), decision.gap(), decision.floor_bytes, {}, 0, 0, {}};
+  Prediction predicted{cost, decision.bound(), decision.gap(), decision.floor_bytes, {}, 0, 0};
   predicted.level_bytes.resize(system.hierarchy.depth());
   for (size_t stage = 0; stage < cost.sent_by_stage.size(); ++stage) {
     const auto level = static_cast<size_t>(system.hierarchy_level[stage]);
     if (level < predicted.level_bytes.size()) predicted.level_bytes[level] += cost.sent_by_stage[stage].total();
-  }
-  double write_back = 0;  // a step of the update in the theory, booked with the store here
-  for (const placement::StageCost& stage : cost.stages)
-    if (stage.name == "write back") write_back += stage.seconds;
-  using P = placement::Phase;
-  constexpr std::pair<P, const char*> kParts[] = {
-      {P::ids, "ids"},         {P::fetch, "store"},        {P::forward, "rows"},
-      {P::compute, "compute"}, {P::backward, "gradients"}, {P::reduction, "allreduce"},
-      {P::update, "update"}};
-  for (const auto& [phase, part] : kParts) {
-    const double moved = phase == P::fetch ? write_back : phase == P::update ? -write_back : 0;
-    predicted.seconds_by_phase.emplace_back(part, cost.seconds_by_phase[static_cast<int>(phase)] + moved);
   }
   const placement::Tree tree(system.topology);
   for (const placement::StoreCost& store : cost.stores) {

@@ -10,15 +10,13 @@
 
 namespace sparrow {
 
-/// Sent bytes are of one rank.
+/// What the placement theory expects of an iteration; see placement/cost/cost.hpp. Sent bytes are of one rank.
 struct Prediction {
   placement::Cost cost;
   double bound = 0, gap = 0;        ///< of the optimiser
   double floor_bytes = 0;           ///< all ranks together
   std::vector<double> level_bytes;  ///< mean over ranks, by the level of the tree at which ways part: 0 crosses nodes
   double store_read_bytes = 0, store_written_bytes = 0;  ///< of a rank's slower store, mean
-  /// Under the names of the ledger's parts.
-  std::vector<std::pair<std::string, double>> seconds_by_phase;
 };
 
 Prediction predict(const Decision& decision, const SystemShape& system);

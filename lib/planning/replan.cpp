@@ -52,7 +52,7 @@ std::optional<placement::Plan> best_plan(const ReplanProblem& problem, const pla
     for (placement::Domain& domain : topology.domains)
       for (placement::Store& store : domain.stores) store.capacity_bytes -= store.capacity_bytes / 100;
   }
-  why_not = "rows spread so unevenly by position that no plan fits the memory of every rank";
+  why_not = "no plan fits the memory of every rank, as rows are unevenly distributed over positions";
   return std::nullopt;
 }
 
@@ -99,9 +99,9 @@ Replan decide(const ReplanProblem& problem, int64_t iterations) {
   replan.bytes_next = next.cost.sent_mean.total();
   weigh_move(problem, workload, now, next.resolved, replan);
   if (replan.seconds_next > (1 - kLeastGain) * replan.seconds_now)
-    replan.why_not = "no plan is better by more than the noise of counting";
+    replan.why_not = "no plan is better by more than the sampling error of the counts";
   else if (replan.gain_seconds <= replan.cost_seconds)
-    replan.why_not = "moving would cost more than it gains";
+    replan.why_not = "migration would cost more than it gains";
   else
     replan.changes = true;
   if (replan.changes) replan.next = std::move(next);
@@ -110,13 +110,13 @@ Replan decide(const ReplanProblem& problem, int64_t iterations) {
 
 std::string describe(const Replan& replan) {
   std::string text = fmt::format(
-      "plan considered: {:.3f} ms per iteration expected now, {:.3f} ms with the best plan for the counts of now "
-      "({:.0f} "
-      "and {:.0f} bytes sent per rank); gain {:.2f} s over {} iterations, cost {:.2f} s ({} rows, {:.1f} MB)",
+      "re-planning: {:.3f} ms per iteration expected with the present plan, {:.3f} ms with the best plan for current "
+      "counts ({:.0f} and {:.0f} bytes sent per rank); gain {:.2f} s over {} iterations, cost {:.2f} s ({} rows, "
+      "{:.1f} MB)",
       replan.seconds_now * 1e3, replan.seconds_next * 1e3, replan.bytes_now, replan.bytes_next, replan.gain_seconds,
       replan.iterations, replan.cost_seconds, replan.moved_copies, static_cast<double>(replan.moved_bytes) / 1e6);
-  return text + (replan.changes ? fmt::format(": rows move, {} copies before a step", replan.copies_per_move)
-                                : ": kept, " + replan.why_not);
+  return text + (replan.changes ? fmt::format(": new plan, {} rows move before each step", replan.copies_per_move)
+                                : ": plan kept, " + replan.why_not);
 }
 
 std::string to_json(const Replan& replan, int64_t step, int64_t samples) {

@@ -6,7 +6,7 @@
 //          move
 //
 // both T with the counts of now, by the cost model that made the plan. The plan changes if gain > cost and T falls by
-// more than kLeastGain, below which differences are the noise of counting.
+// more than kLeastGain, below which differences are the sampling error of the counts.
 #pragma once
 
 #include <cstdint>

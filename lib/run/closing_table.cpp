@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/human.hpp"
+#include "base/phase.hpp"
 
 namespace sparrow {
 
@@ -19,11 +20,11 @@ double number(const json& value) {
   return value.is_number() ? value.get<double>() : NAN;
 }
 
-/// What was predicted beside what was counted and measured.
+/// Predicted beside measured.
 void print_ledger(const json& summary) {
   const json& predicted = summary["predicted"];
-  const auto print = [](const std::string& name, const std::string& expected, const std::string& counted) {
-    fmt::print("  {:<28}{:>14}{:>14}\n", name, expected, counted);
+  const auto print = [](const std::string& name, const std::string& expected, const std::string& measured) {
+    fmt::print("  {:<28}{:>14}{:>14}\n", name, expected, measured);
   };
   const auto row = [&](const std::string& name, const json& expected, const json& counted, const auto& text) {
     print(name, text(number(expected)), text(number(counted)));
@@ -31,21 +32,21 @@ void print_ledger(const json& summary) {
   const auto whole = [](double value) { return fmt::format("{:.0f}", value); };
   const auto ms = [](double seconds) { return fmt::format("{:.3f}", 1e3 * seconds); };
   fmt::print("\n");
-  print("per iteration and rank", "predicted", "counted");
+  print("per iteration and rank", "predicted", "measured");
   for (const char* phase : {"ids", "rows", "gradients", "allreduce", "total"})
     row(fmt::format("{} sent", phase), predicted["bytes_per_iteration"][phase], summary["bytes_per_iteration"][phase],
         human_bytes);
   row("distinct rows", predicted["distinct_rows_per_iteration"], summary["distinct_rows_per_iteration"], whole);
   for (const char* moved : {"read", "written"})
     if (const json& counted = summary["store_bytes_per_iteration"][moved]; number(counted) > 0)
-      row(fmt::format("slower store, {}", moved), predicted["store_bytes_per_iteration"][moved], counted, human_bytes);
-  for (const char* part : {"ids", "store", "rows", "compute", "gradients", "allreduce", "update"})
-    row(fmt::format("{}, ms", part), predicted["seconds_by_phase"].value(part, json(0.0)),
-        summary["seconds_by_phase"][part], ms);
+      row(fmt::format("offloaded rows {}", moved), predicted["store_bytes_per_iteration"][moved], counted, human_bytes);
+  for (const Phase phase : kModelledPhases)
+    row(fmt::format("{}, ms", phase_name(phase)), predicted["seconds_by_phase"][phase_name(phase)],
+        summary["seconds_by_phase"][phase_name(phase)], ms);
   const json& lanes = summary["pipeline"];
   if (lanes["overlapped"].get<bool>()) {
     row("critical path, ms", predicted["critical_path_seconds"], lanes["critical_path_seconds"], ms);
-    print("hidden of exchange, ms", "", ms(number(lanes["hidden_seconds"])));
+    print("exchange hidden, ms", "", ms(number(lanes["hidden_seconds"])));
   }
   row("iteration, ms", predicted["seconds_per_iteration"], summary["seconds_per_iteration"], ms);
 }
@@ -80,15 +81,15 @@ void warn_of_deviations(const json& summary) {
   const double bytes = deviation(summary["bytes_per_iteration"]["total"], predicted["bytes_per_iteration"]["total"]);
   if (std::abs(bytes) > kBytesTolerance)
     spdlog::warn(
-        "bytes per iteration are {:+.1f} % off the prediction: the data drifted from what was counted, or the counted "
-        "sample was small (data.count_samples, data.counts)",
-        100 * bytes);
+        "{:.1f} % {} bytes per iteration than predicted: the data have drifted since rows were counted, or too few "
+        "samples were counted (data.count_samples, data.counts)",
+        100 * std::abs(bytes), bytes > 0 ? "more" : "fewer");
   const double seconds = deviation(summary["seconds_per_iteration"], predicted["seconds_per_iteration"]);
   if (std::abs(seconds) > kSecondsTolerance)
     spdlog::warn(
-        "an iteration takes {:+.0f} % against the predicted time: other work on the machine while it was calibrated or "
-        "trained, or rates of a topology file that are not this machine's (sparrow calibrate)",
-        100 * seconds);
+        "iterations took {:.0f} % {} time than predicted: other processes ran during calibration or training, or the "
+        "rates of the topology file are not those of this machine (sparrow calibrate)",
+        100 * std::abs(seconds), seconds > 0 ? "more" : "less");
 }
 
 void print_table(const json& summary, const std::string& output_dir) {
@@ -98,7 +99,7 @@ void print_table(const json& summary, const std::string& output_dir) {
     print_row("log loss (held out)", fmt::format("{:.4f}", number(summary["eval"]["logloss"])));
   }
   if (summary["train_loss"].is_null())
-    print_row("training", "nothing was left to train");
+    print_row("training", "already complete");
   else
     print_training(summary);
   fmt::print("\n");

@@ -38,13 +38,6 @@ class PerIteration {
   double iterations_;
 };
 
-/// The phases that iterations send in.
-template <class Action>
-void for_each_phase(Action&& action) {
-  for (size_t p = 0; p < kPhases; ++p)
-    if (const auto phase = static_cast<Phase>(p); phase != Phase::control) action(p, phase_name(phase));
-}
-
 /// Sent bytes by phase, of the mean rank and of the busiest.
 json sent_bytes(const PerIteration& per_iteration, const Traffic& traffic) {
   json mean, max;
@@ -53,7 +46,7 @@ json sent_bytes(const PerIteration& per_iteration, const Traffic& traffic) {
     mean[name] = value.mean;
     max[name] = value.max;
   };
-  for_each_phase([&](size_t p, const char* name) { add(name, traffic.sent_bytes[p]); });
+  for (const Phase phase : kSendingPhases) add(phase_name(phase), traffic.sent_bytes[static_cast<size_t>(phase)]);
   add("total", sent_by_iterations(traffic));
   mean["max"] = max;
   return mean;
@@ -64,46 +57,49 @@ json sent_bytes(const placement::SentBytes& sent) {
           {"samples", 0.0},  {"allreduce", sent.allreduce}, {"total", sent.total()}};
 }
 
-/// The same keys as what was counted, so that the two stand side by side.
-json predicted(const Prediction& of) {
-  json bytes = sent_bytes(of.cost.sent_mean);
-  bytes["max"] = sent_bytes(of.cost.sent_max);
-  json seconds = json::object();  // an object also when nothing is predicted
-  for (const auto& [phase, value] : of.seconds_by_phase) seconds[phase] = value;
-  return {{"bytes_per_iteration", bytes},
-          {"bytes_by_level", of.level_bytes},
-          {"store_bytes_per_iteration", {{"read", of.store_read_bytes}, {"written", of.store_written_bytes}}},
-          {"distinct_rows_per_iteration", of.cost.distinct_rows_mean},
-          {"seconds_per_iteration", of.cost.seconds},
-          {"sequential_seconds", of.cost.sequential_seconds},
-          {"overlapped_seconds", of.cost.overlapped_seconds},
-          {"critical_path_seconds", of.cost.critical_path_seconds},
-          {"seconds_by_phase", seconds},
-          {"bound", of.bound},
-          {"gap", of.gap},
-          {"floor_bytes", of.floor_bytes}};
-}
-
-/// value(phase number) of every phase, and their sum.
+/// value(phase number) of every phase that sends, and their sum.
 template <class Value>
 json with_total(Value&& value) {
   json phases;
   double total = 0;
-  for_each_phase([&](size_t p, const char* name) {
-    const double of_phase = value(p);
-    phases[name] = of_phase;
+  for (const Phase phase : kSendingPhases) {
+    const double of_phase = value(static_cast<size_t>(phase));
+    phases[phase_name(phase)] = of_phase;
     total += of_phase;
-  });
+  }
   phases["total"] = total;
   return phases;
+}
+
+/// The same keys as what was measured, so that the two stand side by side.
+json to_json(const Prediction& prediction) {
+  const placement::Cost& cost = prediction.cost;
+  json bytes = sent_bytes(cost.sent_mean);
+  bytes["max"] = sent_bytes(cost.sent_max);
+  json seconds;
+  for (const Phase phase : kModelledPhases)
+    seconds[phase_name(phase)] = cost.seconds_by_phase[static_cast<size_t>(phase)];
+  return {{"bytes_per_iteration", bytes},
+          {"bytes_by_level", prediction.level_bytes},
+          {"store_bytes_per_iteration",
+           {{"read", prediction.store_read_bytes}, {"written", prediction.store_written_bytes}}},
+          {"distinct_rows_per_iteration", cost.distinct_rows_mean},
+          {"seconds_per_iteration", cost.seconds},
+          {"sequential_seconds", cost.sequential_seconds},
+          {"overlapped_seconds", cost.overlapped_seconds},
+          {"critical_path_seconds", cost.critical_path_seconds},
+          {"seconds_by_phase", seconds},
+          {"bound", prediction.bound},
+          {"gap", prediction.gap},
+          {"floor_bytes", prediction.floor_bytes}};
 }
 
 /// Sent bytes of the mean rank, by stage of the hierarchy, from the root down.
 json sent_by_stage(const PerIteration& per_iteration, const std::vector<Traffic>& traffic) {
   json stages = json::array();
-  for (const Traffic& of : traffic) {
-    json stage = with_total([&](size_t p) { return per_iteration.mean(of.sent_bytes[p]); });
-    stage["messages"] = with_total([&](size_t p) { return per_iteration.mean(of.sent_messages[p]); })["total"];
+  for (const Traffic& own : traffic) {
+    json stage = with_total([&](size_t p) { return per_iteration.mean(own.sent_bytes[p]); });
+    stage["messages"] = with_total([&](size_t p) { return per_iteration.mean(own.sent_messages[p]); })["total"];
     stages.push_back(stage);
   }
   return stages;
@@ -127,30 +123,30 @@ json replanning_summary(Comm& comm, const RunResult& result) {
 /// What each lane did, and how the lanes follow one another (pipeline.hpp). Mean over ranks.
 json pipeline(const PerIteration& per_iteration, const RunResult& result) {
   const Ledger& ledger = result.ledger;
-  json of{{"overlapped", result.overlapped}};
+  json lanes{{"overlapped", result.overlapped}};
   double busy = 0;
   for (const Lane lane : {Lane::compute, Lane::exchange}) {
-    json parts;
-    for (int part = 0; part < kParts; ++part) {
-      const double seconds = per_iteration.mean(ledger.seconds[static_cast<size_t>(lane)][static_cast<size_t>(part)]);
-      parts[part_name(static_cast<Part>(part))] = seconds;
-      if (lane == Lane::exchange && static_cast<Part>(part) != Part::waiting) busy += seconds;
+    json phases;
+    for (const Phase phase : kTimedPhases) {
+      const double seconds = per_iteration.mean(ledger.seconds[static_cast<size_t>(lane)][static_cast<size_t>(phase)]);
+      phases[phase_name(phase)] = seconds;
+      if (lane == Lane::exchange && phase != Phase::waiting) busy += seconds;
     }
-    of[lane_name(lane)] = parts;
+    lanes[lane_name(lane)] = phases;
   }
   const double to_gradients = per_iteration.mean(ledger.path.to_gradients);
   const double ahead = per_iteration.mean(ledger.path.ahead);
   const double dirty = per_iteration.mean(ledger.path.dirty);
   const double dense = per_iteration.mean(ledger.path.dense);
-  of["dirty_rows_per_iteration"] = per_iteration.mean(ledger.dirty_rows);
-  of["to_gradients_seconds"] = to_gradients;
-  of["dense_seconds"] = dense;
-  of["ahead_seconds"] = ahead;
-  of["urgent_seconds"] = dirty;
-  of["critical_path_seconds"] = to_gradients + std::max(dirty, dense);
+  lanes["dirty_rows_per_iteration"] = per_iteration.mean(ledger.dirty_rows);
+  lanes["to_gradients_seconds"] = to_gradients;
+  lanes["dense_seconds"] = dense;
+  lanes["ahead_seconds"] = ahead;
+  lanes["urgent_seconds"] = dirty;
+  lanes["critical_path_seconds"] = to_gradients + std::max(dirty, dense);
   // Of the exchange, what the compute lane did not wait for.
-  of["hidden_seconds"] = result.overlapped ? std::max(0.0, busy - of["compute"]["waiting"].get<double>()) : 0.0;
-  return of;
+  lanes["hidden_seconds"] = result.overlapped ? std::max(0.0, busy - lanes["compute"]["waiting"].get<double>()) : 0.0;
+  return lanes;
 }
 
 /// What the ledgers have counted. Collective.
@@ -164,9 +160,8 @@ void add_counted(Comm& comm, const RunResult& result, json& summary) {
   summary["distinct_rows_per_iteration"] = per_iteration.mean(ledger.distinct_rows);
   summary["lookups_per_iteration"] = per_iteration.mean(ledger.lookups);
   summary["seconds_per_iteration"] = result.seconds / static_cast<double>(std::max<int64_t>(1, ledger.iterations));
-  for (int part = 0; part < kParts; ++part)
-    summary["seconds_by_phase"][part_name(static_cast<Part>(part))] =
-        per_iteration.mean(ledger.seconds_of(static_cast<Part>(part)));
+  for (const Phase phase : kTimedPhases)
+    summary["seconds_by_phase"][phase_name(phase)] = per_iteration.mean(ledger.seconds_of(phase));
   summary["pipeline"] = pipeline(per_iteration, result);
 }
 
@@ -195,7 +190,7 @@ void write_summary(Comm& comm, const RunResult& result, const std::string& path)
   if (result.eval) summary["eval"] = to_json(*result.eval);
   add_counted(comm, result, summary);
   add_memory(comm, result, summary);
-  summary["predicted"] = predicted(result.predicted);
+  summary["predicted"] = to_json(result.predicted);
   const json replanning = replanning_summary(comm, result);
   if (!replanning.is_null()) summary["replanning"] = replanning;
   if (comm.rank() == 0) {

@@ -40,7 +40,7 @@ StoreCalibrationOptions store_options(const RunOptions& options, int local_ranks
 placement::Topology launch_with_rates(const RankContext& context, int node, const RunOptions& options, bool complete) {
   Comm& comm = context.comm;
   std::vector<int> node_of;
-  for (const int64_t of : all_gather(comm, int64_t{node})) node_of.push_back(static_cast<int>(of));
+  for (const int64_t other : all_gather(comm, int64_t{node})) node_of.push_back(static_cast<int>(other));
   CalibrationOptions calibration;
   const TableShapes shapes = table_shapes(options.data);
   calibration.model = ModelShape(options.model, shapes.dense_features, shapes.tables());

@@ -100,7 +100,8 @@ void TrainingLoop::restore() {
     position_ = load_checkpoint(trainer_, run_.id_of, folder_.checkpoint());
     spdlog::info("continuing from {} ({} samples)", folder_.checkpoint(), position_.samples);
     if (position_.samples >= total_samples_)
-      spdlog::info("nothing is left to train; --set output.resume=never starts again, output.dir=... starts elsewhere");
+      spdlog::info(
+          "training is already complete; --set output.resume=never starts again, output.dir=... starts elsewhere");
   } else if (!options_.train.init.empty()) {
     load_weights(trainer_, run_.id_of, options_.train.init);
     spdlog::info("starting from the weights of {}", options_.train.init);
@@ -137,7 +138,7 @@ RunResult TrainingLoop::train() {
 void TrainingLoop::pass(BatchSource& batches) {
   const BatchesInUse in_use(trainer_);
   const auto next_batch = [&] {
-    Ledger::Booking booking(trainer_.ledger(), Part::data);
+    Ledger::Booking booking(trainer_.ledger(), Phase::data);
     return batches.next();
   };
   for (const Batch* batch = next_batch(); batch != nullptr;) {
@@ -166,7 +167,8 @@ void TrainingLoop::after_step(const Batch& batch, double loss_sum) {
 void TrainingLoop::report() {
   const double loss = sum(comm_, interval_loss_) / static_cast<double>(interval_samples_);
   if (!std::isfinite(loss))
-    fail("the loss is {} at step {}: the learning rate is too high, or the data are not finite", loss, position_.steps);
+    fail("the loss is {} at step {}: the learning rate is too high, or the data contain values that are not finite",
+         loss, position_.steps);
   result_.train_loss = loss;
   const double seconds = clock_.seconds() - paused_;
   if (first_) {
@@ -258,10 +260,10 @@ void TrainingLoop::finish() {
 void TrainingLoop::tell_stopped() const {
   if (!first_) return;
   if (saved_.samples == position_.samples)
-    spdlog::info("stopped as asked, at {} of {} samples; the same command goes on from there", position_.samples,
+    spdlog::info("stopped on request at {} of {} samples; the same command continues from there", position_.samples,
                  total_samples_);
   else
-    spdlog::warn("stopped as asked, at {} of {} samples; saved are {}", position_.samples, total_samples_,
+    spdlog::warn("stopped on request at {} of {} samples; saved are {}", position_.samples, total_samples_,
                  saved_.samples);
 }
 

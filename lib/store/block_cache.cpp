@@ -53,16 +53,16 @@ void BlockCache::pin(std::span<const int64_t> blocks, bool read, Pins& pins) {
   for (const int64_t block : blocks) {
     const auto found = frame_of_.find(block);
     const int32_t number = found == frame_of_.end() ? free_frame() : found->second;
-    Frame& of = frame(number);
+    Frame& pinned = frame(number);
     if (found == frame_of_.end()) {
-      of.block = block;
+      pinned.block = block;
       frame_of_.emplace(block, number);
       pieces.push_back({block * block_bytes_, data(number)});
       missing.push_back(number);
-    } else if (of.read && (pins.reads.empty() || pins.reads.back() != of.read)) {
-      pins.reads.push_back(of.read);  // for a batch before this one
+    } else if (pinned.read && (pins.reads.empty() || pins.reads.back() != pinned.read)) {
+      pins.reads.push_back(pinned.read);  // for a batch before this one
     }
-    ++of.pins;
+    ++pinned.pins;
     pins.frames.push_back(number);
     pins.data.push_back(data(number));
   }
@@ -99,14 +99,14 @@ void BlockCache::unpin(Pins& pins, bool changed) {
   std::vector<DiskIo::Piece> pieces;
   Write write;
   for (const int32_t number : pins.frames) {
-    Frame& of = frame(number);
-    of.changed = of.changed || changed;
-    if (--of.pins > 0) continue;
-    if (of.changed) {
-      of.changed = false;
-      pieces.push_back({of.block * block_bytes_, data(number)});
+    Frame& unpinned = frame(number);
+    unpinned.changed = unpinned.changed || changed;
+    if (--unpinned.pins > 0) continue;
+    if (unpinned.changed) {
+      unpinned.changed = false;
+      pieces.push_back({unpinned.block * block_bytes_, data(number)});
       write.frames.push_back(number);
-    } else if (of.write == nullptr) {
+    } else if (unpinned.write == nullptr) {
       drop(number);
     }  // else it is dropped when it is written
   }

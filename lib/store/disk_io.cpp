@@ -44,7 +44,7 @@ ScratchFile::ScratchFile(const std::string& folder, int64_t bytes) {
     const bool known = fstatvfs(descriptor_, &system) == 0;
     close(descriptor_);
     descriptor_ = -1;
-    fail("{}: no room for offloaded rows: {} bytes are needed{}: {}", folder, bytes,
+    fail("{}: no space for offloaded rows: {} bytes needed{}: {}", folder, bytes,
          known ? fmt::format(", {} are free", static_cast<int64_t>(system.f_bavail * system.f_frsize)) : "",
          std::strerror(error));
   }
@@ -178,9 +178,8 @@ std::unique_ptr<DiskIo> make_disk_io(const ScratchFile& file, DiskMethod method)
   if (method != DiskMethod::threads) {
     std::string reason;
     if (auto ring = make_ring_io(file, reason)) return ring;
-    if (method == DiskMethod::ring) fail("io_uring cannot be used here: {}", reason);
-    spdlog::info("offloaded rows: io_uring cannot be used here ({}); {} threads read and write instead", reason,
-                 kThreads);
+    if (method == DiskMethod::ring) fail("io_uring unavailable: {}", reason);
+    spdlog::info("offloaded rows: io_uring unavailable ({}); {} threads read and write instead", reason, kThreads);
   }
   return std::make_unique<ThreadIo>(file, kThreads);
 }

@@ -1,4 +1,4 @@
-// Fetched rows in a file on disk, one per rank. Blocks of a few KiB are what a disk moves at least, so rows are packed
+// Offloaded rows in a file on disk, one per rank. Blocks of a few KiB are what a disk moves at least, so rows are packed
 // into blocks (base/packing.hpp), values and state together, and a batch reads and writes whole blocks: those of
 // its rows, each once, sorted by place.
 //

@@ -1,4 +1,4 @@
-// Fetched rows in pinned host memory: kernels read and update them in place over the link between host and device, so
+// Offloaded rows in pinned host memory: kernels read and update them in place over the link between host and device, so
 // nothing is copied, and nothing read ahead.
 #pragma once
 

@@ -11,7 +11,7 @@ namespace sparrow {
 const CriteoStatistics& criteo_statistics(std::string_view name) {
   if (name == "terabyte") return terabyte_statistics();
   if (name == "kaggle") return kaggle_statistics();
-  fail("unknown data set '{}': terabyte or kaggle", name);
+  fail("unknown data set '{}'; expected: terabyte, kaggle", name);
 }
 
 std::vector<double> head_probabilities(const RankLaw& law) {
@@ -50,7 +50,7 @@ int column_index(std::string_view name) {
     const int columns = name[0] == 'C' ? kCriteoTables : kCriteoDense;
     if (error == std::errc() && end == name.data() + name.size() && number >= 1 && number <= columns) return number - 1;
   }
-  fail("'{}' is no column: I1 to I13 or C1 to C26", name);
+  fail("unknown column '{}'; expected I1 to I13 or C1 to C26", name);
 }
 
 }  // namespace sparrow

@@ -11,7 +11,7 @@ namespace sparrow {
 
 namespace {
 
-/// Gives every rank a device; returns why that is impossible, or "".
+/// Gives every rank a device; returns why that is unavailable, or "".
 std::string assign(const std::vector<FoundDevices>& ranks, std::vector<int>& device) {
   std::map<std::pair<int, std::vector<std::string>>, int> taken;  // of the devices that ranks of a node see together
   std::map<int, int> ranks_of_node;
@@ -35,17 +35,17 @@ std::string assign(const std::vector<FoundDevices>& ranks, std::vector<int>& dev
 DeviceChoice choose_devices(BackendChoice wanted, const std::vector<FoundDevices>& ranks) {
   DeviceChoice choice;
   if (wanted == BackendChoice::host) {
-    choice.why = "as asked for";
+    choice.why = "as requested";
     return choice;
   }
-  const std::string impossible = assign(ranks, choice.device);
-  if (!impossible.empty()) {
-    if (wanted == BackendChoice::cuda) fail("the cuda backend is not possible: {}", impossible);
-    choice.why = fmt::format("auto: no cuda, as {}", impossible);
+  const std::string unavailable = assign(ranks, choice.device);
+  if (!unavailable.empty()) {
+    if (wanted == BackendChoice::cuda) fail("CUDA backend unavailable: {}", unavailable);
+    choice.why = fmt::format("auto: CUDA unavailable: {}", unavailable);
     return choice;
   }
   choice.cuda = true;
-  choice.why = wanted == BackendChoice::cuda ? "as asked for" : "auto: every rank has a GPU";
+  choice.why = wanted == BackendChoice::cuda ? "as requested" : "auto: every rank has a GPU";
   return choice;
 }
 

@@ -79,7 +79,7 @@ Metrics evaluate_predictions(Comm& comm, std::span<const float> logits, std::spa
   for (size_t i = 0; i < scores.size(); ++i) {
     scores[i] = {logits[i], labels[i]};
     if (std::isnan(logits[i]))
-      fail("the model predicts NaN: the learning rate is too high, or the data hold values that are not finite");
+      fail("the model predicts NaN: the learning rate is too high, or the data contain values that are not finite");
     correct += (logits[i] > 0) == (labels[i] > 0.5f);
   }
   std::sort(scores.begin(), scores.end(), by_logit);

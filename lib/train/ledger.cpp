@@ -11,22 +11,16 @@
 
 namespace sparrow {
 
-const char* part_name(Part part) {
-  constexpr const char* kNames[kParts] = {"data",      "ids",       "store",  "rows",   "compute",
-                                          "gradients", "allreduce", "update", "waiting"};
-  return kNames[static_cast<size_t>(part)];
-}
-
-Ledger::Booking::Booking(Ledger& ledger, Part part, Lane lane) : ledger_(ledger), part_(part), lane_(lane) {
-  if (ledger_.profiled) ledger_.profiled->begin_range(part_name(part));
+Ledger::Booking::Booking(Ledger& ledger, Phase phase, Lane lane) : ledger_(ledger), phase_(phase), lane_(lane) {
+  if (ledger_.profiled) ledger_.profiled->begin_range(phase_name(phase));
 }
 
 Ledger::Booking::~Booking() {
   if (ledger_.profiled) ledger_.profiled->end_range();
   const double seconds = timer_.seconds();
-  ledger_.seconds[static_cast<size_t>(lane_)][static_cast<size_t>(part_)] += seconds;
+  ledger_.seconds[static_cast<size_t>(lane_)][static_cast<size_t>(phase_)] += seconds;
   if (ledger_.tracing && ledger_.trace.size() < kMostTraceEvents)
-    ledger_.trace.push_back({part_, lane_, ledger_.clock.seconds() - seconds, seconds});
+    ledger_.trace.push_back({phase_, lane_, ledger_.clock.seconds() - seconds, seconds});
 }
 
 const char* lane_name(Lane lane) {
@@ -43,7 +37,7 @@ PathSeconds& PathSeconds::operator+=(const PathSeconds& other) {
 
 void Ledger::take(Ledger& other) {
   for (size_t lane = 0; lane < seconds.size(); ++lane)
-    for (size_t part = 0; part < seconds[lane].size(); ++part) seconds[lane][part] += other.seconds[lane][part];
+    for (size_t phase = 0; phase < seconds[lane].size(); ++phase) seconds[lane][phase] += other.seconds[lane][phase];
   other.seconds = {};
   path += other.path;
   other.path = {};
@@ -64,7 +58,7 @@ void write_trace(Comm& comm, const Ledger& ledger, const std::string& path) {
   const auto row = [](int rank, Lane lane) { return kLanes * rank + static_cast<int>(lane); };
   for (const TraceEvent& event : ledger.trace)
     mine += fmt::format("{{\"name\":\"{}\",\"ph\":\"X\",\"pid\":0,\"tid\":{},\"ts\":{:.1f},\"dur\":{:.1f}}},\n",
-                        part_name(event.part), row(comm.rank(), event.lane), event.begin * 1e6, event.seconds * 1e6);
+                        phase_name(event.phase), row(comm.rank(), event.lane), event.begin * 1e6, event.seconds * 1e6);
   const std::vector<std::string> all = all_gather(comm, mine);
   if (comm.rank() != 0) return;
   std::string text = "[\n";

@@ -13,11 +13,6 @@ namespace sparrow {
 
 class Backend;
 
-/// Parts of an iteration that time is booked on.
-enum class Part : uint8_t { data, ids, store, rows, compute, gradients, allreduce, update, waiting };
-constexpr int kParts = 9;
-const char* part_name(Part part);
-
 /// Where it is spent: a rank computes and exchanges rows on a thread each (pipeline.hpp).
 enum class Lane : uint8_t { compute, exchange };
 constexpr int kLanes = 2;
@@ -35,7 +30,7 @@ struct PathSeconds {
 
 /// One booking, for the timeline.
 struct TraceEvent {
-  Part part{};
+  Phase phase{};
   Lane lane{};
   double begin = 0, seconds = 0;  ///< since the run's clock started
 };
@@ -46,7 +41,7 @@ struct Ledger {
   int64_t lookups = 0;        ///< of this rank
   int64_t distinct_rows = 0;  ///< of this rank's parts of the batches
   int64_t dirty_rows = 0;     ///< of these, those that the batch before updates too; all where it was not known
-  std::array<std::array<double, kParts>, kLanes> seconds{};
+  std::array<std::array<double, kPhases>, kLanes> seconds{};
   PathSeconds path;
   int64_t store_read_bytes = 0, store_written_bytes = 0;  ///< of this rank's slower store
   Traffic traffic;
@@ -57,24 +52,24 @@ struct Ledger {
   std::vector<TraceEvent> trace;  ///< the first kMostTraceEvents bookings, if tracing
   static constexpr size_t kMostTraceEvents = 200000;
 
-  /// Seconds of a part, both lanes together.
-  double seconds_of(Part part) const {
-    return seconds[0][static_cast<size_t>(part)] + seconds[1][static_cast<size_t>(part)];
+  /// Seconds of a phase, both lanes together.
+  double seconds_of(Phase phase) const {
+    return seconds[0][static_cast<size_t>(phase)] + seconds[1][static_cast<size_t>(phase)];
   }
   /// Adds what another ledger has, with the same stages, and empties it.
   void take(Ledger& other);
 
-  /// Adds the time from its making to its end to a part.
+  /// Adds the time from its making to its end to a phase.
   class Booking {
    public:
-    Booking(Ledger& ledger, Part part, Lane lane = Lane::compute);
+    Booking(Ledger& ledger, Phase phase, Lane lane = Lane::compute);
     ~Booking();
     Booking(const Booking&) = delete;
     Booking& operator=(const Booking&) = delete;
 
    private:
     Ledger& ledger_;
-    Part part_;
+    Phase phase_;
     Lane lane_;
     Timer timer_;
   };

@@ -67,7 +67,7 @@ std::string describe(const MemoryByPart& needs, int64_t budget) {
     const auto part = static_cast<MemoryPart>(p);
     if (needs.of(part) > 0) line(memory_part_name(part), needs.of(part));
   }
-  line("in all, at most", needs.total());
+  line("total, at most", needs.total());
   line("device memory", budget);
   return text;
 }
@@ -78,8 +78,8 @@ MemoryLack lack_of_memory(Comm& comm, const MemoryByPart& needs, int64_t budget)
   const auto rank = static_cast<int>(worst - lacking.begin());
   MemoryLack lack{std::max<int64_t>(0, *worst), {}};
   if (lack.bytes > 0)
-    lack.why = fmt::format("rank {} needs {} bytes more device memory than it has (system.device_memory):\n{}", rank,
-                           lack.bytes, broadcast_string(comm, describe(needs, budget), rank));
+    lack.why = fmt::format("rank {} lacks {} bytes of device memory (system.device_memory):\n{}", rank, lack.bytes,
+                           broadcast_string(comm, describe(needs, budget), rank));
   return lack;
 }
 

@@ -69,7 +69,7 @@ void Pipeline::reach(Progress progress) {
 
 /// False when there will be none.
 bool Pipeline::wait_for_gradients() {
-  const Ledger::Booking booking(*book_, Part::waiting, Lane::exchange);
+  const Ledger::Booking booking(*book_, Phase::waiting, Lane::exchange);
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return stop_ || step_.gradients_given; });
   return !stop_;
@@ -119,7 +119,7 @@ void Pipeline::count_store() {
 const BatchRoute& Pipeline::begin(Stream& stream, const Batch& batch, const Batch* next, const OptimizerStep& update) {
   if (dense_timed_) ledger_.path.dense += since_given_.seconds();
   {
-    const Ledger::Booking booking(ledger_, Part::waiting);
+    const Ledger::Booking booking(ledger_, Phase::waiting);
     wait();
   }
   lane_ledger_.tracing = ledger_.tracing;
@@ -148,7 +148,7 @@ const BatchRoute& Pipeline::begin(Stream& stream, const Batch& batch, const Batc
 
 void Pipeline::before_backward(Stream& stream) {
   if (!overlapped_) return;
-  const Ledger::Booking booking(ledger_, Part::waiting);
+  const Ledger::Booking booking(ledger_, Phase::waiting);
   await(Progress::summed);
   backend_.wait(stream, *summed_event_);
 }
@@ -226,14 +226,14 @@ bool Pipeline::exchange_step() {
 /// The rows of a batch that nothing was done for ahead.
 void Pipeline::fetch_now(const Batch& batch, BatchRoute& route, bool training) {
   {
-    const Ledger::Booking booking(*book_, Part::ids, Lane::exchange);
+    const Ledger::Booking booking(*book_, Phase::ids, Lane::exchange);
     exchange_.build(*stream_, batch, route, training);
   }
   {
-    const Ledger::Booking booking(*book_, Part::store, Lane::exchange);
+    const Ledger::Booking booking(*book_, Phase::store, Lane::exchange);
     exchange_.load(route);
   }
-  const Ledger::Booking booking(*book_, Part::rows, Lane::exchange);
+  const Ledger::Booking booking(*book_, Phase::rows, Lane::exchange);
   exchange_.fetch(*stream_, route);
   backend_.record(*rows_event_, *stream_);
   if (!overlapped_) backend_.synchronize(*stream_);  // so that the time is booked where it belongs
@@ -243,14 +243,14 @@ void Pipeline::fetch_now(const Batch& batch, BatchRoute& route, bool training) {
 void Pipeline::finish_clean() {
   BatchRoute& route = other();
   {
-    const Ledger::Booking booking(*book_, Part::gradients, Lane::exchange);
+    const Ledger::Booking booking(*book_, Phase::gradients, Lane::exchange);
     exchange_.sum_own(*stream_, route, clean_step_.bag_gradients, RowHalf::clean);
     backend_.record(*summed_event_, *stream_);
     reach(Progress::summed);
     exchange_.return_gradients(*stream_, route, clean_step_.bag_gradients, RowHalf::clean);
   }
   update_rows(clean_step_.update);
-  const Ledger::Booking booking(*book_, Part::store, Lane::exchange);
+  const Ledger::Booking booking(*book_, Phase::store, Lane::exchange);
   exchange_.finish(route, true);
   clean_left_ = false;
 }
@@ -258,16 +258,16 @@ void Pipeline::finish_clean() {
 void Pipeline::look_ahead(const Batch& next) {
   BatchRoute& route = other();
   {
-    const Ledger::Booking booking(*book_, Part::ids, Lane::exchange);
+    const Ledger::Booking booking(*book_, Phase::ids, Lane::exchange);
     exchange_.build(*stream_, next, route, true);
     exchange_.divide(*stream_, now(), route);
     exchange_.address_rows(*stream_, route);
   }
   {
-    const Ledger::Booking booking(*book_, Part::store, Lane::exchange);
+    const Ledger::Booking booking(*book_, Phase::store, Lane::exchange);
     exchange_.load_clean(route, now());
   }
-  const Ledger::Booking booking(*book_, Part::rows, Lane::exchange);
+  const Ledger::Booking booking(*book_, Phase::rows, Lane::exchange);
   exchange_.fetch(*stream_, route, RowHalf::clean);
 }
 
@@ -275,19 +275,19 @@ void Pipeline::exchange_dirty(bool has_next) {
   const Timer timer;
   backend_.wait(*stream_, *given_event_);
   {
-    const Ledger::Booking booking(*book_, Part::gradients, Lane::exchange);
+    const Ledger::Booking booking(*book_, Phase::gradients, Lane::exchange);
     exchange_.sum_own(*stream_, now(), step_.bag_gradients, RowHalf::dirty);
     exchange_.return_gradients(*stream_, now(), step_.bag_gradients, RowHalf::dirty);
     if (!overlapped_) backend_.synchronize(*stream_);
   }
   {
-    const Ledger::Booking booking(*book_, Part::allreduce, Lane::exchange);
+    const Ledger::Booking booking(*book_, Phase::allreduce, Lane::exchange);
     exchange_.reduce_copies(*stream_, now());
     if (!overlapped_) backend_.synchronize(*stream_);
   }
   update_rows(step_.update);
   {
-    const Ledger::Booking booking(*book_, Part::store, Lane::exchange);
+    const Ledger::Booking booking(*book_, Phase::store, Lane::exchange);
     if (has_next) {
       exchange_.pass_on(now());
       exchange_.load_dirty(other());
@@ -297,7 +297,7 @@ void Pipeline::exchange_dirty(bool has_next) {
     }
   }
   if (has_next) {
-    const Ledger::Booking booking(*book_, Part::rows, Lane::exchange);
+    const Ledger::Booking booking(*book_, Phase::rows, Lane::exchange);
     exchange_.fetch(*stream_, other(), RowHalf::dirty);
   }
   backend_.record(*rows_event_, *stream_);
@@ -305,7 +305,7 @@ void Pipeline::exchange_dirty(bool has_next) {
 }
 
 void Pipeline::update_rows(const OptimizerStep& step) {
-  const Ledger::Booking booking(*book_, Part::update, Lane::exchange);
+  const Ledger::Booking booking(*book_, Phase::update, Lane::exchange);
   exchange_.update_rows(*stream_, step);
   if (!overlapped_) backend_.synchronize(*stream_);
 }

@@ -95,7 +95,7 @@ double Trainer::step(const Batch& batch, const Batch* next) {
   if (migration_) next = nullptr;  // more rows move before its step
   const double factor = learning_rate_factor(options_.optimizer, steps_);
   {
-    Ledger::Booking booking(ledger_, Part::compute);
+    Ledger::Booking booking(ledger_, Phase::compute);
     forward_dense(batch);
   }
   const BatchRoute& route = pipeline_.begin(*stream_, batch, next, at_factor(options_.optimizer.sparse, factor));
@@ -106,28 +106,28 @@ double Trainer::step(const Batch& batch, const Batch* next) {
   ledger_.distinct_rows += route.rows.lists.back().count + route.pooled.parts.asked.total;
   ledger_.dirty_rows += route.rows.dirty_rows() + route.pooled.parts.asked.total;
   {
-    Ledger::Booking booking(ledger_, Part::compute);
+    Ledger::Booking booking(ledger_, Phase::compute);
     model_.forward_bags(*stream_, route.bags, route.addresses());
   }
   pipeline_.before_backward(*stream_);
   Matrix bag_gradients;
   {
-    Ledger::Booking booking(ledger_, Part::compute);
+    Ledger::Booking booking(ledger_, Phase::compute);
     const float scale = static_cast<float>(1.0 / static_cast<double>(batch.global_samples));
     bag_gradients = model_.backward_to_bags(*stream_, labels_.data(), scale, loss_sum_.data());
     backend_.record(*loss_ready_, *stream_);
   }
   pipeline_.give_gradients(*stream_, bag_gradients);
   {
-    Ledger::Booking booking(ledger_, Part::compute);
+    Ledger::Booking booking(ledger_, Phase::compute);
     model_.backward_dense(*stream_);
   }
   {
-    Ledger::Booking booking(ledger_, Part::allreduce);
+    Ledger::Booking booking(ledger_, Phase::allreduce);
     reduce_gradients();
   }
   {
-    Ledger::Booking booking(ledger_, Part::update);
+    Ledger::Booking booking(ledger_, Phase::update);
     backend_.update_dense(*stream_, at_factor(options_.optimizer.dense, factor), model_.values(), model_.gradients(),
                           dense_state_.data(), model_.parameter_count());
     model_.refresh(*stream_);

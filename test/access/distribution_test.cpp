@@ -232,9 +232,9 @@ TEST_CASE("Samples of clients that share part of their rows tell what each and w
   }
   const TableDistribution truth{std::vector<int64_t>(p[0].size(), 1), {p.begin(), p.end()}, 0};
   const TableDistribution found = from_group_counts(bins_of(counts), true);
-  for (const auto& of : found.p) {
+  for (const auto& group : found.p) {
     double mass = 0;
-    for (size_t c = 0; c < found.classes(); ++c) mass += static_cast<double>(found.rows[c]) * of[c];
+    for (size_t c = 0; c < found.classes(); ++c) mass += static_cast<double>(found.rows[c]) * group[c];
     CHECK(mass == Approx(1).epsilon(1e-9));
   }
   std::vector<GroupCountBin> mixed = bins_of(counts);

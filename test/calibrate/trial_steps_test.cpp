@@ -58,14 +58,14 @@ TEST_CASE("TrialStepsSetTheSameRatesOnAllRanks") {
       for (int r = 0; r < ranks; ++r) node_of.push_back(r / std::max(1, ranks / 2));
       run_trial_steps(context, node_of, options, rates[comm.rank()]);
     });
-    for (const MachineRates& of : rates) {
+    for (const MachineRates& own : rates) {
       CAPTURE(ranks);
-      CHECK(of.flops_per_s > 0);
-      CHECK(std::isfinite(of.flops_per_s));
-      CHECK(of.list_ids_per_s > 0);
-      CHECK(of.flops_per_s == rates[0].flops_per_s);
-      CHECK(of.list_ids_per_s == rates[0].list_ids_per_s);
-      CHECK(of.hash_ids_per_s == MachineRates{}.hash_ids_per_s);  // measured elsewhere
+      CHECK(own.flops_per_s > 0);
+      CHECK(std::isfinite(own.flops_per_s));
+      CHECK(own.list_ids_per_s > 0);
+      CHECK(own.flops_per_s == rates[0].flops_per_s);
+      CHECK(own.list_ids_per_s == rates[0].list_ids_per_s);
+      CHECK(own.hash_ids_per_s == MachineRates{}.hash_ids_per_s);  // measured elsewhere
     }
   }
 }

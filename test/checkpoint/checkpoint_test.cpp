@@ -249,10 +249,10 @@ TEST_CASE("CheckpointsOfOtherModelsAreRefused") {
   };
   TrainingCase other = problem;
   other.rows[1] = 6;
-  refused(other, "another model");
+  refused(other, "a different model");
   other = problem;
   other.model.embedding_dim = 4;
-  refused(other, "another model");
+  refused(other, "a different model");
   other = problem;
   other.model.top = {16, 9};
   refused(other, "shape");

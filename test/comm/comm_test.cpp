@@ -1,6 +1,7 @@
 // Ranks as threads: the cases of comm_cases.hpp with 1, 2, 3 and 7 ranks, and how things fail.
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <set>
 #include <thread>
 
 #include "base/error.hpp"
@@ -148,7 +149,9 @@ TEST_CASE("RanksAreNamedInWords") {
 }
 
 TEST_CASE("EveryPhaseHasItsOwnName") {
-  std::vector<std::string> names;
-  for (int phase = 0; phase < kPhases; ++phase) names.push_back(phase_name(static_cast<Phase>(phase)));
-  CHECK(names == std::vector<std::string>{"ids", "rows", "gradients", "samples", "allreduce", "control"});
+  std::set<std::string> names;
+  for (int phase = 0; phase < kPhases; ++phase) names.insert(phase_name(static_cast<Phase>(phase)));
+  CHECK(std::ssize(names) == kPhases);
+  CHECK(names.contains("ids"));
+  CHECK(names.contains("control"));
 }

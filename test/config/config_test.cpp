@@ -187,7 +187,8 @@ TEST_CASE("AKeyIsItsFieldAndItsLineBesideIt") {
   CHECK(options.bird.wings == 4);
   CHECK(FieldWriter::sections(options) == "bird:\n  colour: green\n  wings: 4\n");
   const auto refused = [](const std::string& key) { return error_of([&] { read_forest("bird:\n  " + key); }); };
-  CHECK(refused("colour: gren") == "f:2: bird.colour: 'gren' is none of red, green, blue; did you mean green?");
+  CHECK(refused("colour: gren") ==
+        "f:2: bird.colour: unknown value 'gren'; expected: red, green, blue; did you mean green?");
   CHECK(refused("colour: blue") == "f:2: bird.colour: blue is not available yet");
   CHECK(refused("wings: 5") == "f:2: bird.wings: 5 is more than 4");
   CHECK(refused("wings: 3") == "f:2: bird.wings: 3 is odd");

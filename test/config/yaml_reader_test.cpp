@@ -90,12 +90,12 @@ TEST_CASE("WrongTypesAreErrorsWithPlaceAndKey") {
   }
   for (const char* bad : {"[1]", "{a: 1}", "", "~", "null"}) {
     INFO(bad);
-    CHECK_THAT(error_of([&] { value_of(bad).integer(); }), Contains("wanted is a whole number"));
-    CHECK_THAT(error_of([&] { value_of(bad).text(); }), Contains("wanted is a text"));
+    CHECK_THAT(error_of([&] { value_of(bad).integer(); }), Contains("expected a whole number"));
+    CHECK_THAT(error_of([&] { value_of(bad).text(); }), Contains("expected a string"));
   }
-  CHECK_THAT(error_of([] { value_of("7").items(); }), Contains("wanted is a list"));
-  CHECK_THAT(error_of([] { value_of("7").map(); }), Contains("wanted is a map"));
-  CHECK_THAT(error_of([] { value_of("[7]").map(); }), Contains("wanted is a map"));
+  CHECK_THAT(error_of([] { value_of("7").items(); }), Contains("expected a list"));
+  CHECK_THAT(error_of([] { value_of("7").map(); }), Contains("expected a map"));
+  CHECK_THAT(error_of([] { value_of("[7]").map(); }), Contains("expected a map"));
   CHECK_THAT(error_of([] { value_of("5").integer(6, 9); }), Contains("f:1: k: 5 is less than 6"));
   CHECK_THAT(error_of([] { value_of("10").integer(6, 9); }), Contains("f:1: k: 10 is more than 9"));
   CHECK_THAT(error_of([] { value_of("-0.5").real(0); }), Contains("-0.5 is less than 0"));
@@ -204,7 +204,7 @@ TEST_CASE("FaultySettingsNameTheSetting") {
   const auto root = YamlNode::parse("a: 1\n", "f");
   for (const char* bad : {"a", "=1", "", ".=1", "a.=1", ".a=1", "a..b=1"}) {
     INFO(bad);
-    CHECK_THAT(error_of([&] { root.with(bad); }), StartsWith(fmt::format("--set {}: wanted is key=value", bad)));
+    CHECK_THAT(error_of([&] { root.with(bad); }), StartsWith(fmt::format("--set {}: expected key=value", bad)));
   }
   CHECK_THAT(error_of([&] { root.with("a.b=1"); }),
              StartsWith("--set a.b=1: ") && Contains("not a map") && Contains("f:1"));

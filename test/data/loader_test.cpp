@@ -66,8 +66,8 @@ struct Fixture {
     positions = PositionMap::by_count(counts);
   }
 
-  std::vector<Kept> load(const Dataset& from, LoaderOptions with) const {
-    Loader loader(from, range, positions, std::move(with));
+  std::vector<Kept> load(const Dataset& from, LoaderOptions loader_options) const {
+    Loader loader(from, range, positions, std::move(loader_options));
     std::vector<Kept> batches;
     while (const Batch* batch = loader.next()) batches.push_back(keep(*batch));
     CHECK(loader.next() == nullptr);

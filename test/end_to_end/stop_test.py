@@ -36,7 +36,7 @@ def test(checks, folder):
     started.process.send_signal(signal.SIGUSR1)
     run = started.finish(60)
     checks.equal((run.code, run.timed_out), (0, False), "exit code after SIGUSR1, and whether it hung")
-    checks.that("stopped as asked" in run.errors + run.output, "it says that it was stopped")
+    checks.that("stopped on request" in run.errors + run.output, "it says that it was stopped")
     checks.that(not (directory / "summary.json").exists(), "there is no summary: the run is not done")
     if not checks.that(run.checkpoint is not None, "there is a checkpoint"):
         print(run.errors)

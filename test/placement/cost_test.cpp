@@ -313,7 +313,7 @@ TEST_CASE("Overlapped: of pooled bags only ids run ahead") {
   CHECK(flow(Flow::dirty_direct_rows) == flow(Flow::direct_rows));
   CHECK(flow(Flow::dirty_direct_gradients) == flow(Flow::direct_gradients));
   CHECK(flow(Flow::clean_direct_rows) == 0);
-  CHECK(flow(Flow::late_direct_gradients) == 0);
+  CHECK(flow(Flow::clean_direct_gradients) == 0);
 }
 
 TEST_CASE("The floor is below any plan and equals the formula for equal ranks") {

@@ -85,8 +85,8 @@ class Simulator {
     return result;
   }
   template <class T>
-  T any(const std::vector<T>& of) {
-    return of[integer(random_, 0, static_cast<int64_t>(of.size()) - 1)];
+  T any(const std::vector<T>& values) {
+    return values[integer(random_, 0, static_cast<int64_t>(values.size()) - 1)];
   }
   int proxy(int i) { return any(ranks_in(i)); }  // equal ranks: every proxy equally likely
 
@@ -317,9 +317,9 @@ void Simulator::planned_row(const TablePlan& table, const Option& option, size_t
     for (int level = depth_ - 1; level >= option.level; --level) {
       std::set<int> next;
       for (int rank : wanting) {
-        const int of = asked(table, above(rank, level), holder_in[above(rank, option.level)], position);
-        exchange(false, of, rank, bytes);
-        next.insert(of);
+        const int source = asked(table, above(rank, level), holder_in[above(rank, option.level)], position);
+        exchange(false, source, rank, bytes);
+        next.insert(source);
       }
       wanting = next;
     }
@@ -339,30 +339,30 @@ void Simulator::planned_bag(int t, const Plan& plan, int rank, const std::vector
   std::set<int> asked;
   if (partial) asked.insert(ranks_.begin(), ranks_.end());
   for (size_t position : rows) {
-    const int of = holder(table, plan.options[option_at(table, static_cast<int64_t>(position))], position, rank);
-    move(Flow::direct_ids, rank, of, static_cast<double>(workload_.id_bytes));
-    asked.insert(of);
+    const int source = holder(table, plan.options[option_at(table, static_cast<int64_t>(position))], position, rank);
+    move(Flow::direct_ids, rank, source, static_cast<double>(workload_.id_bytes));
+    asked.insert(source);
   }
-  for (int of : asked) {
-    if (lengths) move(Flow::direct_ids, rank, of, 1);
-    move(Flow::direct_rows, of, rank, bytes);
-    move(Flow::direct_gradients, rank, of, bytes);
+  for (int source : asked) {
+    if (lengths) move(Flow::direct_ids, rank, source, 1);
+    move(Flow::direct_rows, source, rank, bytes);
+    move(Flow::direct_gradients, rank, source, bytes);
   }
 }
 
 void Simulator::planned_table(int t, const Plan& plan) {
   const TablePlan& table = plan.tables[t];
-  const Table& of = workload_.tables[t];
+  const Table& data = workload_.tables[t];
   std::vector<double> cumulative;
   double sum = 0;
-  for (size_t c = 0; c < of.access.classes(); ++c)
-    for (int64_t i = 0; i < of.access.rows[c]; ++i) cumulative.push_back(sum += of.access.p[0][c]);
+  for (size_t c = 0; c < data.access.classes(); ++c)
+    for (int64_t i = 0; i < data.access.rows[c]; ++i) cumulative.push_back(sum += data.access.p[0][c]);
   std::vector<std::set<int>> by_row(cumulative.size());
   const bool pooled = table.transport == Transport::pooled || table.transport == Transport::partial_sums;
   for (int rank : ranks_)
     for (int64_t sample = 0; sample < batch_[rank]; ++sample) {
       std::vector<size_t> elsewhere;
-      for (int64_t i = 0; i < static_cast<int64_t>(of.lookups); ++i) {
+      for (int64_t i = 0; i < static_cast<int64_t>(data.lookups); ++i) {
         const double u = uniform(random_, 0, sum);
         const auto row =
             static_cast<size_t>(std::upper_bound(cumulative.begin(), cumulative.end() - 1, u) - cumulative.begin());
@@ -377,7 +377,7 @@ void Simulator::planned_table(int t, const Plan& plan) {
     const Option& option = plan.options[option_at(table, static_cast<int64_t>(row))];
     if (pooled && option.level == 0) continue;
     touching_ = by_row[row];
-    planned_row(table, option, row, static_cast<double>(of.wire_bytes));
+    planned_row(table, option, row, static_cast<double>(data.wire_bytes));
   }
 }
 

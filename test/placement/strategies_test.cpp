@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "support.hpp"
 
+using sparrow::Phase;
 using namespace sparrow::placement;
 
 namespace {
@@ -30,7 +31,7 @@ TEST_CASE("Table-wise sends b w per table and rank each way, every lookup's id, 
   CHECK(result.cost.sent_mean.ids == Approx(2 * kBatch * (3 * 8 + 1) * others));
   CHECK(result.cost.stores[0].used_bytes == Approx((300 * 68 + 700 * 68) / 4.0));
   // One table each on two of the ranks: a holder answers three others.
-  CHECK(result.cost.seconds_by_phase[static_cast<int>(Phase::forward)] == Approx(3 * kBatch * kWidth / 1e9));
+  CHECK(result.cost.seconds_by_phase[static_cast<int>(Phase::rows)] == Approx(3 * kBatch * kWidth / 1e9));
   REQUIRE(result.plan);
   CHECK_NOTHROW(check(*result.plan, topology, w));
   CHECK(result.plan->tables[0].transport == Transport::pooled);
@@ -48,7 +49,7 @@ TEST_CASE("Of 6 whole tables on 4 ranks two are on some, and a run waits for the
   REQUIRE(result.plan);
   CHECK(result.cost.seconds == Approx(2 / 1.5 * result.cost.even_seconds));
   const StrategyResult row_wise = evaluate_strategy(model, Strategy::row_wise);
-  CHECK(row_wise.cost.seconds_by_phase[static_cast<int>(Phase::forward)] == Approx(6 * 3 * kBatch * kWidth / 1e9));
+  CHECK(row_wise.cost.seconds_by_phase[static_cast<int>(Phase::rows)] == Approx(6 * 3 * kBatch * kWidth / 1e9));
 }
 
 TEST_CASE("Whole tables whose distinct rows alone travel: a run waits for the node that sends most") {
@@ -68,7 +69,7 @@ TEST_CASE("Whole tables whose distinct rows alone travel: a run waits for the no
   const double large = 1000 * (1 - std::pow(0.999, 32));
   int compared = 0;
   for (const StageCost& stage : evaluate(model, plan).stages) {
-    if (stage.level != 1 || (stage.phase != Phase::forward && stage.phase != Phase::backward)) continue;
+    if (stage.level != 1 || (stage.phase != Phase::rows && stage.phase != Phase::gradients)) continue;
     CHECK(stage.seconds - stage.latency_seconds == Approx(2 * large * kWidth / 1e9));
     ++compared;
   }
@@ -173,7 +174,7 @@ TEST_CASE("Fetched needs a slower store or a pure server") {
   const CostModel model(with_host, w);
   const StrategyResult result = evaluate_strategy(model, Strategy::fetched);
   CHECK(result.cost.infeasible.empty());
-  CHECK(result.cost.seconds_by_phase[static_cast<size_t>(Phase::fetch)] > 0);
+  CHECK(result.cost.seconds_by_phase[static_cast<size_t>(Phase::store)] > 0);
   CHECK(result.cost.stores[0].used_bytes == Approx(250 * 68));
 }
 

@@ -8,6 +8,8 @@
 #include "simulator.hpp"
 #include "support.hpp"
 
+using sparrow::Phase;
+using sparrow::phase_name;
 using namespace sparrow::placement;
 
 namespace {
@@ -134,15 +136,15 @@ void compare(const Topology& topology, const Workload& w, const Plan& plan, uint
     steps += predicted;
   };
   step(Phase::ids, "direct", {Flow::direct_ids}, 1, depth);
-  step(Phase::forward, "direct", {Flow::direct_rows}, 1, depth);
-  step(Phase::backward, "direct", {Flow::direct_gradients}, 1, depth);
+  step(Phase::rows, "direct", {Flow::direct_rows}, 1, depth);
+  step(Phase::gradients, "direct", {Flow::direct_gradients}, 1, depth);
   for (int stage = 1; stage <= depth; ++stage) {
     const std::string name = fmt::format("stage {} ", stage);
     step(Phase::ids, name, {Flow::ids}, stage, stage);
-    step(Phase::forward, name, {Flow::rows}, stage, stage);
-    step(Phase::backward, name, {Flow::gradients}, stage, stage);
-    step(Phase::reduction, "up " + name, {Flow::up}, stage, stage);
-    step(Phase::reduction, "down " + name, {Flow::down}, stage, stage);
+    step(Phase::rows, name, {Flow::rows}, stage, stage);
+    step(Phase::gradients, name, {Flow::gradients}, stage, stage);
+    step(Phase::allreduce, "up " + name, {Flow::up}, stage, stage);
+    step(Phase::allreduce, "down " + name, {Flow::down}, stage, stage);
     const SentBytes& sent = cost.sent_by_stage[stage - 1];
     const double ranks = static_cast<double>(model.tree().ranks());
     CAPTURE(stage);

@@ -33,7 +33,7 @@ TEST_CASE("TheSummaryHasMeansAndMaximaOverRanks") {
     result.ledger.distinct_rows = 100 * (comm.rank() + 1);
     result.ledger.traffic.sent_bytes[static_cast<size_t>(Phase::rows)] = 40 * comm.rank();
     result.ledger.traffic.sent_bytes[static_cast<size_t>(Phase::control)] = 1000000;  // not of the iterations
-    result.ledger.seconds[0][static_cast<size_t>(Part::rows)] = 0.5;
+    result.ledger.seconds[0][static_cast<size_t>(Phase::rows)] = 0.5;
     write_summary(comm, result, path);
   });
   CHECK(folder.names() == std::vector<std::string>{"summary.json"});

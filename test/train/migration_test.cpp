@@ -262,9 +262,9 @@ TEST_CASE("AMoveChangesNoBitOfAnyRowOrItsOptimiserState") {
 
 TEST_CASE("MovingRowsSendsWhatThePlansSay") {
   const TrainingCase problem = [] {
-    TrainingCase of = with_adagrad({}, OptimizerKind::rowwise_adagrad);
-    of.room = room_for_all(of);
-    return of;
+    TrainingCase made = with_adagrad({}, OptimizerKind::rowwise_adagrad);
+    made.room = room_for_all(made);
+    return made;
   }();
   const Tables tables(problem.rows, problem.model.embedding_dim);
   const Hierarchy flat = Hierarchy::flat(3);

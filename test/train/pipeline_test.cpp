@@ -178,14 +178,14 @@ TEST_CASE("OverlappedAndSequentialGiveTheSameBitsWhereRanksHaveNoSamples") {
 
 TEST_CASE("TheExchangeLaneExchangesRowsAndTheComputeLaneDoesNot") {
   for (const Seen& seen : run({}, true, 2)) {
-    const auto seconds = [&](Lane lane, Part part) {
-      return seen.ledger.seconds[static_cast<size_t>(lane)][static_cast<size_t>(part)];
+    const auto seconds = [&](Lane lane, Phase phase) {
+      return seen.ledger.seconds[static_cast<size_t>(lane)][static_cast<size_t>(phase)];
     };
-    for (const Part part : {Part::ids, Part::rows, Part::gradients}) {
-      CHECK(seconds(Lane::exchange, part) > 0);
-      CHECK(seconds(Lane::compute, part) == 0);
+    for (const Phase phase : {Phase::ids, Phase::rows, Phase::gradients}) {
+      CHECK(seconds(Lane::exchange, phase) > 0);
+      CHECK(seconds(Lane::compute, phase) == 0);
     }
-    CHECK(seconds(Lane::exchange, Part::compute) == 0);
+    CHECK(seconds(Lane::exchange, Phase::compute) == 0);
     CHECK(seen.ledger.path.to_gradients > 0);
     CHECK(seen.ledger.path.ahead > 0);
     CHECK(seen.ledger.path.dirty > 0);

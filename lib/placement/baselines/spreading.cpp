@@ -16,7 +16,7 @@ double stored_bytes(const CostModel& model) {
   return sum;
 }
 
-std::vector<double> pour(const CostModel& model, const std::vector<Site>& sites, double bytes, double margin) {
+std::vector<double> water_fill(const CostModel& model, const std::vector<Site>& sites, double bytes, double margin) {
   std::vector<size_t> by_capacity(sites.size());
   std::iota(by_capacity.begin(), by_capacity.end(), size_t{0});
   const auto capacity = [&](size_t i) { return std::max(0.0, model.capacity(sites[i]) - margin); };

@@ -17,9 +17,9 @@ std::vector<Site> device_sites(const CostModel& model);
 
 /// The share of the rows on one instance of each site: equal, but no more than fits beside `margin` bytes; empty when
 /// all together are too small.
-std::vector<double> pour(const CostModel& model, const std::vector<Site>& sites, double bytes, double margin = 0);
+std::vector<double> water_fill(const CostModel& model, const std::vector<Site>& sites, double bytes, double margin = 0);
 
-/// Why `pour` gave nothing.
+/// Why `water_fill` gave nothing.
 std::string too_small(const CostModel& model, const std::vector<Site>& sites, double bytes);
 
 /// Margins to try in turn, each leaving more room for whole rows on every slot.

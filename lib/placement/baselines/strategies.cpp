@@ -36,7 +36,7 @@ StrategyResult spread(const CostModel& model, Strategy strategy, const std::vect
   const double bytes = stored_bytes(model);
   std::optional<StrategyResult> result;
   for (int attempt = 0; attempt < kMargins && (!result || !result->plan); ++attempt) {
-    const auto share = pour(model, sites, bytes, margin_of(model, attempt));
+    const auto share = water_fill(model, sites, bytes, margin_of(model, attempt));
     if (share.empty()) break;
     result = from_placement(model, strategy, held_at(model, sites, share, transport));
   }
@@ -48,7 +48,8 @@ StrategyResult fetched(const CostModel& model, Transport transport) {
   std::vector<Site> sites;
   for (Site site : model.tree().sites_in(0))
     if (!model.tree().is_device(site) || model.batch_of(site.domain) == 0) sites.push_back(site);
-  if (sites.empty()) return infeasible(Strategy::fetched, "there is neither a slower store nor a pure server");
+  if (sites.empty())
+    return infeasible(Strategy::fetched, "the topology has neither a slower store nor a rank that only serves rows");
   const auto speed = [&](Site site) {
     return model.tree().is_device(site) ? kInfinity : model.tree().store(site).bytes_per_s;
   };

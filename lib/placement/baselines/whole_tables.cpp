@@ -145,7 +145,7 @@ std::optional<WholeTables> deal(const CostModel& model, const std::vector<Site>&
     failed = false;
     double spread = 0;
     for (size_t t = 0; t < cold.size(); ++t) spread += by_row[t] ? cold[t].bytes : 0;
-    WholeTables result{std::vector<Slots::Place>(cold.size()), pour(model, sites, spread, margin + hot_bytes)};
+    WholeTables result{std::vector<Slots::Place>(cold.size()), water_fill(model, sites, spread, margin + hot_bytes)};
     if (result.share.empty()) return std::nullopt;
     Slots slots(model, sites, cold.size());
     slots.total = total;

@@ -52,11 +52,6 @@ const char* transport_name(Transport transport) {
   return kNames[static_cast<size_t>(transport)];
 }
 
-const char* phase_name(Phase phase) {
-  constexpr const char* kNames[kPhases] = {"ids", "fetch", "forward", "compute", "backward", "reduction", "update"};
-  return kNames[static_cast<size_t>(phase)];
-}
-
 Cost evaluate(const CostModel& model, const Placement& placement) {
   SPARROW_CHECK(static_cast<int>(placement.tables.size()) == model.tables(), "{} tables placed of {}",
                 placement.tables.size(), model.tables());

@@ -2,10 +2,12 @@
 // report and the named strategies all use it. Formulas and notation: placement.hpp.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "base/phase.hpp"
 #include "placement/model/topology.hpp"
 #include "placement/model/workload.hpp"
 
@@ -56,10 +58,6 @@ struct Placement {
   std::vector<TablePlacement> tables;
 };
 
-enum class Phase : uint8_t { ids, fetch, forward, compute, backward, reduction, update };
-constexpr int kPhases = 7;
-const char* phase_name(Phase phase);
-
 /// One step of the iteration that others wait for.
 struct StageCost {
   Phase phase{};
@@ -68,6 +66,7 @@ struct StageCost {
   double latency_seconds = 0;  ///< of these, independent of bytes
   std::string bottleneck;      ///< the resource that took longest
   int level = 0;               ///< of the domain that it belongs to; 0: of a store that several share
+  bool written = false;        ///< of a slower store: rows that were updated go back
 };
 
 /// A resource over the whole iteration: its busiest instance.
@@ -106,7 +105,7 @@ struct Cost {
   // (they add up to it but for slower stores), and its critical path: that computation, then the longer of the dirty
   // rows and the rest with the dense parameters.
   double beside_seconds = 0, behind_seconds = 0, critical_path_seconds = 0;
-  double seconds_by_phase[kPhases] = {};
+  std::array<double, kPhases> seconds_by_phase{};
   std::vector<StageCost> stages;
   std::vector<ResourceCost> resources;
   std::vector<StoreCost> stores;

@@ -99,12 +99,12 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
     const size_t classes = table.access.classes();
     std::vector<double> features(classes * f, 0);
     for (size_t c = 0; c < classes; ++c) {
-      double* of = features.data() + c * f;
-      of[Features::one()] = 1;
+      double* values = features.data() + c * f;
+      values[Features::one()] = 1;
       std::vector<double> log_miss(features_.groups);
       for (int g = 0; g < features_.groups; ++g) {
         const double p = table.access.p[g][c];
-        of[features_.p(g)] = p;
+        values[features_.p(g)] = p;
         log_miss[g] = std::log1p(-std::min(p, 1.0));
       }
       double log_untouched = 0;  // by anyone
@@ -114,17 +114,17 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
           if (tree_.inside(r, a) && batch_of(r) > 0)
             exponent += static_cast<double>(tree_.instances_in(r, a)) * table.lookups * batch_of(r) *
                         log_miss[tree_.domain(r).access_group];
-        of[Features::v(a)] = -std::expm1(exponent);
+        values[Features::v(a)] = -std::expm1(exponent);
         if (a == 0) log_untouched = exponent;
       }
       const double nowhere = std::exp(log_untouched);
       for (int a = 0; a < tree_.size(); ++a) {
-        of[features_.dirty(a)] = of[Features::v(0)] * of[Features::v(a)];
-        of[features_.clean(a)] = nowhere * of[Features::v(a)];
+        values[features_.dirty(a)] = values[Features::v(0)] * values[Features::v(a)];
+        values[features_.clean(a)] = nowhere * values[Features::v(a)];
       }
       const auto in_block = static_cast<double>(pack_blocks(table.row_bytes + table.state_bytes, granule).rows);
       for (int a = 0; a < tree_.size() && features_.packed; ++a)
-        of[features_.blocks(a)] = touched(of[Features::v(a)], in_block) / in_block;
+        values[features_.blocks(a)] = touched(values[Features::v(a)], in_block) / in_block;
     }
     for (size_t i = 0; i < features.size(); ++i)
       if (features[i] > 0) occurs_[i % f] = true;
@@ -169,9 +169,9 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
 }
 
 TableShape CostModel::shape(int t) const {
-  const Table& of = table(t);
-  return {static_cast<double>(of.row_bytes), static_cast<double>(of.row_bytes + of.state_bytes),
-          static_cast<double>(of.wire_bytes), static_cast<double>(workload_->id_bytes), of.lookups};
+  const Table& embedding = table(t);
+  return {static_cast<double>(embedding.row_bytes), static_cast<double>(embedding.row_bytes + embedding.state_bytes),
+          static_cast<double>(embedding.wire_bytes), static_cast<double>(workload_->id_bytes), embedding.lookups};
 }
 
 int64_t CostModel::largest_granule() const {

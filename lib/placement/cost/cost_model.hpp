@@ -19,7 +19,7 @@
 namespace sparrow::placement {
 
 /// What is exchanged. Of the overlapped iteration, by when it can move: dirty is what waits for the backward pass (rows
-/// that this batch updates and the next one needs, and all that is copied or pooled), clean and late is what moves
+/// that this batch updates and the next one needs, and all that is copied or pooled), clean is what moves
 /// beside it (rows of the next batch that this one leaves alone, gradients of the one before that this one does not
 /// need).
 enum class Flow : uint8_t {
@@ -38,9 +38,9 @@ enum class Flow : uint8_t {
   dirty_up,
   dirty_down,  // of rows
   clean_rows,
-  late_gradients,
+  clean_gradients,
   clean_direct_rows,
-  late_direct_gradients,
+  clean_direct_gradients,
   dense_up,
   dense_down,  // of the dense parameters
 };
@@ -64,7 +64,7 @@ class Quantities {
   int clean_gather(int rank) const { return work(rank, 3); }
   int update(int rank) const { return work(rank, 4); }  ///< rows and their optimiser state
   int dirty_update(int rank) const { return work(rank, 5); }
-  int late_update(int rank) const { return work(rank, 6); }
+  int clean_update(int rank) const { return work(rank, 6); }
   int dense_update(int rank) const { return work(rank, 7); }  ///< dense parameters
   int listed(int rank) const { return work(rank, 8); }  ///< ids, not bytes: listed for other ranks, or come from them
   int memory(Site s) const { return sites_[s.domain] + 3 * s.store; }           ///< bytes kept
@@ -137,20 +137,21 @@ struct TimeRow {
   int level = 0;  ///< of the domain whose port or work it is
 };
 
-/// Where steps follow one another. The overlapped iteration has two parts: beside compute, then behind the backward
-/// pass; the dense lane runs beside `behind`.
-enum class Lane : uint8_t { sequential, beside, behind, dense };
+/// Steps that follow one another. The overlapped iteration has two parts: beside compute, then behind the backward
+/// pass; the dense chain runs beside `behind`.
+enum class Chain : uint8_t { sequential, beside, behind, dense };
 
 struct Step {
   Phase phase{};
   std::string name;
-  Lane lane = Lane::sequential;
+  Chain chain = Chain::sequential;
+  bool written = false;  ///< of a slower store: what was updated goes back
 };
 
 /// A resource that limits a part of the overlapped iteration: seconds of it there; `whole`: of both parts together.
-enum class Part : uint8_t { beside, behind, whole };
+enum class Window : uint8_t { beside, behind, whole };
 struct SharedRow {
-  Part part{};
+  Window window{};
   TimeRow row;
 };
 
@@ -162,7 +163,7 @@ struct TimeModel {
   std::vector<std::vector<int>> switch_quantities;  ///< a switch is on when one of these is above 0
   double compute_seconds = 0;                       ///< of the slowest rank
   double compute_behind_seconds = 0;                ///< of these, behind the gradients of the bags
-  double dense_seconds = 0;                         ///< of the dense lane, with these: no placement changes it
+  double dense_seconds = 0;                         ///< of the dense chain, with these: no placement changes it
 };
 
 class CostModel {
@@ -251,12 +252,12 @@ double pooled_holders(const Tree& tree, const Option& option);
 
 /// Quantities of every instance: one number where all are alike, else one for each in tree order.
 struct Loads {
-  std::vector<std::vector<double>> of;
+  std::vector<std::vector<double>> values;
   double at(int quantity, size_t instance) const {
-    const std::vector<double>& values = of[quantity];
-    return values.size() == 1 ? values[0] : values[instance];
+    const std::vector<double>& own = values[quantity];
+    return own.size() == 1 ? own[0] : own[instance];
   }
-  size_t instances(int quantity) const { return of[quantity].size(); }
+  size_t instances(int quantity) const { return values[quantity].size(); }
 };
 
 /// Steps and rows of the time model.

@@ -157,10 +157,10 @@ void GroupLoads::sum_held() {
   for (int d = tree_.size() - 1; d > 0; --d) {  // parents come before children
     if (d == key_.copy_domain || !tree_.inside(d, key_.copy_domain)) continue;
     Sums& above = held_[tree_.domain(d).parent];
-    const Sums& of = held_[d];
+    const Sums& below = held_[d];
     const int64_t count = tree_.domain(d).count;
-    for (int64_t i = 0; i < std::ssize(of) / width_; ++i)
-      for (int k = 0; k < width_; ++k) above[i / count * width_ + k] += of[i * width_ + k];
+    for (int64_t i = 0; i < std::ssize(below) / width_; ++i)
+      for (int k = 0; k < width_; ++k) above[i / count * width_ + k] += below[i * width_ + k];
   }
 }
 
@@ -239,11 +239,11 @@ void GroupLoads::spread(int quantity, const std::vector<double>& of_rank) {
 }
 
 void GroupLoads::add_to(int quantity, const std::vector<double>& in_copy_domain) {
-  std::vector<double>& of = loads_.of[quantity];
+  std::vector<double>& values = loads_.values[quantity];
   const bool alike =
       std::all_of(in_copy_domain.begin(), in_copy_domain.end(), [&](double v) { return v == in_copy_domain[0]; });
-  if (!alike && of.size() == 1) of.assign(tree_.instances(model_.quantities().owner(quantity)), of[0]);
-  for (size_t i = 0; i < of.size(); ++i) of[i] += in_copy_domain[i % in_copy_domain.size()];
+  if (!alike && values.size() == 1) values.assign(tree_.instances(model_.quantities().owner(quantity)), values[0]);
+  for (size_t i = 0; i < values.size(); ++i) values[i] += in_copy_domain[i % in_copy_domain.size()];
 }
 
 /// Reads a plan into groups.
@@ -328,19 +328,19 @@ void PlanReader::read(int t) {
     });
   std::map<std::pair<int, int>, Places> masses;  // of a pooled table, by option and copy domain
   for_runs(t, [&](int option, size_t c, int64_t first, int64_t rows) {
-    const Option& of = plan_.options[option];
-    const Transport transport = transport_of(of, table.transport);
+    const Option& chosen = plan_.options[option];
+    const Transport transport = transport_of(chosen, table.transport);
     const auto add = [&](Places& to, const double* values, int n) {
       if (table.holders.fixed >= 0 && transport != Transport::staged)
         to.add_at(table.holders.fixed, static_cast<double>(rows), values, n);
       else
         to.add(first + table.holders.offset, rows, values, n);
     };
-    for (int copy_domain : tree_.at_level(of.level)) {
+    for (int copy_domain : tree_.at_level(chosen.level)) {
       Places& sums = group(t, option, copy_domain);
       add(sums, model_.features_of(t, c), features.size());
       if (transport == Transport::pooled)
-        add(masses.try_emplace({option, copy_domain}, holders(of, copy_domain), features.groups).first->second,
+        add(masses.try_emplace({option, copy_domain}, holders(chosen, copy_domain), features.groups).first->second,
             model_.features_of(t, c) + features.p(0), features.groups);
       // A vector per bag and rank, whatever is in it.
       for (int g = 0; g < features.groups && transport == Transport::partial_sums && single_mass > 0; ++g)
@@ -381,13 +381,13 @@ Cost evaluate(const CostModel& model, const Plan& plan, bool reads_each) {
   if (model.tree().ranks() > kMostRanks) return evaluate(model, to_placement(plan, model.workload()));
   const PlanReader reader(model, plan);
   Loads loads;
-  for (double quantity : model.base()) loads.of.push_back({quantity});
+  for (double quantity : model.base()) loads.values.push_back({quantity});
   for (const auto& [key, places] : reader.groups())
     GroupLoads(model, plan.options[key.option], key, places, reads_each, loads).add();
   const std::vector<bool> on = switches_on(model.time(), in_all(model, plan, reader.groups()));
   Loads even = loads;
-  for (std::vector<double>& of : even.of)
-    of = {std::accumulate(of.begin(), of.end(), 0.0) / static_cast<double>(of.size())};
+  for (std::vector<double>& values : even.values)
+    values = {std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size())};
   Cost cost = cost_of(model, loads, on);
   cost.even_seconds = cost_of(model, even, on).seconds;
   return cost;

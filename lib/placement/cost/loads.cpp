@@ -10,18 +10,18 @@ namespace {
 
 /// The kinds of flow that a request, its answer and its gradient take.
 struct ExchangeFlows {
-  Flow ids, rows, gradients, dirty_rows, dirty_gradients, clean_rows, late_gradients;
+  Flow ids, rows, gradients, dirty_rows, dirty_gradients, clean_rows, clean_gradients;
 };
 constexpr ExchangeFlows kStaged{
-    Flow::ids,        Flow::rows,          Flow::gradients, Flow::dirty_rows, Flow::dirty_gradients,
-    Flow::clean_rows, Flow::late_gradients};
+    Flow::ids,        Flow::rows,           Flow::gradients, Flow::dirty_rows, Flow::dirty_gradients,
+    Flow::clean_rows, Flow::clean_gradients};
 constexpr ExchangeFlows kDirect{Flow::direct_ids,
                                 Flow::direct_rows,
                                 Flow::direct_gradients,
                                 Flow::dirty_direct_rows,
                                 Flow::dirty_direct_gradients,
                                 Flow::clean_direct_rows,
-                                Flow::late_direct_gradients};
+                                Flow::clean_direct_gradients};
 
 bool is_pooled(Transport transport) {
   return transport == Transport::pooled || transport == Transport::partial_sums;
@@ -126,7 +126,7 @@ void TermBuilder::add_rows(const ExchangeFlows& flows, int stage, Direction rows
   add_flow(flows.clean_rows, stage, rows_direction, clean(a), block, bytes);
   add_flow(flows.gradients, stage, back, Features::v(a), block, bytes);
   add_flow(flows.dirty_gradients, stage, back, dirty(a), block, bytes);
-  add_flow(flows.late_gradients, stage, back, clean(a), block, bytes);
+  add_flow(flows.clean_gradients, stage, back, clean(a), block, bytes);
   add_flow(flows.ids, stage, back, Features::v(a), block, amount * shape_.id_bytes);
 }
 
@@ -282,7 +282,7 @@ void TermBuilder::work() {
   gather_for_others();
   add(q_.update(rank_), dense_ ? Features::one() : u(), own(), shape_.stored_bytes);
   add(q_.dirty_update(rank_), dense_ ? Features::one() : dirty(0), own(), shape_.stored_bytes);
-  add(q_.late_update(rank_), clean(0), own(), shape_.stored_bytes);
+  add(q_.clean_update(rank_), clean(0), own(), shape_.stored_bytes);
 }
 
 /// P(the copy of D is in one instance of x | x lies in D), for a copy of D spread over the instances of a site inside D.

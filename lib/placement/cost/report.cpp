@@ -85,8 +85,8 @@ void report_counts(const CostModel& model, const std::vector<bool>& on, Cost& co
 }
 
 double mean_of(const Loads& loads, int quantity) {
-  const std::vector<double>& of = loads.of[quantity];
-  return std::accumulate(of.begin(), of.end(), 0.0) / static_cast<double>(of.size());
+  const std::vector<double>& values = loads.values[quantity];
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 void report_stores(const CostModel& model, const Loads& loads, Cost& cost) {
@@ -110,7 +110,7 @@ void report_stores(const CostModel& model, const Loads& loads, Cost& cost) {
 
 std::vector<StageCost> cost_of_steps(const TimeModel& time, const Loads& loads, const std::vector<bool>& on) {
   std::vector<StageCost> steps;
-  for (const Step& step : time.steps) steps.push_back({step.phase, step.name, 0, 0, {}, 0});
+  for (const Step& step : time.steps) steps.push_back({step.phase, step.name, 0, 0, {}, 0, step.written});
   for (const TimeRow& row : time.rows) {
     const Timed timed = seconds_of(row, loads, on);
     StageCost& step = steps[row.step];
@@ -130,7 +130,7 @@ void sum_steps(const TimeModel& time, const std::vector<StageCost>& steps, Cost&
   double longest = time.compute_seconds;
   cost.bottleneck = "compute";
   for (size_t i = 0; i < steps.size(); ++i) {
-    if (time.steps[i].lane != Lane::sequential || steps[i].seconds == 0) continue;
+    if (time.steps[i].chain != Chain::sequential || steps[i].seconds == 0) continue;
     cost.sequential_seconds += steps[i].seconds;
     cost.seconds_by_phase[static_cast<size_t>(steps[i].phase)] += steps[i].seconds;
     if (steps[i].seconds > longest) {
@@ -141,23 +141,23 @@ void sum_steps(const TimeModel& time, const std::vector<StageCost>& steps, Cost&
   }
 }
 
-/// The overlapped iteration; what limits it: the lane or the resource of the longer part.
+/// The overlapped iteration; what limits it: the chain of steps or the resource of the longer window.
 std::string overlap(const TimeModel& time, const std::vector<StageCost>& steps, const Loads& loads,
                     const std::vector<bool>& on, Cost& cost) {
   double seconds[3] = {0, 0, 0};  // beside, behind, whole
   std::string limit[3] = {"exchange beside compute", "exchange of dirty rows", ""};
   for (size_t i = 0; i < steps.size(); ++i) {
-    if (time.steps[i].lane == Lane::beside) seconds[0] += steps[i].seconds;
-    if (time.steps[i].lane == Lane::behind) seconds[1] += steps[i].seconds;
+    if (time.steps[i].chain == Chain::beside) seconds[0] += steps[i].seconds;
+    if (time.steps[i].chain == Chain::behind) seconds[1] += steps[i].seconds;
   }
   cost.critical_path_seconds =
       time.compute_seconds - time.compute_behind_seconds + std::max(seconds[1], time.dense_seconds);
   for (const SharedRow& shared : time.shared) {
-    const auto part = static_cast<size_t>(shared.part);
+    const auto window = static_cast<size_t>(shared.window);
     const double busy = seconds_of(shared.row, loads, on).seconds;
-    if (busy <= seconds[part]) continue;
-    seconds[part] = busy;
-    limit[part] = shared.row.resource;
+    if (busy <= seconds[window]) continue;
+    seconds[window] = busy;
+    limit[window] = shared.row.resource;
   }
   cost.beside_seconds = seconds[0];
   cost.behind_seconds = seconds[1];
@@ -178,7 +178,7 @@ std::vector<bool> switches_on(const TimeModel& time, const std::vector<double>& 
 
 Cost cost_of(const CostModel& model, const std::vector<double>& quantities) {
   Loads loads;
-  for (double quantity : quantities) loads.of.push_back({quantity});
+  for (double quantity : quantities) loads.values.push_back({quantity});
   return cost_of(model, loads, switches_on(model.time(), quantities));
 }
 

@@ -26,17 +26,17 @@ class TimeModelBuilder {
     int switch_index;
   };
 
-  void begin(Phase phase, std::string name) { time_.steps.push_back({phase, std::move(name), lane_}); }
+  void begin(Phase phase, std::string name) { time_.steps.push_back({phase, std::move(name), chain_}); }
   void ports(const std::vector<Carried>& flows);
   TimeRow port_row(int e, const Port& port, Direction direction, const std::vector<Carried>& flows, bool total) const;
-  // Steps of the lane_: every exchange is its direct part, then its stages.
+  // Steps of chain_: every exchange is its direct part, then its stages.
   struct Exchange {
     Phase phase;
     Flow staged, direct;
     bool outwards;       // from holders to ranks
     bool clean = false;  // only rows that move ahead
   };
-  void exchange(const Exchange& of);
+  void exchange(const Exchange& flows);
   using SwitchOf = int (Switches::*)(int stage) const;
   void reduction(Flow up, Flow down, SwitchOf switch_of);
   void hash();
@@ -50,7 +50,7 @@ class TimeModelBuilder {
   void share_processors();
   void share_links();
   void share_stores();
-  double dense_lane_seconds() const;
+  double dense_chain_seconds() const;
 
   void totals();
   void set_switches();
@@ -77,7 +77,7 @@ class TimeModelBuilder {
   const Tree& tree_;
   const Quantities& q_;
   Switches switches_;
-  Lane lane_ = Lane::sequential;
+  Chain chain_ = Chain::sequential;
   TimeModel time_;
 };
 

@@ -49,26 +49,26 @@ void TimeModelBuilder::ports(const std::vector<Carried>& flows) {
       }
 }
 
-void TimeModelBuilder::exchange(const Exchange& of) {
+void TimeModelBuilder::exchange(const Exchange& flows) {
   std::vector<Carried> all;
   for (int stage = 1; stage <= tree_.depth(); ++stage)
-    all.push_back({of.direct, stage, of.clean ? switches_.clean_direct(stage) : switches_.direct(stage)});
-  begin(of.phase, "direct");
+    all.push_back({flows.direct, stage, flows.clean ? switches_.clean_direct(stage) : switches_.direct(stage)});
+  begin(flows.phase, "direct");
   ports(all);
   for (int i = 1; i <= tree_.depth(); ++i) {
-    const int stage = of.outwards ? i : tree_.depth() + 1 - i;
-    begin(of.phase, stage_name(stage));
-    ports({{of.staged, stage, of.clean ? switches_.clean_staged(stage) : switches_.staged(stage)}});
+    const int stage = flows.outwards ? i : tree_.depth() + 1 - i;
+    begin(flows.phase, stage_name(stage));
+    ports({{flows.staged, stage, flows.clean ? switches_.clean_staged(stage) : switches_.staged(stage)}});
   }
 }
 
 void TimeModelBuilder::reduction(Flow up, Flow down, SwitchOf switch_of) {
   for (int stage = tree_.depth(); stage >= 1; --stage) {
-    begin(Phase::reduction, "up " + stage_name(stage));
+    begin(Phase::allreduce, "up " + stage_name(stage));
     ports({{up, stage, (switches_.*switch_of)(stage)}});
   }
   for (int stage = 1; stage <= tree_.depth(); ++stage) {
-    begin(Phase::reduction, "down " + stage_name(stage));
+    begin(Phase::allreduce, "down " + stage_name(stage));
     ports({{down, stage, (switches_.*switch_of)(stage)}});
   }
 }
@@ -96,7 +96,7 @@ void TimeModelBuilder::add_pack(int r, TimeRow& row, std::initializer_list<Flow>
 
 void TimeModelBuilder::add_work(int r, TimeRow& row, double per_second, std::initializer_list<WorkOf> work) const {
   if (std::isinf(per_second)) return;
-  for (WorkOf of : work) row.terms.emplace_back((q_.*of)(r), 1 / per_second);
+  for (WorkOf quantity : work) row.terms.emplace_back((q_.*quantity)(r), 1 / per_second);
 }
 
 TimeRow TimeModelBuilder::work_row(int r, const char* name, double per_second) const {
@@ -143,7 +143,8 @@ void TimeModelBuilder::update(std::initializer_list<WorkOf> updated) {
 }
 
 void TimeModelBuilder::store_step(bool write) {
-  begin(write ? Phase::update : Phase::fetch, write ? "write back" : "fetch");
+  begin(Phase::store, write ? "write back" : "fetch");
+  time_.steps.back().written = write;
   const std::vector<Site> sites = slow_sites();
   for (size_t i = 0; i < sites.size(); ++i) {
     const Store& store = tree_.store(sites[i]);
@@ -218,14 +219,14 @@ void TimeModelBuilder::set_switches() {
 }
 
 void TimeModelBuilder::sequential() {
-  lane_ = Lane::sequential;
+  chain_ = Chain::sequential;
   hash();
   exchange({Phase::ids, Flow::ids, Flow::direct_ids, false});
   store_step(false);
-  pack(Phase::forward, "gather", {Flow::rows, Flow::direct_rows}, {&Quantities::bags, &Quantities::gather});
-  exchange({Phase::forward, Flow::rows, Flow::direct_rows, true});
-  pack(Phase::backward, "pack", {Flow::gradients, Flow::direct_gradients, Flow::up, Flow::down});
-  exchange({Phase::backward, Flow::gradients, Flow::direct_gradients, false});
+  pack(Phase::rows, "gather", {Flow::rows, Flow::direct_rows}, {&Quantities::bags, &Quantities::gather});
+  exchange({Phase::rows, Flow::rows, Flow::direct_rows, true});
+  pack(Phase::gradients, "pack", {Flow::gradients, Flow::direct_gradients, Flow::up, Flow::down});
+  exchange({Phase::gradients, Flow::gradients, Flow::direct_gradients, false});
   reduction(Flow::up, Flow::down, &Switches::reduce);
   update({&Quantities::update, &Quantities::dense_update});
   store_step(true);

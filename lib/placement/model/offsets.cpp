@@ -90,13 +90,13 @@ void balance_memory(const CostModel& model, Plan& plan) {
     // Adds the leftovers of every interval; returns the sum over options of the fullest holder.
     const auto deal = [&](int64_t offset, std::vector<std::vector<double>>& holders) {
       for (const Interval& interval : plan.tables[t].intervals) {
-        auto& of = holders[interval.option];
-        const auto k = static_cast<int64_t>(of.size());
+        auto& loads = holders[interval.option];
+        const auto k = static_cast<int64_t>(loads.size());
         for (int64_t i = 0; i < (interval.last - interval.first) % k; ++i)
-          of[HolderRule{offset}.holder(interval.first + i, k)] += row;
+          loads[HolderRule{offset}.holder(interval.first + i, k)] += row;
       }
       double peak = 0;
-      for (const auto& of : holders) peak += *std::max_element(of.begin(), of.end());
+      for (const auto& loads : holders) peak += *std::max_element(loads.begin(), loads.end());
       return peak;
     };
     double best_peak = kInfinity;

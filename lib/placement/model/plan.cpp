@@ -45,8 +45,8 @@ void check_intervals(const TablePlan& table, size_t options) {
 using Usage = std::vector<std::vector<std::vector<int64_t>>>;
 
 /// Adds the rows of an interval.
-void add_rows(const TablePlan& table, const Table& of, const Option& option, const Interval& interval, const Tree& tree,
-              Usage& usage) {
+void add_rows(const TablePlan& table, const Table& sizes, const Option& option, const Interval& interval,
+              const Tree& tree, Usage& usage) {
   const auto& types = tree.at_level(option.level);
   for (size_t i = 0; i < types.size(); ++i) {
     const Site site = option.sites[i];
@@ -55,7 +55,7 @@ void add_rows(const TablePlan& table, const Table& of, const Option& option, con
     for (int64_t holder = 0; holder < k; ++holder) {
       const int64_t rows = table.holders.count(interval.first, interval.last, holder, k);
       for (size_t instance = holder; instance < instances.size(); instance += k)
-        instances[instance] += rows * (of.row_bytes + of.state_bytes);
+        instances[instance] += rows * (sizes.row_bytes + sizes.state_bytes);
     }
   }
 }

@@ -1,4 +1,4 @@
-// A plan: what `solve` decides and a run obeys, as plain data; what plan files hold. Rows are named by position
+// A plan: what `solve` decides and a run applies, as plain data; what plan files hold. Rows are named by position
 // (falling frequency).
 //
 // Holders. Within one domain of an option's level the copies live on the instances of site.domain in that domain,

@@ -39,9 +39,9 @@ std::vector<ExplainedOption> explain(const Topology& topology, const Workload& w
     if (plan.transport == Transport::pooled)
       factor = pooled_pairs(1, pooled_holders(model.tree(), option), model.table(table).lookups);
     double seconds = 0;
-    for (const Coefficient& of : coefficients(model, option, plan.transport, model.shape(table), factor))
+    for (const Coefficient& coefficient : coefficients(model, option, plan.transport, model.shape(table), factor))
       if (!solution.quantity_prices.empty())
-        seconds += solution.quantity_prices[of.quantity] * of.value * features[of.feature];
+        seconds += solution.quantity_prices[coefficient.quantity] * coefficient.value * features[coefficient.feature];
     result.push_back({describe(option, model.tree()), seconds, option == chosen});
   }
   std::stable_sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.seconds < b.seconds; });

@@ -40,14 +40,14 @@ struct FamilyLimits {
 
 /// A placement of a whole table, as one column of the programme.
 struct TableColumn {
-  struct Part {  // the rows that take one option
+  struct OptionRows {  // the rows that take one option
     int option = 0;
     double mass = 0;               ///< of pooled ones
     double pairs = 0;              ///< of pooled ones, per sample
     std::vector<double> features;  ///< summed over the rows
   };
   bool pooled = false;  ///< what is not local
-  std::vector<Part> parts;
+  std::vector<OptionRows> parts;
 };
 
 /// What the master programme does with a table that may be pooled: a mean of whole placements.

@@ -71,19 +71,20 @@ void LinearForm::make_rows(const std::vector<std::vector<double>>& extra_bytes) 
   int number = 0;
   for (const TimeRow& row : time.rows) {
     ++number;
-    const Lane lane = time.steps[row.step].lane;
-    if ((lane == Lane::sequential) == overlapped || lane == Lane::dense) continue;  // the dense lane is a shared row
+    const Chain chain = time.steps[row.step].chain;
+    if ((chain == Chain::sequential) == overlapped || chain == Chain::dense)
+      continue;  // the dense chain is a shared row
     int& step = step_of[row.step];
     if (step < 0) {
       step = static_cast<int>(part_of_.size());
-      part_of_.push_back(lane == Lane::sequential ? -1 : lane == Lane::beside ? 0 : 1);
+      part_of_.push_back(chain == Chain::sequential ? -1 : chain == Chain::beside ? 0 : 1);
     }
     add_time_row(row, step, number);
   }
   fixed_seconds_ = overlapped ? 0 : time.compute_seconds;
   for (const SharedRow& shared : time.shared) {
     ++number;
-    if (overlapped) add_time_row(shared.row, part_tau(static_cast<int>(shared.part)), number);
+    if (overlapped) add_time_row(shared.row, part_tau(static_cast<int>(shared.window)), number);
   }
   for (int d = 0; d < model_.tree().size(); ++d)
     for (size_t s = 0; s < model_.tree().domain(d).stores.size(); ++s)
@@ -109,14 +110,14 @@ const Matrix& LinearForm::matrix(int option, Transport transport, const TableSha
   m.assign(rows_.size() * f, 0);
   std::vector<std::vector<double>> by_quantity(model_.quantities().size());
   for (const Coefficient& c : coefficients(model_, options_[option], transport, shape, factor)) {
-    auto& of = by_quantity[c.quantity];
-    if (of.empty()) of.assign(f, 0);
-    of[c.feature] += c.value;
+    auto& by_feature = by_quantity[c.quantity];
+    if (by_feature.empty()) by_feature.assign(f, 0);
+    by_feature[c.feature] += c.value;
   }
   for (size_t k = 0; k < rows_.size(); ++k)
     for (const auto& [quantity, per_unit] : rows_[k].terms) {
-      const auto& of = by_quantity[quantity];
-      for (size_t i = 0; i < of.size(); ++i) m[k * f + i] += per_unit * of[i];
+      const auto& by_feature = by_quantity[quantity];
+      for (size_t i = 0; i < by_feature.size(); ++i) m[k * f + i] += per_unit * by_feature[i];
     }
   return m;
 }
@@ -131,13 +132,13 @@ bool LinearForm::allowed(const Option& option, bool pooled) const {
 /// What one pair more per unit of mass adds: the difference of the coefficients with one and none.
 const Matrix& LinearForm::per_pair(int t, int option) {
   const TableShape shape = model_.shape(t);
-  const Matrix &without = matrix(option, Transport::pooled, shape, 0),
-               &with = matrix(option, Transport::pooled, shape, 1);
+  const Matrix &no_pair = matrix(option, Transport::pooled, shape, 0),
+               &one_pair = matrix(option, Transport::pooled, shape, 1);
   constexpr double kDifference = -1;  // in place of a factor
   bool made = false;
   Matrix& result = new_matrix(option, Transport::pooled, shape, kDifference, made);
   if (made)
-    for (size_t i = 0; i < with.size(); ++i) result.push_back(with[i] - without[i]);
+    for (size_t i = 0; i < one_pair.size(); ++i) result.push_back(one_pair[i] - no_pair[i]);
   return result;
 }
 

@@ -39,11 +39,11 @@ void NormalEquations::add_class(int c, const std::vector<double>& weight) {
   }
   for (int j = first; j < last && last - first > 1; j += static_cast<int>(kTogether)) {
     for (size_t i = 0; i < kTogether; ++i) {
-      double* of = difference_.data() + i * static_cast<size_t>(m_);
+      double* difference = difference_.data() + i * static_cast<size_t>(m_);
       const int at = j + static_cast<int>(i);
       scales_[i] = at < last ? weight[at] : 0;
       const double* column = p_.column(std::min(at, last - 1));
-      for (int k = 0; k < m_; ++k) of[k] = column[k] - centre[k];
+      for (int k = 0; k < m_; ++k) difference[k] = column[k] - centre[k];
     }
     add_products();
   }

@@ -207,11 +207,11 @@ TableColumn PooledTable::column() const {
   const CostModel& model = form_.model();
   const auto& access = model.table(t_).access;
   const auto f = static_cast<size_t>(model.features().size());
-  std::vector<TableColumn::Part> by_option(form_.options().size());
+  std::vector<TableColumn::OptionRows> by_option(form_.options().size());
   for (size_t i = 0; i < offers_.size(); ++i) by_option[offers_[i].option].pairs = best_pairs_[i];
   for (size_t c = 0; c < classes_; ++c) {
     const int option = best_[c] < 0 ? local_option_[c] : offers_[best_[c]].option;
-    TableColumn::Part& part = by_option[option];
+    TableColumn::OptionRows& part = by_option[option];
     if (part.features.empty()) part.features.assign(f, 0);
     const double n = static_cast<double>(access.rows[c]);
     for (size_t i = 0; i < f; ++i) part.features[i] += n * model.features_of(t_, c)[i];

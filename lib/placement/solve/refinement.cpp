@@ -23,7 +23,7 @@ bool FamilyProgram::wake_rows(const Prices& price, const std::vector<double>& x,
     const CouplingRow& row = form_.rows()[k];
     double full = row.is_time() ? 0 : row.capacity;
     if (row.is_time())
-      for (int of : form_.taus_of(row)) full += tau[of] * unit_;
+      for (int step : form_.taus_of(row)) full += tau[step] * unit_;
     const double used = load[k] + (row.is_time() ? row_constant(k) : 0);
     violated = violated || (!was[k] && used > full + 1e-9 * (row.is_time() ? unit_ : row.capacity));
     if (used > 0.6 * full || price[k] > 1e-9 * (row.is_time() ? 1 : unit_ / row.capacity)) active_.push_back(k);

@@ -90,11 +90,11 @@ TableMix FamilyProgram::mix_of(const Group& g, const double* x, const Prices& pr
     if (x[i] <= 0) continue;
     mix.price += x[i] * placement::price_of(form_, g.table, g.placements[i], price);
     const auto& parts = g.placements[i].parts;
-    const bool all_local = std::all_of(parts.begin(), parts.end(), [&](const TableColumn::Part& part) {
+    const bool all_local = std::all_of(parts.begin(), parts.end(), [&](const TableColumn::OptionRows& part) {
       return form_.options()[part.option].level == model_.tree().depth();
     });
     (all_local ? local : g.placements[i].pooled ? pooled : plain) += x[i];
-    for (const TableColumn::Part& part : parts) {
+    for (const TableColumn::OptionRows& part : parts) {
       if (!g.placements[i].pooled) continue;
       mix.mass[part.option] += x[i] * part.mass;
       pairs[part.option] += x[i] * part.pairs;

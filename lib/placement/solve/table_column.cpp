@@ -28,7 +28,7 @@ void charge_pairs(const LinearForm& form, int t, TableColumn& column) {
   for (const auto& [option, within] : form.limits().held_to[t])
     if (std::none_of(column.parts.begin(), column.parts.end(), [&](const auto& p) { return p.option == option; }))
       column.parts.push_back({option, 0, 0, std::vector<double>(f, 0.0)});
-  for (TableColumn::Part& part : column.parts) {
+  for (TableColumn::OptionRows& part : column.parts) {
     const Option& option = form.options()[part.option];
     if (option.level == model.tree().depth()) continue;
     part.pairs = pair_curve(model, t, option).at_or_beyond(part.mass, form.interval(t, part.option));
@@ -39,7 +39,7 @@ double load_of(const LinearForm& form, int t, const TableColumn& column, size_t 
   double load = 0;
   const size_t f = form.features();
   const Features& number = form.model().features();
-  for (const TableColumn::Part& part : column.parts) {
+  for (const TableColumn::OptionRows& part : column.parts) {
     const Variant& variant = form.variant_of(t, part.option, column.pooled);
     const double* row = variant.matrix->data() + k * f;
     for (size_t i = 0; i < f; ++i) load += row[i] * part.features[i];

@@ -9,7 +9,7 @@ TableChoice cheapest_plain(const LinearForm& form, int t, const Prices& price) {
   const auto& rows = model.table(t).access.rows;
   const auto f = static_cast<size_t>(model.features().size());
   const std::vector<std::vector<double>> prices = form.variant_prices(t, price);
-  std::vector<TableColumn::Part> by_option(form.options().size());
+  std::vector<TableColumn::OptionRows> by_option(form.options().size());
   TableChoice result;
   double sum = 0;
   for (size_t c = 0; c < rows.size(); ++c) {
