@@ -42,7 +42,7 @@ cxxopts::Options count_options() {
   add("samples", "count the first N samples only; 0: all", cxxopts::value<int64_t>()->default_value("0"), "N");
   add("max-rows", "most rows of a table: one number, or 26 separated by commas (data.max_rows)",
       cxxopts::value<std::vector<int64_t>>()->default_value("1000000"), "N,...");
-  add("bag-sizes", "lookups per table: 26 numbers separated by commas (data.bag_sizes)",
+  add("bag-sizes", "lookups per table: one number, or 26 separated by commas (data.bag_sizes)",
       cxxopts::value<std::vector<int>>(), "N,...");
   add("skip-bad-lines", "malformed lines to tolerate", cxxopts::value<int64_t>()->default_value("0"), "N");
   add("scratch", "folder for decompressed gzip files; default: --out", cxxopts::value<std::string>(), "DIR");

@@ -80,31 +80,40 @@ std::vector<SeenCounts> gather_counts(Comm& comm, const SeenCounts& own, const T
   return by_rank;
 }
 
-void save_groups(const std::string& folder, const RankGroups& groups, const RankParts& parts,
+/// groups.json.
+struct Groups {
+  int64_t groups = 0;
+  std::vector<int> group_of_rank;
+  std::vector<double> ratios;                                ///< by table, of counts that a class takes to be alike
+  std::vector<std::pair<int64_t, int64_t>> samples_of_rank;  ///< first and last
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Groups, groups, group_of_rank, ratios, samples_of_rank)
+
+std::vector<std::pair<int64_t, int64_t>> samples_of(const RankParts& parts) {
+  std::vector<std::pair<int64_t, int64_t>> samples;
+  for (const SampleRange part : parts.of_rank) samples.emplace_back(part.first, part.last);
+  return samples;
+}
+
+void save_groups(const std::string& folder, const RankGroups& found, const RankParts& parts,
                  const TableShapes& shapes) {
+  Groups groups{std::ssize(found.counts), found.of_rank, {}, samples_of(parts)};
   std::vector<std::vector<int32_t>> positions;
-  json ratios = json::array(), samples = json::array();
   for (size_t t = 0; t < shapes.rows.size(); ++t) {
     std::vector<const SeenRows*> of_group;
-    for (const SeenCounts& counts : groups.counts) of_group.push_back(&counts[t]);
+    for (const SeenCounts& counts : found.counts) of_group.push_back(&counts[t]);
     GroupedTable table = group_rows(of_group, shapes.rows[t]);
     std::vector<int64_t> flat;
     for (const GroupCountBin& of_class : table.classes) {
       flat.push_back(of_class.rows);
       flat.insert(flat.end(), of_class.lookups.begin(), of_class.lookups.end());
     }
-    write_npy<int64_t>(classes_path(folder, t), flat,
-                       {std::ssize(table.classes), static_cast<int64_t>(1 + of_group.size())});
+    write_npy<int64_t>(classes_path(folder, t), flat, {std::ssize(table.classes), 1 + std::ssize(of_group)});
     positions.push_back(std::move(table.positions));
-    ratios.push_back(table.ratio);
+    groups.ratios.push_back(table.ratio);
   }
   PositionMap::of(std::move(positions)).save(folder);
-  for (const SampleRange part : parts.of_rank) samples.push_back({part.first, part.last});
-  const json text{{"groups", groups.counts.size()},
-                  {"group_of_rank", groups.of_rank},
-                  {"samples_of_rank", samples},
-                  {"ratios", ratios}};
-  write_text_file(groups_path(folder), text.dump(1));
+  write_text_file(groups_path(folder), json(groups).dump(1));
 }
 
 void make_group_counts(Comm& comm, const DataOptions& options, const Dataset& train, SampleRange range,
@@ -167,30 +176,18 @@ std::vector<GroupCountBin> load_classes(const std::string& path, int64_t rows, i
   return classes;
 }
 
-/// groups.json.
-struct Groups {
-  int64_t count = 0;
-  std::vector<int> of_rank;
-  std::vector<SampleRange> samples_of_rank;
-  std::vector<double> ratios;
-};
-
 Groups load_groups(const std::string& path, size_t tables) {
   Groups groups;
   try {
-    const json text = json::parse(read_text_file(path));
-    groups.count = text.at("groups").get<int64_t>();
-    groups.of_rank = text.at("group_of_rank").get<std::vector<int>>();
-    groups.ratios = text.at("ratios").get<std::vector<double>>();
-    for (const json& part : text.at("samples_of_rank")) groups.samples_of_rank.push_back({part.at(0), part.at(1)});
+    groups = json::parse(read_text_file(path)).get<Groups>();
   } catch (const json::exception& error) {
     fail("{}: {}", path, error.what());
   }
-  for (const int group : groups.of_rank)
-    if (group < 0 || group >= groups.count) fail("{}: group {} of {}", path, group, groups.count);
-  if (groups.ratios.size() != tables || groups.of_rank.size() != groups.samples_of_rank.size())
+  for (const int group : groups.group_of_rank)
+    if (group < 0 || group >= groups.groups) fail("{}: group {} of {}", path, group, groups.groups);
+  if (groups.ratios.size() != tables || groups.group_of_rank.size() != groups.samples_of_rank.size())
     fail("{}: {} ratios for {} tables, {} groups for {} ranks", path, groups.ratios.size(), tables,
-         groups.of_rank.size(), groups.samples_of_rank.size());
+         groups.group_of_rank.size(), groups.samples_of_rank.size());
   return groups;
 }
 
@@ -214,16 +211,16 @@ AccessCounts load_counts_of_run(const std::string& folder, const DataOptions& op
     return counts;
   }
   const Groups groups = load_groups(path, shapes.rows.size());
-  const bool of_these_parts = groups.samples_of_rank == parts.of_rank;
+  const bool of_these_parts = groups.samples_of_rank == samples_of(parts);
   if (!of_these_parts && !parts.of_rank.empty())
     spdlog::warn(
         "rows were counted for other parts of the data than this run's ranks have: planned as if they drew alike");
   for (size_t t = 0; t < shapes.rows.size(); ++t) {
-    std::vector<GroupCountBin> classes = load_classes(classes_path(folder, t), shapes.rows[t], groups.count);
+    std::vector<GroupCountBin> classes = load_classes(classes_path(folder, t), shapes.rows[t], groups.groups);
     if (!of_these_parts) take_together(classes);
     counts.tables.push_back(from_group_counts(classes, sampled, groups.ratios[t]));
   }
-  counts.group_of_rank = of_these_parts ? groups.of_rank : std::vector<int>(groups.of_rank.size(), 0);
+  counts.group_of_rank = of_these_parts ? groups.group_of_rank : std::vector<int>(groups.group_of_rank.size(), 0);
   return counts;
 }
 

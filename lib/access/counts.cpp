@@ -26,19 +26,19 @@ void count_ids(const Dataset& data, SampleRange range, const TableShapes& shapes
 
 void save_histograms(const std::string& folder, const Counts& counts) {
   std::filesystem::create_directories(folder);
-  for (size_t t = 0; t < counts.size(); ++t) save_histogram(folder, static_cast<int64_t>(t), histogram_of(counts[t]));
+  for (size_t t = 0; t < counts.size(); ++t) save_histogram(folder, t, histogram_of(counts[t]));
 }
 
 void save_counts(const std::string& folder, const Counts& counts) {
   save_histograms(folder, counts);
   for (size_t t = 0; t < counts.size(); ++t)
-    write_npy<int64_t>(counts_file(folder, "table", static_cast<int64_t>(t)), counts[t], {std::ssize(counts[t])});
+    write_npy<int64_t>(counts_file(folder, "table", t), counts[t], {std::ssize(counts[t])});
 }
 
 Counts load_counts(const std::string& folder, const std::vector<int64_t>& rows) {
   Counts counts;
   for (size_t t = 0; t < rows.size(); ++t) {
-    const NpyFile file(counts_file(folder, "table", static_cast<int64_t>(t)));
+    const NpyFile file(counts_file(folder, "table", t));
     const std::span<const int64_t> values = file.values<int64_t>();
     if (file.shape().size() != 1 || file.rows() != rows[t])
       fail("{}: {} counts, but table {} has {} rows (data.max_rows)", file.path(), values.size(), t, rows[t]);

@@ -113,7 +113,7 @@ std::optional<Histogram> load_histogram(const std::string& folder, int64_t table
 std::vector<Histogram> load_histograms(const std::string& folder, const std::vector<int64_t>& rows) {
   std::vector<Histogram> histograms;
   for (size_t t = 0; t < rows.size(); ++t) {
-    const auto histogram = load_histogram(folder, static_cast<int64_t>(t));
+    const auto histogram = load_histogram(folder, t);
     if (!histogram) fail("{}: neither histogram_{:02}.npy nor table_{:02}.npy is there", folder, t, t);
     const int64_t found = rows_of(*histogram);
     if (found < rows[t]) fail("{}: {} rows of table {} are missing", folder, rows[t] - found, t);

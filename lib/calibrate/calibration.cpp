@@ -162,7 +162,7 @@ void RowWork::measure(MachineRates& rates) {
 
   const std::vector<double> seconds = sustained_seconds(context_.comm, parts);
   // Ids pass through a list as lookups, and once more where they are asked for.
-  rates.hash_ids_per_s = static_cast<double>(route_.lookups() + held.members) / seconds[route];
+  rates.hash_ids_per_s = static_cast<double>(route_.lowest().requests + held.requests) / seconds[route];
   const auto bytes = static_cast<double>(n * dim_ * 4);
   rates.gather_bytes_per_s = bytes / seconds[gather];
   rates.pack_bytes_per_s = static_cast<double>(n * dim_ * size_of(options_.wire)) / seconds[pack];

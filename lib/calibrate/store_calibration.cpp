@@ -105,7 +105,7 @@ void RandomBatches::read_one_row() {
 
 void RandomBatches::touch(bool updated) {
   int64_t* places = places_.reserve(rows());
-  for (int64_t i = 0; i < rows(); ++i) places[i] = batch_->place_of(i);
+  for (int64_t i = 0; i < rows(); ++i) places[i] = batch_->slot_of(i);
   places_.upload(*stream_, rows());
   const Matrix block = Matrix::f32(block_.reserve(rows() * dim_), rows(), dim_);
   const OptimizerKind kind = state_dim_ == 0   ? OptimizerKind::sgd

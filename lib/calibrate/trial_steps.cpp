@@ -195,7 +195,7 @@ double TrialSteps::list_ids_per_s() {
   const auto mean = [&](int64_t n) { return static_cast<double>(sum(comm, n)) / comm.size(); };
   const double lookups = mean(held.route().lookups), pooled_here = mean(pooled.route().pooled.lookups);
   int64_t received = 0;
-  for (const StageCounts& stage : held.route().rows.stages) received += stage.requested_total;
+  for (const StageCounts& stage : held.route().rows.stages) received += stage.requested.total;
   const double per_id = std::max(0.0, held_work / (lookups + mean(received)));
   const double copies =
       2 * mean(copied.route().rows.lists.back().count + copied.route().copies.levels.back().delivered_count);

@@ -169,7 +169,7 @@ std::vector<float> gather(Comm& comm, std::span<const float> values, int root) {
   std::vector<int64_t> lengths;
   const std::vector<std::byte> bytes = gather_bytes(comm, std::as_bytes(values), root, lengths);
   std::vector<float> gathered(bytes.size() / sizeof(float));
-  std::memcpy(gathered.data(), bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(gathered.data(), bytes.data(), bytes.size());
   return gathered;
 }
 

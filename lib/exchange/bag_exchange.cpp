@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 
 #include "base/error.hpp"
 
@@ -17,40 +16,31 @@ BagRoute::BagRoute(Backend& backend, int ranks)
       rows(backend) {}
 
 BagExchange::BagExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
-                         const RowStore& store, DType wire)
+                         const RowStore& store, RowTransfer& transfer)
     : backend_(context.backend),
       directory_(directory),
       host_comm_(comms.host(0)),
       device_comm_(comms.device(0)),
       store_(store),
-      wire_(wire),
-      maker_(context.host, directory.tables().key_bytes(), 1),
-      row_maker_(context.host, directory.tables().key_bytes(), 1),
+      transfer_(transfer),
+      maker_(context.host, 1),
+      key_exchange_(context.host, directory.tables()),
       keys_(host_comm_.size()),
       by_holder_(host_comm_.size()),
-      one_(by_holder_.size(), 1),
-      places_(by_holder_.size()),
-      row_keys_(context.host, Memory::host),
       part_of_lookup_(context.host, Memory::host),
       sums_(backend_, Memory::device),
       packed_(backend_, Memory::device),
-      addresses_(backend_, Memory::device),
-      send_(backend_, Memory::device),
-      recv_(backend_, Memory::device) {
+      addresses_(backend_, Memory::device) {
   SPARROW_CHECK(store.slots < std::numeric_limits<int32_t>::max(), "{} rows on one rank are too many to pool",
                 store.slots);
-  std::iota(places_.begin(), places_.end(), 0);
 }
 
 void BagExchange::reserve(const ExchangeBounds& bounds) {
   const ExchangeBounds::Pooled& pooled = bounds.pooled;
   if (!pooled.any) return;
-  const int64_t block = std::max(pooled.asked, pooled.requested) * bounds.row_bytes;
   sums_.reserve_exactly(pooled.requested * bounds.dim);
   if (bounds.with_offloaded) packed_.reserve_exactly(pooled.rows.count * bounds.dim);
   addresses_.reserve_exactly(bounds.bags);
-  send_.reserve_exactly(block);
-  recv_.reserve_exactly(block);
 }
 
 /// Parts of this rank's bags by holder, with the number of lookups in each.
@@ -76,56 +66,49 @@ void BagExchange::order_parts(std::span<const Lookup> lookups, const std::vector
       bag_of_part[parts++] = bag;
     }
     SPARROW_CHECK(at == list.size());
-    route.parts.asked[holder] = parts - before;
-    keys_.asked[holder] = static_cast<int64_t>(list.size());
+    route.parts.asked.count[holder] = parts - before;
+    keys_.asked.count[holder] = static_cast<int64_t>(list.size());
   }
-  route.parts.sum_asked();
-  keys_.sum_asked();
+  route.parts.asked.sum_up();
+  keys_.asked.sum_up();
 }
 
 /// Number and lengths of the parts the others have here.
 void BagExchange::exchange_lengths(BagRoute& route) {
-  host_comm_.wait(transfer_.post(nullptr, host_comm_, Phase::ids, route.parts.asked.data(), one_, places_,
-                                 route.parts.requested.data(), one_, places_, 8, true));
-  for (const int64_t n : route.parts.requested)
-    SPARROW_CHECK(n >= 0 && n <= std::numeric_limits<int32_t>::max(), "asked for {} parts", n);
-  route.parts.sum_requested();
-  peer_lengths_.resize(route.parts.requested_total);
-  host_comm_.wait(transfer_.post(nullptr, host_comm_, Phase::ids, lengths_.data(), route.parts.asked,
-                                 route.parts.asked_offsets, peer_lengths_.data(), route.parts.requested,
-                                 route.parts.requested_offsets, 1, true));
+  auto& [asked, requested] = route.parts;
+  item_exchange_.run_counts(host_comm_, Phase::ids, asked, requested);
+  peer_lengths_.resize(requested.total);
+  item_exchange_.run(nullptr, host_comm_, Phase::ids, lengths_.data(), asked, peer_lengths_.data(), requested, 1);
 }
 
-void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, bool single_lookups,
+void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, bool one_per_bag,
                         const std::vector<char>& bag_is_partial, BagRoute& route) {
   order_parts(lookups, bag_is_partial, route);
-  if (!single_lookups) exchange_lengths(route);
-  const auto keys =
-      maker_.exchange_keys(host_comm_, Phase::ids, send_keys_.data(), directory_.tables().total_rows(), keys_);
+  if (!one_per_bag) exchange_lengths(route);
+  const auto keys = key_exchange_.run(host_comm_, Phase::ids, send_keys_.data(), keys_);
   route.lookups = static_cast<int64_t>(keys.size());
-  if (single_lookups) {  // a part per key: lengths need not be sent
+  if (one_per_bag) {  // a part per key: lengths need not be sent
     route.parts.requested = keys_.requested;
-    route.parts.sum_requested();
     peer_lengths_.assign(keys.size(), 1);
   }
 
-  int32_t* offsets = route.part_offsets.reserve(route.parts.requested_total + 1);
+  int32_t* offsets = route.part_offsets.reserve(route.parts.requested.total + 1);
   int64_t sum = 0;
-  for (int64_t part = 0; part < route.parts.requested_total; ++part) {
+  for (int64_t part = 0; part < route.parts.requested.total; ++part) {
     offsets[part] = static_cast<int32_t>(sum);
     sum += peer_lengths_[part];
   }
-  offsets[route.parts.requested_total] = static_cast<int32_t>(sum);
+  offsets[route.parts.requested.total] = static_cast<int32_t>(sum);
   SPARROW_CHECK(sum == route.lookups, "ranks announced {} lookups and sent {}", sum, route.lookups);
   find_rows(route, keys);
   int32_t* part_of_lookup = part_of_lookup_.reserve(route.lookups);
-  for (int64_t part = 0; part < route.parts.requested_total; ++part)
+  for (int64_t part = 0; part < route.parts.requested.total; ++part)
     std::fill(part_of_lookup + offsets[part], part_of_lookup + offsets[part + 1], static_cast<int32_t>(part));
   int32_t* items = route.rows.group_items.data();
   for (int64_t i = 0; i < route.lookups; ++i) items[i] = part_of_lookup[items[i]];
 
-  route.bag_of_part.upload(stream, route.parts.asked_total);
-  route.part_offsets.upload(stream, route.parts.requested_total + 1);
+  route.bag_of_part.upload(stream, route.parts.asked.total);
+  route.part_offsets.upload(stream, route.parts.requested.total + 1);
   route.slots.upload(stream, route.lookups);
   route.rows.upload(stream);
 }
@@ -133,25 +116,22 @@ void BagExchange::build(Stream& stream, std::span<const Lookup> lookups, bool si
 /// The distinct rows of the lookups that came in, and where each lookup finds its row.
 void BagExchange::find_rows(BagRoute& route, std::span<const int64_t> keys) {
   const bool in_device = directory_.offloaded_slots() == 0;
-  int32_t* slots = route.slots.reserve(route.lookups);
-  int64_t* row_keys = row_keys_.reserve(route.lookups);
-  std::copy(keys.begin(), keys.end(), row_keys);
   const int64_t segments[] = {0, route.lookups};
-  const std::span<const int64_t> distinct = row_maker_.distinct(row_keys, segments, route.rows);
   if (in_device) {
-    row_maker_.arrange_here(route.rows);
+    maker_.make_here(keys.data(), segments, route.rows);
   } else {
-    const std::span<int32_t> destinations = row_maker_.destinations(route.rows.count);
-    for (size_t i = 0; i < distinct.size(); ++i)
-      destinations[i] = directory_.offloaded(distinct[i]) ? RowListMaker::kOffloaded : RowListMaker::kDevice;
-    row_maker_.arrange(route.rows, nullptr);
+    const auto destination = [&](int64_t key) {
+      return directory_.offloaded(key) ? RowListMaker::kOffloaded : RowListMaker::kDevice;
+    };
+    maker_.make(keys.data(), segments, destination, nullptr, route.rows);
   }
   int64_t* row_slots = route.rows.slots.reserve(route.rows.count);
   for (int64_t i = 0; i < route.rows.count; ++i) row_slots[i] = directory_.slot(route.rows.keys.data()[i]);
-  const int32_t* row_of = route.rows.row_of_member.data();
+  const int32_t* row_of = route.rows.row_of_request.data();
+  int32_t* slots = route.slots.reserve(route.lookups);
   for (int64_t i = 0; i < route.lookups && in_device; ++i) slots[i] = static_cast<int32_t>(row_slots[row_of[i]]);
-  route.rows_by_part = {route.parts.requested_total, route.lookups, route.part_offsets.device(),
-                        in_device ? route.slots.device() : route.rows.row_of_member.device()};
+  route.rows_by_part = {route.parts.requested.total, route.lookups, route.part_offsets.device(),
+                        in_device ? route.slots.device() : route.rows.row_of_request.device()};
 }
 
 /// The rows that are pooled, from both stores, in one block.
@@ -168,37 +148,26 @@ Matrix BagExchange::pack(Stream& stream, BagRoute& route, const RowStore& offloa
 }
 
 void BagExchange::fetch(Stream& stream, BagRoute& route, const RowStore& offloaded) {
-  const int64_t dim = store_.dim, row_bytes = dim * size_of(wire_), asked = route.parts.asked_total;
-  const int64_t requested = route.parts.requested_total;
+  const int64_t dim = store_.dim;
+  const auto& [asked, requested] = route.parts;
   const Matrix rows = directory_.offloaded_slots() == 0 ? Matrix::f32(store_.values, store_.slots, dim)  //
                                                         : pack(stream, route, offloaded);
-  const bool converted = wire_ != DType::f32;
-  const Matrix sums = Matrix::f32(sums_.reserve(requested * dim), requested, dim);
-  const Matrix vectors = Matrix::f32(route.vectors.reserve(asked * dim), asked, dim);
-  void* send = converted ? send_.reserve(requested * row_bytes) : sums.data;
-  void* recv = converted ? recv_.reserve(asked * row_bytes) : vectors.data;
+  const Matrix sums = Matrix::f32(sums_.reserve(requested.total * dim), requested.total, dim);
   backend_.sum_rows(stream, route.rows_by_part, rows, sums);
-  if (converted) backend_.convert(stream, sums, Matrix::of(wire_, send, requested, dim));
-  device_comm_.wait(transfer_.post(&stream, device_comm_, Phase::rows, send, route.parts.requested,
-                                   route.parts.requested_offsets, recv, route.parts.asked, route.parts.asked_offsets,
-                                   row_bytes, true));
-  if (converted) backend_.convert(stream, Matrix::of(wire_, recv, asked, dim), vectors);
+  transfer_.exchange(stream, {device_comm_, Phase::rows, requested, asked},
+                     transfer_.outgoing(stream, sums.f32(), requested.total), route.vectors.reserve(asked.total * dim));
 }
 
 void BagExchange::return_gradients(Stream& stream, BagRoute& route, const Matrix& bag_gradients) {
-  const int64_t dim = store_.dim, row_bytes = dim * size_of(wire_), asked = route.parts.asked_total;
-  const int64_t requested = route.parts.requested_total;
+  const int64_t dim = store_.dim;
+  const auto& [asked, requested] = route.parts;
   const float** addresses = addresses_.reserve(bag_gradients.rows);
   backend_.address_rows(stream, bag_gradients.f32(), nullptr, bag_gradients.rows, dim, addresses);
-  void* send = send_.reserve(asked * row_bytes);
-  void* recv = recv_.reserve(requested * row_bytes);
-  backend_.pack_rows(stream, addresses, route.bag_of_part.device(), asked, Matrix::of(wire_, send, asked, dim));
-  device_comm_.wait(transfer_.post(&stream, device_comm_, Phase::gradients, send, route.parts.asked,
-                                   route.parts.asked_offsets, recv, route.parts.requested,
-                                   route.parts.requested_offsets, row_bytes, true));
+  const Matrix send = transfer_.outgoing(asked.total);
+  backend_.pack_rows(stream, addresses, route.bag_of_part.device(), asked.total, send);
+  const Matrix received = transfer_.exchange(stream, {device_comm_, Phase::gradients, asked, requested}, send);
   float* gradients = route.rows.gradients.reserve(route.rows.count * dim);
-  backend_.sum_rows(stream, route.rows.groups, Matrix::of(wire_, recv, requested, dim),
-                    Matrix::f32(gradients, route.rows.count, dim));
+  backend_.sum_rows(stream, route.rows.groups, received, Matrix::f32(gradients, route.rows.count, dim));
 }
 
 }  // namespace sparrow

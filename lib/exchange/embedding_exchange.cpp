@@ -24,8 +24,9 @@ EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory
       offloaded_(offloaded),
       wire_(wire),
       router_(context.host, directory, comms),
-      splitter_(context.host, directory, comms),
-      rows_(context, comms, store, wire),
+      divider_(context.host, directory, comms),
+      transfer_(context.backend, store.dim, wire),
+      rows_(context, comms, store, transfer_),
       retired_(comms.count()),
       part_offsets_(context.host, Memory::host),
       part_items_(context.host, Memory::host) {
@@ -33,20 +34,22 @@ EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory
 }
 
 void EmbeddingExchange::reserve(const ExchangeBounds& bounds) {
-  rows_.reserve(bounds);
-  copies_->reserve(bounds);
+  transfer_.reserve(bound_transfer(bounds));
+  dense_copies_->reserve(bounds);
   if (pooled_) pooled_->reserve(bounds);
 }
 
 void EmbeddingExchange::replan() {
-  for (size_t stage = 0; stage < retired_.size() && copies_; ++stage)
-    retired_[stage] = retired_[stage] + copies_->stage_traffic(static_cast<int>(stage));
-  copies_.reset();  // first: the blocks of the old plan and the new one need not exist together
-  copies_ = std::make_unique<CopySync>(context_, directory_, comms_, store_, wire_);
+  for (size_t stage = 0; stage < retired_.size() && dense_copies_; ++stage)
+    retired_[stage] = retired_[stage] + dense_copies_->stage_traffic(static_cast<int>(stage));
+  dense_copies_.reset();  // first: the blocks of the old plan and the new one need not exist together
+  dense_copies_ = std::make_unique<DenseCopies>(context_, directory_, store_, wire_);
+  sparse_copies_ = std::make_unique<SparseCopies>(context_, directory_, comms_, store_, transfer_);
   partial_sums_ = directory_.plan().any_travels(Transport::partial_sums);
   const bool any = partial_sums_ || directory_.plan().any_travels(Transport::pooled);
   pooled_.reset();
-  if (any && comms_.count() > 0) pooled_ = std::make_unique<BagExchange>(context_, directory_, comms_, store_, wire_);
+  if (any && comms_.count() > 0)
+    pooled_ = std::make_unique<BagExchange>(context_, directory_, comms_, store_, transfer_);
   updates_.clear();
 }
 
@@ -92,37 +95,29 @@ void EmbeddingExchange::build(Stream& stream, const Batch& batch, BatchRoute& ro
     pooled_->build(stream, lookups_, batch.offsets.empty() && !partial_sums_, bag_is_partial_, route.pooled);
     merge_bags(stream, route);
   }
-  if (training) copies_->build(stream, route.rows, route.copies);
-  place_rows(stream, route, training);
-  rows_.leave_rows_whole(route.rows);
-  if (training) rows_.leave_gradients_whole(route.rows);
+  if (training) sparse_copies_->build(stream, route.rows, route.copies);
+  start_offloaded(stream, route, training);
 }
 
-void EmbeddingExchange::divide(Stream& stream, BatchRoute& batch, BatchRoute& next) {
-  rows_.divide(stream, batch.rows, next.rows, splitter_);
-}
-
-/// Lists the rows of the slower store, begins to read them, and turns their slots into places where they will be.
-void EmbeddingExchange::place_rows(Stream& stream, BatchRoute& route, bool training) {
-  std::vector<SlotList>& all = slot_lists_;
-  all.clear();
-  for (RowList& list : route.rows.lists) all.push_back({&list.slots, list.device, list.here});
-  if (pooled_) all.push_back({&route.pooled.rows.slots, route.pooled.rows.device, route.pooled.rows.count});
-  if (training)
+/// Lists the rows of the slower store, begins to read them, and turns their slots into those of the batch.
+void EmbeddingExchange::start_offloaded(Stream& stream, BatchRoute& route, bool training) {
+  const auto each_list = [&](const auto& f) {  // f(slots, how many are in device memory, how many there are)
+    for (RowList& list : route.rows.lists) f(list.slots, list.device, list.here);
+    if (pooled_) f(route.pooled.rows.slots, route.pooled.rows.device, route.pooled.rows.count);
     for (CopyRoute::Level& level : route.copies.levels)
-      all.push_back({&level.final_slots, level.final_device, level.final_count});
-  route.offloaded.clear();
-  for (const SlotList& slots : all) route.offloaded.add(slots.offloaded());
-  route.offloaded.start(offloaded_, directory_.device_slots());
-  for (const SlotList& slots : all) {
-    route.offloaded.to_places(slots.offloaded());
-    slots.of->upload(stream, slots.count);
-  }
+      if (training) f(level.final_slots, level.final_device, level.final_count);
+  };
+  offloaded_slots_.clear();
+  each_list([&](Mirrored<int64_t>& slots, int64_t device, int64_t count) {
+    offloaded_slots_.emplace_back(slots.data() + device, count - device);
+  });
+  route.offloaded.start(offloaded_, directory_.device_slots(), offloaded_slots_);
+  each_list([&](Mirrored<int64_t>& slots, int64_t, int64_t count) { slots.upload(stream, count); });
 }
 
 void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {
   const Route& rows = route.rows;
-  const int64_t bags = rows.samples * rows.tables, parts = route.pooled.parts.asked_total;
+  const int64_t bags = rows.samples * rows.tables, parts = route.pooled.parts.asked.total;
   int32_t* part_offsets = part_offsets_.reserve(bags + 1);
   int32_t* part_items = part_items_.reserve(parts);
   host_.group(*host_stream_, route.pooled.bag_of_part.data(), parts, bags, part_offsets, part_items);
@@ -134,7 +129,7 @@ void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {
   for (int64_t bag = 0; bag < bags; ++bag) {
     offsets[bag] = n;
     for (int64_t l = row_offsets_[bag]; l < row_offsets_[static_cast<size_t>(bag) + 1]; ++l)
-      row_of_lookup[n++] = rows.lists.back().row_of_member.data()[l];
+      row_of_lookup[n++] = rows.lists.back().row_of_request.data()[l];
     for (int32_t i = part_offsets[bag]; i < part_offsets[bag + 1]; ++i) row_of_lookup[n++] = first_part + part_items[i];
   }
   offsets[bags] = n;
@@ -143,11 +138,11 @@ void EmbeddingExchange::merge_bags(Stream& stream, BatchRoute& route) {
   route.row_of_lookup.upload(stream, n);
 }
 
-void EmbeddingExchange::place(Stream& stream, BatchRoute& route) {
-  rows_.place(stream, route.rows, route.offloaded.rows());
+void EmbeddingExchange::address_rows(Stream& stream, BatchRoute& route) {
+  rows_.address_rows(stream, route.rows, route.offloaded.rows());
   if (!pooled_) return;
   const RowList& list = route.rows.lowest();
-  const int64_t parts = route.pooled.parts.asked_total, dim = directory_.tables().dim();
+  const int64_t parts = route.pooled.parts.asked.total, dim = directory_.tables().dim();
   const float* vectors = route.pooled.vectors.reserve(parts * dim);
   const float** addresses = route.merged_addresses.reserve(list.count + parts);
   std::copy_n(list.addresses.data(), list.count, addresses);
@@ -157,12 +152,12 @@ void EmbeddingExchange::place(Stream& stream, BatchRoute& route) {
 
 void EmbeddingExchange::fetch(Stream& stream, BatchRoute& route, RowHalf half) {
   rows_.fetch(stream, route.rows, half);
-  if (pooled_ && half == RowHalf::shared) pooled_->fetch(stream, route.pooled, route.offloaded.rows());
+  if (pooled_ && half == RowHalf::dirty) pooled_->fetch(stream, route.pooled, route.offloaded.rows());
 }
 
 void EmbeddingExchange::fetch(Stream& stream, BatchRoute& route) {
-  place(stream, route);
-  fetch(stream, route, RowHalf::shared);
+  address_rows(stream, route);
+  fetch(stream, route, RowHalf::dirty);
 }
 
 void EmbeddingExchange::sum_own(Stream& stream, BatchRoute& route, const Matrix& bag_gradients, RowHalf half) {
@@ -172,30 +167,28 @@ void EmbeddingExchange::sum_own(Stream& stream, BatchRoute& route, const Matrix&
 void EmbeddingExchange::return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients, RowHalf half) {
   rows_.return_gradients(stream, route.rows, half);
   updates_.clear();
-  const ListPart& held = route.rows.part(0, half);  // rows with a single copy
-  add_update(held.slots, held.gradients.data(), held.device, held.here, route.offloaded.rows());
-  if (!pooled_ || half == RowHalf::single) return;
+  const RowStore offloaded = route.offloaded.rows();
+  const ListHalf& held = route.rows.half_of(0, half);  // rows with one copy
+  add_updates(updates_, store_, offloaded, held.slots, held.gradients.data(), held.device, held.here);
+  if (!pooled_ || half == RowHalf::clean) return;
   pooled_->return_gradients(stream, route.pooled, bag_gradients);
   const RowList& rows = route.pooled.rows;
-  add_update(rows.slots.device(), rows.gradients.data(), rows.device, rows.here, route.offloaded.rows());
+  add_updates(updates_, store_, offloaded, rows.slots.device(), rows.gradients.data(), rows.device, rows.here);
 }
 
 void EmbeddingExchange::return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients) {
-  sum_own(stream, route, bag_gradients, RowHalf::shared);
-  return_gradients(stream, route, bag_gradients, RowHalf::shared);
-}
-
-/// Rows of a list that are here, by store: the first `device` are in device memory.
-void EmbeddingExchange::add_update(const int64_t* slots, const float* gradients, int64_t device, int64_t here,
-                                   const RowStore& offloaded) {
-  const int64_t beyond = here - device;
-  if (device > 0) updates_.push_back({store_, slots, gradients, device});
-  if (beyond > 0) updates_.push_back({offloaded, slots + device, gradients + device * store_.dim, beyond});
+  sum_own(stream, route, bag_gradients, RowHalf::dirty);
+  return_gradients(stream, route, bag_gradients, RowHalf::dirty);
 }
 
 void EmbeddingExchange::reduce_copies(Stream& stream, BatchRoute& route) {
-  copies_->reduce(stream, route.rows, route.copies, route.offloaded.rows());
-  updates_.insert(updates_.end(), copies_->updates().begin(), copies_->updates().end());
+  dense_copies_->reduce(stream, route.rows, updates_);
+  sparse_copies_->reduce(stream, route.rows, route.copies, route.offloaded.rows(), updates_);
+}
+
+void EmbeddingExchange::update_rows(Stream& stream, const OptimizerStep& step) const {
+  for (const auto& [store, slots, gradients, count] : updates_)
+    backend_.update_rows(stream, step, store, slots, Matrix::f32(gradients, count, store.dim), count);
 }
 
 }  // namespace sparrow

@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "exchange/bag_exchange.hpp"
-#include "exchange/copy_sync.hpp"
+#include "exchange/dense_copies.hpp"
 #include "exchange/offloaded_route.hpp"
 #include "exchange/row_exchange.hpp"
+#include "exchange/row_halves.hpp"
+#include "exchange/sparse_copies.hpp"
 
 namespace sparrow {
 
@@ -18,7 +20,7 @@ struct BatchRoute {
   /// peers[s]: ranks of stage s's communicator; ranks: of the system.
   BatchRoute(Backend& backend, std::span<const int> peers, int ranks);
   Route rows;                ///< lookups whose rows come to the samples
-  CopyRoute copies;          ///< rows with several copies
+  CopyRoute copies;          ///< rows with several copies, reduced sparsely
   BagRoute pooled;           ///< lookups that are pooled at their holders
   OffloadedRoute offloaded;  ///< rows of this rank's slower store, among all of these
   int64_t lookups = 0;
@@ -60,36 +62,37 @@ class EmbeddingExchange {
   void replan();
 
   /// Collective. Finds the rows of this rank's part of a batch, and begins to read those of the slower store; training:
-  /// gradients will be returned too. The batch that used `route` before must be finished. Leaves the batch whole: all
-  /// of its rows count as shared.
+  /// gradients will be returned too. The batch that used `route` before must be finished. The batch is not divided: all
+  /// of its rows count as dirty.
   void build(Stream& stream, const Batch& batch, BatchRoute& route, bool training);
-  /// Collective, for consecutive batches, both built, before `next` is placed: divides the gradients of `batch` and the
-  /// rows of `next` into halves (row_split.hpp).
-  void divide(Stream& stream, BatchRoute& batch, BatchRoute& next);
+  /// Collective, for consecutive batches, both built, before address_rows of `next`: divides the gradients of `batch`
+  /// and the rows of `next` into halves (row_halves.hpp).
+  void divide(Stream& stream, BatchRoute& batch, BatchRoute& next) { divider_.divide(stream, batch.rows, next.rows); }
   /// Afterwards route.bags and route.addresses() say where every row (or pooled part) will be.
-  void place(Stream& stream, BatchRoute& route);
-  /// Waits for rows of the slower store: of a whole batch, all; else those that batch `before`, which is under way,
-  /// does not use, or (with the shared half) those that it does, as passed on by it.
+  void address_rows(Stream& stream, BatchRoute& route);
+  /// Waits for rows of the slower store: of a batch that is not divided, all; else those that batch `before`, which is
+  /// under way, does not use (clean), or those that it does, as passed on by it (dirty).
   void load(BatchRoute& route) { route.offloaded.load(); }
-  void load_single(BatchRoute& route, const BatchRoute& before) { route.offloaded.load_single(before.offloaded); }
-  void load_shared(BatchRoute& route) { route.offloaded.load_shared(); }
-  /// Collective, after place and load: brings one half of the rows, as they are now. Pooled parts come with the shared
-  /// half.
+  void load_clean(BatchRoute& route, const BatchRoute& before) { route.offloaded.load_clean(before.offloaded); }
+  void load_dirty(BatchRoute& route) { route.offloaded.load_dirty(); }
+  /// Collective, after address_rows and load: brings one half of the rows, as they are now. Pooled parts come with the
+  /// dirty half.
   void fetch(Stream& stream, BatchRoute& route, RowHalf half);
-  /// place and fetch of a whole batch.
+  /// address_rows and fetch of a batch that is not divided.
   void fetch(Stream& stream, BatchRoute& route);
 
   /// Adds up this rank's own gradients of one half. bag_gradients: (bags, dim), read until `stream` has passed this
-  /// and, for the shared half, return_gradients.
+  /// and, for the dirty half, return_gradients.
   void sum_own(Stream& stream, BatchRoute& route, const Matrix& bag_gradients, RowHalf half);
-  /// Collective, after sum_own: to the holders. Fills updates(). Pooled parts go with the shared half.
+  /// Collective, after sum_own: to the holders. Fills updates(). Pooled parts go with the dirty half.
   void return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients, RowHalf half);
-  /// sum_own and return_gradients of a whole batch.
+  /// sum_own and return_gradients of a batch that is not divided.
   void return_gradients(Stream& stream, BatchRoute& route, const Matrix& bag_gradients);
-  /// Collective, after return_gradients of the shared half: sums over copies. Adds to updates().
+  /// Collective, after return_gradients of the dirty half: sums over copies. Adds to updates().
   void reduce_copies(Stream& stream, BatchRoute& route);
   /// Rows to update at this rank, each exactly once; valid until the next return_gradients.
   std::span<const RowUpdate> updates() const { return updates_; }
+  void update_rows(Stream& stream, const OptimizerStep& step) const;
   /// Of the slower store: hands rows that are updated already on to the batch that follows.
   void pass_on(BatchRoute& route) { route.offloaded.pass_on(); }
   /// The batch is done with the rows of the slower store; updated: they go back to it.
@@ -101,20 +104,12 @@ class EmbeddingExchange {
   StoreTraffic store_traffic() const { return offloaded_ ? offloaded_->traffic() : StoreTraffic{}; }
 
   /// Bytes of a stage that its communicator does not count.
-  Traffic stage_traffic(int stage) const { return retired_[stage] + copies_->stage_traffic(stage); }
+  Traffic stage_traffic(int stage) const { return retired_[stage] + dense_copies_->stage_traffic(stage); }
 
  private:
-  /// Slots of one list of a route, in place_rows.
-  struct SlotList {
-    Mirrored<int64_t>* of;
-    int64_t device, count;  ///< the first `device` are in device memory
-    std::span<int64_t> offloaded() const { return {of->data() + device, static_cast<size_t>(count - device)}; }
-  };
   void split(const Batch& batch);
   void merge_bags(Stream& stream, BatchRoute& route);
-  void place_rows(Stream& stream, BatchRoute& route, bool training);
-  void add_update(const int64_t* slots, const float* gradients, int64_t device, int64_t here,
-                  const RowStore& offloaded);
+  void start_offloaded(Stream& stream, BatchRoute& route, bool training);
 
   RankContext context_;
   Backend& backend_;
@@ -126,13 +121,15 @@ class EmbeddingExchange {
   OffloadedRows* offloaded_;
   DType wire_;
   Router router_;
-  RowSplitter splitter_;
+  RowDivider divider_;
+  RowTransfer transfer_;  ///< of rows, gradients and sums of every kind: they follow one another on one stream
   RowExchange rows_;
-  std::unique_ptr<CopySync> copies_;
+  std::unique_ptr<DenseCopies> dense_copies_;
+  std::unique_ptr<SparseCopies> sparse_copies_;
   std::unique_ptr<BagExchange> pooled_;  ///< only if some table is pooled
-  std::vector<Traffic> retired_;         ///< by stage: of copies_ under earlier plans
+  std::vector<Traffic> retired_;         ///< by stage: of dense_copies_ under earlier plans
   std::vector<RowUpdate> updates_;
-  std::vector<SlotList> slot_lists_;
+  std::vector<std::span<int64_t>> offloaded_slots_;  ///< by list of a route
   // The part of a batch that is not pooled, and the part that is:
   std::vector<int64_t> row_offsets_, row_positions_;
   std::vector<BagExchange::Lookup> lookups_;

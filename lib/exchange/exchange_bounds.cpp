@@ -80,17 +80,17 @@ void Bounds::find_tables() {
   const std::vector<char> dense = densely_reduced(plan_);
   const bool alone = hierarchy_.depth() == 0;  // then nothing is pooled elsewhere
   for (int t = 0; t < directory_.tables().count(); ++t) {
-    const ResolvedTable& of = plan_.tables[t];
+    const ResolvedTable& resolved = plan_.tables[t];
     Table table{directory_.tables().rows(t), limits_.lookups[t]};
-    for (const ResolvedInterval& interval : of.intervals) {
+    for (const ResolvedInterval& interval : resolved.intervals) {
       const auto option = static_cast<size_t>(interval.option);
-      const Transport transport = of.rules[interval.rule].transport;
-      const bool single = plan_.options[option].level == 0;
-      if (!single && !dense[option]) table.copied += interval.last - interval.first;
-      if (single && is_pooled(transport)) table.pooled = true;
-      if (alone || !single || !is_pooled(transport)) table.by_rows = true;
+      const Transport transport = resolved.rules[interval.rule].transport;
+      const bool one_copy = plan_.options[option].level == 0;
+      if (!one_copy && !dense[option]) table.copied += interval.last - interval.first;
+      if (one_copy && is_pooled(transport)) table.pooled = true;
+      if (alone || !one_copy || !is_pooled(transport)) table.by_rows = true;
     }
-    table.partial = of.travels(Transport::partial_sums);
+    table.partial = resolved.travels(Transport::partial_sums);
     table.pooled = table.pooled || table.partial;
     tables_.push_back(table);
   }
@@ -103,7 +103,7 @@ void Bounds::bound_rows(ExchangeBounds& bounds) const {
     ListBounds& list = bounds.lists[level];
     for (const Table& table : tables_) {
       if (!table.by_rows) continue;
-      list.members += level == depth ? bounds.samples * table.lookups : apart(level, table, table.rows);
+      list.requests += level == depth ? bounds.samples * table.lookups : apart(level, table, table.rows);
       list.count += together(level, table, table.rows);
     }
     if (level == 0) list.count = std::min(list.count, held());
@@ -111,7 +111,7 @@ void Bounds::bound_rows(ExchangeBounds& bounds) const {
   }
   for (int stage = 0; stage < depth; ++stage) {
     bounds.asked.push_back(bounds.lists[static_cast<size_t>(stage) + 1].count);
-    bounds.requested.push_back(bounds.lists[stage].members);
+    bounds.requested.push_back(bounds.lists[stage].requests);
   }
 }
 
@@ -152,7 +152,7 @@ void Bounds::bound_pooled(ExchangeBounds& bounds) const {
     if (!table.pooled) continue;
     bounds.pooled.asked += bounds.samples * (table.partial ? ranks : std::min(ranks, table.lookups));
     bounds.pooled.requested += samples_at(0);
-    bounds.pooled.rows.members += samples_at(0) * table.lookups;
+    bounds.pooled.rows.requests += samples_at(0) * table.lookups;
     bounds.pooled.rows.count += together(0, table, table.rows);
   }
   bounds.pooled.rows.count = bounds.pooled.rows.here = std::min(bounds.pooled.rows.count, held());
@@ -177,11 +177,24 @@ ExchangeBounds Bounds::make(int64_t wire_bytes_per_value, bool overlapped) const
 
 }  // namespace
 
-int64_t ExchangeBounds::most_members() const {
-  int64_t most = pooled.rows.members;
-  for (const ListBounds& list : lists) most = std::max(most, list.members);
-  for (const Copies::Level& level : copies.levels) most = std::max(most, level.merged.members);
+int64_t ExchangeBounds::most_requests() const {
+  int64_t most = pooled.rows.requests;
+  for (const ListBounds& list : lists) most = std::max(most, list.requests);
+  for (const Copies::Level& level : copies.levels) most = std::max(most, level.merged.requests);
   return most;
+}
+
+TransferBounds bound_transfer(const ExchangeBounds& bounds) {
+  const bool converted = bounds.row_bytes < 4 * bounds.dim;  // else blocks of rows are sent and received in place
+  int64_t send = 0, recv = 0;
+  for (size_t stage = 0; stage < bounds.asked.size(); ++stage)
+    send = recv = std::max({send, bounds.requested[stage], converted ? bounds.asked[stage] : 0});
+  for (const ExchangeBounds::Copies::Level& level : bounds.copies.levels) {
+    send = std::max({send, level.sent, converted ? level.merged.count : 0});
+    if (converted) recv = std::max({recv, level.requested, level.delivered});
+  }
+  const int64_t pooled = std::max(bounds.pooled.asked, bounds.pooled.requested);
+  return {std::max(send, pooled) * bounds.row_bytes, std::max(recv, pooled) * bounds.row_bytes};
 }
 
 ExchangeBounds bound_exchange(const Directory& directory, const BatchLimits& limits, int64_t wire_bytes_per_value,

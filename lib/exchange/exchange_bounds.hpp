@@ -22,7 +22,7 @@ struct BatchLimits {
 };
 
 struct ListBounds {
-  int64_t members = 0, count = 0, here = 0;  ///< as in RowList
+  int64_t requests = 0, count = 0, here = 0;  ///< as in RowList
 };
 
 struct ExchangeBounds {
@@ -53,8 +53,15 @@ struct ExchangeBounds {
   } pooled;
 
   /// Most items that one sum of rows has.
-  int64_t most_members() const;
+  int64_t most_requests() const;
 };
+
+/// Most bytes of one exchange of rows that are packed or converted to be sent, and of those that come in and are not
+/// received in place.
+struct TransferBounds {
+  int64_t send_bytes = 0, recv_bytes = 0;
+};
+TransferBounds bound_transfer(const ExchangeBounds& bounds);
 
 /// For the rank and the plan of a directory.
 ExchangeBounds bound_exchange(const Directory& directory, const BatchLimits& limits, int64_t wire_bytes_per_value,

@@ -23,7 +23,7 @@ Migration::Migration(const RankContext& context, Directory& directory, Store& st
       to_(std::move(to)),
       change_(directory.tables(), directory.hierarchy(), directory.plan(), to_, state.slices),
       state_(state),
-      buffers_(context.backend) {
+      buffers_(context.backend, store.rows()) {
   SPARROW_CHECK(state.copies_per_move > 0 && state.done >= 0 && state.done <= change_.positions(),
                 "{} of {} positions moved, {} copies at a time", state.done, change_.positions(),
                 state.copies_per_move);
@@ -50,35 +50,28 @@ int Migration::slices_that_fit(Comm& comm, const Directory& directory, const Res
   return 0;
 }
 
-void Migration::Part::sum() {
-  rows.clear();
-  offsets.clear();
-  total = 0;
-  for (const auto& list : by_rank) {
-    offsets.push_back(total);
-    rows.push_back(static_cast<int64_t>(list.size()));
-    total += rows.back();
-  }
+void Migration::Rows::count() {
+  counts.count.clear();
+  for (const auto& rows : by_rank) counts.count.push_back(static_cast<int64_t>(rows.size()));
+  counts.offset.resize(counts.count.size());
+  counts.sum_up();
 }
 
-Migration::Buffers::Buffers(Backend& backend)
+Migration::Buffers::Buffers(Backend& backend, const RowStore& rows)
     : value_addresses(backend),
       state_addresses(backend),
-      send_values(backend, Memory::device),
-      send_state(backend, Memory::device),
-      recv_values(backend, Memory::device),
-      recv_state(backend, Memory::device) {}
+      values(backend, rows.dim, DType::f32),
+      state(backend, rows.state_dim, DType::f32) {}
 
-void Migration::Buffers::reserve(int64_t copies, int64_t dim, int64_t state_dim) {
+void Migration::Buffers::reserve(int64_t copies) {
   for (auto* addresses : {&value_addresses, &state_addresses}) addresses->reserve_exactly(copies);
-  for (auto* values : {&send_values, &recv_values}) values->reserve_exactly(copies * dim);
-  for (auto* state : {&send_state, &recv_state}) state->reserve_exactly(copies * state_dim);
+  for (auto* rows : {&values, &state}) rows->reserve({copies * rows->row_bytes(), copies * rows->row_bytes()});
 }
 
 void Migration::move(Stream& stream) {
   SPARROW_CHECK(!finished());
   const Timer timer;
-  if (!backend_.device_is_host()) buffers_.reserve(state_.copies_per_move, store_.rows().dim, store_.rows().state_dim);
+  if (!backend_.device_is_host()) buffers_.reserve(state_.copies_per_move);
   const int64_t end = change_.end_of_step(state_.done, state_.copies_per_move);
   list(state_.done, end);
   pack(stream);
@@ -93,124 +86,99 @@ void Migration::move(Stream& stream) {
 /// What this rank sends, as slots that the rows have now, and what it gets, as keys.
 void Migration::list(int64_t begin, int64_t end) {
   const int me = directory_.rank();
-  for (Part* part : {&sent_, &received_}) {
-    part->by_rank.resize(context_.comm.size());
-    for (auto& keys : part->by_rank) keys.clear();
+  for (Rows* rows : {&sent_, &received_}) {
+    rows->by_rank.resize(context_.comm.size());
+    for (auto& list : rows->by_rank) list.clear();
   }
   change_.visit(begin, end, [&](const PlanChange::RowMove& copy) {
     if (copy.source == me) sent_.by_rank[copy.destination].push_back(directory_.slot(copy.key));
     if (copy.destination == me) received_.by_rank[copy.source].push_back(copy.key);
   });
-  sent_.sum();
-  received_.sum();
+  sent_.count();
+  received_.count();
 }
 
-OffloadedBatch& Migration::offloaded_batch() {
-  if (!offloaded_) offloaded_ = store_.offloaded()->make_batch();
-  return *offloaded_;
+/// Slots of the directory become those of offloaded_.rows().
+void Migration::load_offloaded(std::span<int64_t> slots) {
+  offloaded_.start(store_.offloaded(), directory_.device_slots(), {&slots, 1});
+  offloaded_.load();
 }
 
 void Migration::pack(Stream& stream) {
   const RowStore& rows = store_.rows();
-  std::vector<int64_t> offloaded;  // of the slower store, ascending
+  std::vector<int64_t> offloaded;
   for (const auto& slots : sent_.by_rank)
-    for (const int64_t slot : slots)
-      if (slot >= rows.slots) offloaded.push_back(slot - rows.slots);
-  std::sort(offloaded.begin(), offloaded.end());
-  offloaded.erase(std::unique(offloaded.begin(), offloaded.end()), offloaded.end());
-  RowStore loaded{};
-  if (!offloaded.empty()) {
-    offloaded_batch().start(offloaded);
-    offloaded_batch().load();
-    loaded = offloaded_batch().rows();
-  }
-  const float** values = buffers_.value_addresses.reserve(sent_.total);
-  const float** state = buffers_.state_addresses.reserve(sent_.total);
+    std::copy_if(slots.begin(), slots.end(), std::back_inserter(offloaded), [&](int64_t s) { return s >= rows.slots; });
+  if (!offloaded.empty()) load_offloaded(offloaded);
+  const RowStore loaded = offloaded_.rows();
+  const float** values = buffers_.value_addresses.reserve(sent_.counts.total);
+  const float** state = buffers_.state_addresses.reserve(sent_.counts.total);
   int64_t n = 0;
+  auto next_offloaded = offloaded.begin();
   for (const auto& slots : sent_.by_rank)
-    for (const int64_t slot : slots) {
-      const bool here = slot < rows.slots;
-      const RowStore& from = here ? rows : loaded;
-      int64_t place = slot;
-      if (!here)
-        place = offloaded_batch().place_of(std::lower_bound(offloaded.begin(), offloaded.end(), slot - rows.slots) -
-                                           offloaded.begin());
-      values[n] = from.values + place * rows.dim;
-      state[n++] = from.state + place * rows.state_dim;
+    for (int64_t slot : slots) {
+      const bool in_device = slot < rows.slots;
+      const RowStore& from = in_device ? rows : loaded;
+      if (!in_device) slot = *next_offloaded++;
+      values[n] = from.values + slot * rows.dim;
+      state[n++] = from.state + slot * rows.state_dim;
     }
   buffers_.value_addresses.upload(stream, n);
   buffers_.state_addresses.upload(stream, n);
-  backend_.pack_rows(stream, buffers_.value_addresses.device(), nullptr, n,
-                     Matrix::f32(buffers_.send_values.reserve(n * rows.dim), n, rows.dim));
-  if (rows.state_dim > 0)
-    backend_.pack_rows(stream, buffers_.state_addresses.device(), nullptr, n,
-                       Matrix::f32(buffers_.send_state.reserve(n * rows.state_dim), n, rows.state_dim));
+  values_ = buffers_.values.outgoing(n);
+  backend_.pack_rows(stream, buffers_.value_addresses.device(), nullptr, n, values_);
+  state_values_ = buffers_.state.outgoing(n);
+  if (rows.state_dim > 0) backend_.pack_rows(stream, buffers_.state_addresses.device(), nullptr, n, state_values_);
   backend_.synchronize(stream);  // addresses and offloaded rows are free for others
-  if (!offloaded.empty()) offloaded_batch().finish(false);
+  if (!offloaded.empty()) offloaded_.finish(false);
 }
 
 void Migration::exchange(Stream& stream) {
   const RowStore& rows = store_.rows();
-  Comm& comm = context_.device_comm;
-  const auto send = [&](Scratch<float>& from, Scratch<float>& to, int64_t width) {
-    if (width == 0) return;
-    float* recv = to.reserve(received_.total * width);
-    comm.wait(transfer_.post(&stream, comm, Phase::control, from.data(), sent_.rows, sent_.offsets, recv,
-                             received_.rows, received_.offsets, width * 4, true));
-  };
-  send(buffers_.send_values, buffers_.recv_values, rows.dim);
-  send(buffers_.send_state, buffers_.recv_state, rows.state_dim);
-  const int64_t sent = sent_.total - sent_.rows[comm.rank()];
+  const RowTransfer::Exchange exchange{context_.device_comm, Phase::control, sent_.counts, received_.counts};
+  values_ = buffers_.values.exchange(stream, exchange, values_);
+  if (rows.state_dim > 0) state_values_ = buffers_.state.exchange(stream, exchange, state_values_);
+  const int64_t sent = sent_.counts.total - sent_.counts.count[context_.device_comm.rank()];
   totals_.sent_rows += sent;
   totals_.sent_bytes += sent * 4 * (rows.dim + rows.state_dim);
 }
 
 void Migration::unpack(Stream& stream) {
   const RowStore& rows = store_.rows();
-  std::vector<std::pair<int64_t, int64_t>> device, offloaded;  // (slot of the store, place among the received)
-  int64_t place = 0;
+  std::vector<std::pair<int64_t, int64_t>> device, offloaded;  // (slot of the store, number among the received)
+  std::vector<int64_t> offloaded_slots;
+  int64_t item = 0;
   for (const auto& keys : received_.by_rank)
     for (const int64_t key : keys) {
       const int64_t slot = directory_.slot(key);
-      if (slot < rows.slots)
-        device.emplace_back(slot, place++);
-      else
-        offloaded.emplace_back(slot - rows.slots, place++);
+      (slot < rows.slots ? device : offloaded).emplace_back(slot, item++);
+      if (slot >= rows.slots) offloaded_slots.push_back(slot);
     }
-  std::sort(device.begin(), device.end());
-  std::sort(offloaded.begin(), offloaded.end());
   write(stream, rows, device);
-  backend_.synchronize(stream);
   if (offloaded.empty()) return;
-  std::vector<int64_t> slots;
-  for (const auto& [slot, from] : offloaded) slots.push_back(slot);
-  OffloadedBatch& batch = offloaded_batch();
-  batch.start(slots);
-  batch.load();
-  for (size_t i = 0; i < offloaded.size(); ++i) offloaded[i].first = batch.place_of(static_cast<int64_t>(i));
-  std::sort(offloaded.begin(), offloaded.end());
-  write(stream, batch.rows(), offloaded);
-  backend_.synchronize(stream);
-  batch.finish(true);
+  load_offloaded(offloaded_slots);
+  for (size_t i = 0; i < offloaded.size(); ++i) offloaded[i].first = offloaded_slots[i];
+  write(stream, offloaded_.rows(), offloaded);
+  offloaded_.finish(true);
 }
 
-/// Received rows to their slots of a store, run by run of neighbouring slots.
-void Migration::write(Stream& stream, const RowStore& rows,
-                      const std::vector<std::pair<int64_t, int64_t>>& slot_and_place) {
-  const auto n = static_cast<int64_t>(slot_and_place.size());
+/// Received rows to their slots of a store, run by run of neighbouring slots. Waits.
+void Migration::write(Stream& stream, const RowStore& rows, std::vector<std::pair<int64_t, int64_t>>& slot_and_item) {
+  std::sort(slot_and_item.begin(), slot_and_item.end());
+  const auto n = static_cast<int64_t>(slot_and_item.size());
   const float** values = buffers_.value_addresses.reserve(n);
   const float** state = buffers_.state_addresses.reserve(n);
   for (int64_t i = 0; i < n; ++i) {
-    const int64_t place = slot_and_place[i].second;
-    values[i] = buffers_.recv_values.data() + place * rows.dim;
-    state[i] = buffers_.recv_state.data() + place * rows.state_dim;
+    const int64_t item = slot_and_item[i].second;
+    values[i] = values_.f32() + item * rows.dim;
+    state[i] = state_values_.f32() + item * rows.state_dim;
   }
   buffers_.value_addresses.upload(stream, n);
   buffers_.state_addresses.upload(stream, n);
   for (int64_t i = 0; i < n;) {
-    const int64_t slot = slot_and_place[i].first;
+    const int64_t slot = slot_and_item[i].first;
     int64_t run = 1;
-    while (i + run < n && slot_and_place[i + run].first == slot + run) ++run;
+    while (i + run < n && slot_and_item[i + run].first == slot + run) ++run;
     backend_.pack_rows(stream, buffers_.value_addresses.device() + i, nullptr, run,
                        Matrix::f32(rows.values + slot * rows.dim, run, rows.dim));
     if (rows.state_dim > 0)
@@ -218,6 +186,7 @@ void Migration::write(Stream& stream, const RowStore& rows,
                          Matrix::f32(rows.state + slot * rows.state_dim, run, rows.state_dim));
     i += run;
   }
+  backend_.synchronize(stream);
 }
 
 }  // namespace sparrow

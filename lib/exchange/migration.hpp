@@ -15,12 +15,13 @@
 // counted here.
 #pragma once
 
-#include <memory>
+#include <span>
 #include <vector>
 
 #include "base/timer.hpp"
+#include "exchange/offloaded_route.hpp"
 #include "exchange/rank_context.hpp"
-#include "exchange/row_list.hpp"
+#include "exchange/row_transfer.hpp"
 #include "layout/plan_change.hpp"
 #include "store/store.hpp"
 
@@ -55,11 +56,11 @@ class Migration {
 
   /// Rows on their way, and where they are.
   struct Buffers {
-    explicit Buffers(Backend& backend);
+    Buffers(Backend& backend, const RowStore& rows);
     Mirrored<const float*> value_addresses, state_addresses;
-    Scratch<float> send_values, send_state, recv_values, recv_state;
+    RowTransfer values, state;
     /// For moves of at most `copies` copies.
-    void reserve(int64_t copies, int64_t dim, int64_t state_dim);
+    void reserve(int64_t copies);
   };
 
   /// Collective, between steps, when nothing of a batch is under way: the next rows. With the last ones the directory
@@ -72,19 +73,18 @@ class Migration {
   const MigrationTotals& totals() const { return totals_; }
 
  private:
-  /// Rows in the order of the ranks they go to or come from.
-  struct Part {
+  /// Rows that go to each rank or come from it.
+  struct Rows {
     std::vector<std::vector<int64_t>> by_rank;  ///< slots here (sent), keys (received)
-    std::vector<int64_t> rows, offsets;
-    int64_t total = 0;
-    void sum();
+    ItemsByRank counts{0};
+    void count();
   };
   void list(int64_t begin, int64_t end);
   void pack(Stream& stream);
   void exchange(Stream& stream);
   void unpack(Stream& stream);
-  void write(Stream& stream, const RowStore& rows, const std::vector<std::pair<int64_t, int64_t>>& slot_and_place);
-  OffloadedBatch& offloaded_batch();
+  void write(Stream& stream, const RowStore& rows, std::vector<std::pair<int64_t, int64_t>>& slot_and_item);
+  void load_offloaded(std::span<int64_t> slots);
 
   RankContext context_;
   Backend& backend_;
@@ -94,10 +94,10 @@ class Migration {
   PlanChange change_;
   MigrationState state_;
   MigrationTotals totals_;
-  Part sent_, received_;
-  RowTransfer transfer_;
-  std::unique_ptr<OffloadedBatch> offloaded_;
+  Rows sent_, received_;
+  OffloadedRoute offloaded_;
   Buffers buffers_;
+  Matrix values_, state_values_;  ///< packed, then received
 };
 
 }  // namespace sparrow

@@ -6,47 +6,44 @@
 
 namespace sparrow {
 
-void OffloadedRoute::start(OffloadedRows* store, int64_t device_slots) {
+void OffloadedRoute::start(OffloadedRows* store, int64_t device_slots, std::span<const std::span<int64_t>> lists) {
+  slots_.clear();
+  for (const std::span<int64_t> list : lists)
+    for (const int64_t slot : list) slots_.push_back(slot - device_slots);
   SPARROW_CHECK(store != nullptr || slots_.empty());
   if (store == nullptr) return;
   if (!batch_) batch_ = store->make_batch();
-  device_slots_ = device_slots;
   std::sort(slots_.begin(), slots_.end());
   slots_.erase(std::unique(slots_.begin(), slots_.end()), slots_.end());
-  for (int64_t& slot : slots_) slot -= device_slots;
   batch_->start(slots_);
+  for (const std::span<int64_t> list : lists)
+    for (int64_t& slot : list)
+      slot = batch_->slot_of(std::lower_bound(slots_.begin(), slots_.end(), slot - device_slots) - slots_.begin());
 }
 
 void OffloadedRoute::load() {
   if (batch_) batch_->load();
 }
 
-void OffloadedRoute::load_single(const OffloadedRoute& before) {
+void OffloadedRoute::load_clean(const OffloadedRoute& before) {
   if (!batch_) return;
-  single_.clear();
-  shared_.clear();
+  clean_.clear();
+  dirty_.clear();
   auto other = before.slots_.begin();
   for (size_t i = 0; i < slots_.size(); ++i) {
     while (other != before.slots_.end() && *other < slots_[i]) ++other;
-    const bool shared = other != before.slots_.end() && *other == slots_[i];
-    (shared ? shared_ : single_).push_back(static_cast<int32_t>(i));
+    const bool dirty = other != before.slots_.end() && *other == slots_[i];
+    (dirty ? dirty_ : clean_).push_back(static_cast<int32_t>(i));
   }
-  batch_->load(single_);
+  batch_->load(clean_);
 }
 
-void OffloadedRoute::load_shared() {
-  if (batch_) batch_->load(shared_);
+void OffloadedRoute::load_dirty() {
+  if (batch_) batch_->load(dirty_);
 }
 
 void OffloadedRoute::pass_on() {
   if (batch_) batch_->pass_on();
-}
-
-void OffloadedRoute::to_places(std::span<int64_t> directory_slots) const {
-  for (int64_t& slot : directory_slots) {
-    const auto found = std::lower_bound(slots_.begin(), slots_.end(), slot - device_slots_);
-    slot = batch_->place_of(found - slots_.begin());
-  }
 }
 
 void OffloadedRoute::finish(bool updated) {

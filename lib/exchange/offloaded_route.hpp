@@ -12,31 +12,22 @@ namespace sparrow {
 
 class OffloadedRoute {
  public:
-  /// Forgets the rows of the batch before, which must be finished.
-  void clear() { slots_.clear(); }
-  /// Adds rows by their slots in the directory, in any order, some perhaps twice. Before start.
-  void add(std::span<const int64_t> directory_slots) {
-    slots_.insert(slots_.end(), directory_slots.begin(), directory_slots.end());
-  }
-  /// Begins to read what was added, in the background. store may be null where there is nothing to read; device_slots:
-  /// the directory's.
-  void start(OffloadedRows* store, int64_t device_slots);
+  /// Begins to read rows of a batch, in the background; the batch before must be finished. lists: their slots in the
+  /// directory, in any order, some perhaps twice; they become the slots in rows(). store may be null where there are
+  /// none; device_slots: the directory's.
+  void start(OffloadedRows* store, int64_t device_slots, std::span<const std::span<int64_t>> lists);
 
   /// The store's numbers of the rows, ascending: what tells clean rows from dirty ones when batches overlap.
   const std::vector<int64_t>& slots() const { return slots_; }
-  /// Null before the first batch of a rank that has such a store.
-  OffloadedBatch* batch() const { return batch_.get(); }
 
   /// Waits until all rows are there.
   void load();
   /// The same for those that the batch before, which is under way, does not use; and for the others, once it has passed
   /// them on.
-  void load_single(const OffloadedRoute& before);
-  void load_shared();
+  void load_clean(const OffloadedRoute& before);
+  void load_dirty();
   /// Hands the rows on, as updated so far, to the batch that follows; this one is not finished yet.
   void pass_on();
-  /// Turns slots of the directory into those of rows(). After start.
-  void to_places(std::span<int64_t> directory_slots) const;
   /// Where the rows are. Empty where there is no store.
   RowStore rows() const { return batch_ ? batch_->rows() : RowStore{}; }
   /// The batch is done with the rows; see OffloadedBatch.
@@ -45,8 +36,7 @@ class OffloadedRoute {
  private:
   std::unique_ptr<OffloadedBatch> batch_;
   std::vector<int64_t> slots_;
-  std::vector<int32_t> single_, shared_;  ///< places in slots_, as load_single divided them
-  int64_t device_slots_ = 0;
+  std::vector<int32_t> clean_, dirty_;  ///< indices in slots_, as load_clean divided them
 };
 
 }  // namespace sparrow

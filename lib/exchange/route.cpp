@@ -1,9 +1,22 @@
 #include "exchange/route.hpp"
 
 #include <algorithm>
-#include <limits>
 
 namespace sparrow {
+
+RowSplit::RowSplit(Backend& backend, std::span<const int> peers) {
+  for (const int size : peers) stages.push_back({StageCounts(size), StageCounts(size)});
+  for (size_t level = 0; level <= peers.size(); ++level) dirty.emplace_back(backend, Memory::host);
+}
+
+ListHalf::ListHalf(Backend& backend)
+    : gradients(backend, Memory::device), own_offsets(backend), own_items(backend), own_slots(backend) {}
+
+void ListHalf::take_all(const RowList& list) {
+  count = list.count, here = list.here, device = list.device;
+  groups = list.groups;
+  slots = list.slots.device();
+}
 
 Route::Route(Backend& backend, std::span<const int> peers)
     : bag_offsets(backend),
@@ -16,13 +29,13 @@ Route::Route(Backend& backend, std::span<const int> peers)
   }
   for (size_t level = 0; level <= peers.size(); ++level) {
     lists.emplace_back(backend);
-    parts.push_back({ListPart(backend), ListPart(backend)});
+    halves.push_back({ListHalf(backend), ListHalf(backend)});
   }
 }
 
 int64_t Route::dirty_rows() const {
   const int64_t rows = lists.back().count;
-  const uint8_t* dirty = with_previous.shared.back().data();
+  const uint8_t* dirty = with_previous.dirty.back().data();
   return with_previous.known ? std::count(dirty, dirty + rows, uint8_t{1}) : rows;
 }
 
@@ -31,7 +44,8 @@ Router::Router(Backend& host, const Directory& directory, const StageComms& comm
       host_stream_(host.make_stream()),
       directory_(directory),
       comms_(comms),
-      maker_(host, directory.tables().key_bytes(), directory.tables().count()),
+      maker_(host, directory.tables().count()),
+      key_exchange_(host, directory.tables()),
       segments_(static_cast<size_t>(directory.tables().count()) + 1),
       keys_(host, Memory::host) {}
 
@@ -51,7 +65,7 @@ void Router::build(Stream& stream, const Batch& batch, Route& route) {
   collect(depth, keys, segments_, route);
   route.samples = batch.samples;
   route.tables = batch.tables;
-  route.bags = {batch.samples, batch.tables, nullptr, route.lowest().row_of_member.device()};
+  route.bags = {batch.samples, batch.tables, nullptr, route.lowest().row_of_request.device()};
   if (!batch.offsets.empty()) {
     int64_t* offsets = route.bag_offsets.reserve(static_cast<int64_t>(batch.offsets.size()));
     std::copy(batch.offsets.begin(), batch.offsets.end(), offsets);
@@ -61,33 +75,33 @@ void Router::build(Stream& stream, const Batch& batch, Route& route) {
   }
 
   for (int stage = depth - 1; stage >= 0; --stage) {
-    const RowList& list = route.lists[static_cast<size_t>(stage) + 1];
-    StageCounts& counts = route.stages[stage];
+    const RowList& below = route.lists[static_cast<size_t>(stage) + 1];
     const auto requests =
-        maker_.exchange_keys(comms_.host(stage), Phase::ids, list.keys.data() + list.here, tables.total_rows(), counts);
-    const int64_t segments[] = {0, counts.requested_total};
+        key_exchange_.run(comms_.host(stage), Phase::ids, below.keys.data() + below.here, route.stages[stage]);
+    const int64_t segments[] = {0, static_cast<int64_t>(requests.size())};
     collect(stage, requests.data(), segments, route);
   }
-  for (RowList& list : route.lists) list.upload(stream);
+  route.with_previous.known = route.with_next.known = false;
+  for (size_t level = 0; level < route.lists.size(); ++level) {
+    route.lists[level].upload(stream);
+    route.halves[level][index_of(RowHalf::dirty)].take_all(route.lists[level]);
+  }
   route.bag_offsets.upload(stream, static_cast<int64_t>(batch.offsets.size()));
 }
 
 /// The list of `level` from the keys wanted there: here, or asked for at the stage above.
 void Router::collect(int level, const int64_t* keys, std::span<const int64_t> segments, Route& route) {
   RowList& list = route.lists[level];
-  const std::span<const int64_t> distinct = maker_.distinct(keys, segments, list);
   if (level == 0 && directory_.offloaded_slots() == 0) {
-    maker_.arrange_here(list);
+    maker_.make_here(keys, segments, list);
   } else {
-    const std::span<int32_t> destinations = maker_.destinations(list.count);
-    for (size_t i = 0; i < distinct.size(); ++i) {
-      const int rank = level > 0 ? directory_.ask(level - 1, distinct[i]) : -1;
-      if (rank >= 0)
-        destinations[i] = comms_.peer(level - 1, rank);
-      else
-        destinations[i] = directory_.offloaded(distinct[i]) ? RowListMaker::kOffloaded : RowListMaker::kDevice;
-    }
-    maker_.arrange(list, level > 0 ? &route.stages[static_cast<size_t>(level) - 1] : nullptr);
+    const auto destination = [&](int64_t key) {
+      const int rank = level > 0 ? directory_.ask(level - 1, key) : -1;
+      if (rank >= 0) return comms_.peer(level - 1, rank);
+      return directory_.offloaded(key) ? RowListMaker::kOffloaded : RowListMaker::kDevice;
+    };
+    maker_.make(keys, segments, destination, level > 0 ? &route.stages[static_cast<size_t>(level) - 1].asked : nullptr,
+                list);
   }
   int64_t* slots = list.slots.reserve(list.here);
   for (int64_t i = 0; i < list.here; ++i) slots[i] = directory_.slot(list.keys.data()[i]);

@@ -7,7 +7,7 @@
 namespace sparrow {
 
 StagedAllReduce::StagedAllReduce(Backend& backend, Comm& group, const Hierarchy& hierarchy, int64_t n, DType wire)
-    : backend_(backend), comms_(group, group, hierarchy), n_(n), wire_(wire) {
+    : backend_(backend), comms_(group, group, hierarchy), n_(n), transfer_(backend, 1, wire) {
   int64_t most = 0;
   for (int level = 0; level < hierarchy.depth(); ++level) {
     plan_stage(hierarchy, level, group.rank());
@@ -15,10 +15,11 @@ StagedAllReduce::StagedAllReduce(Backend& backend, Comm& group, const Hierarchy&
     for (const Piece& piece : stages_.back().given) given += piece.end - piece.begin;
     for (const Piece& piece : stages_.back().taken) taken += piece.end - piece.begin;
     most = std::max({most, given, taken});
+    for (const auto& [begin, end] : stages_.back().owned) most = std::max(most, end - begin);
   }
-  send_ = Array<std::byte>(backend_, Memory::device, most * size_of(wire_), MemoryPart::exchange);
-  recv_ = Array<std::byte>(backend_, Memory::device, most * size_of(wire_), MemoryPart::exchange);
-  widened_ = Array<float>(backend_, Memory::device, most, MemoryPart::exchange);
+  const int64_t recv = wire == DType::f32 ? 0 : most;
+  transfer_.reserve({most * size_of(wire), recv * size_of(wire)});
+  received_ = Array<float>(backend_, Memory::device, most, MemoryPart::exchange);
 }
 
 /// Who owns which elements of the sum over `domain`, ascending. Recursive: a domain's owners follow from its
@@ -70,36 +71,26 @@ void StagedAllReduce::plan_stage(const Hierarchy& hierarchy, int level, int rank
   stages_.push_back(std::move(stage));
 }
 
-int64_t StagedAllReduce::sizes(const std::vector<Piece>& pieces, std::vector<int64_t>& bytes,
-                               std::vector<int64_t>& offsets) const {
-  std::fill(bytes.begin(), bytes.end(), 0);
-  for (const Piece& piece : pieces) bytes[piece.peer] += (piece.end - piece.begin) * size_of(wire_);
-  int64_t total = 0;
-  for (size_t p = 0; p < bytes.size(); ++p) {
-    offsets[p] = total;
-    total += bytes[p];
-  }
-  return total / size_of(wire_);
-}
-
-/// Packs the pieces to send and leaves what came in widened_, in the order of `receive`.
+/// Packs the pieces to send and leaves what came in received_, in the order of `receive`.
 void StagedAllReduce::exchange(Stream& stream, int stage, const std::vector<Piece>& send,
                                const std::vector<Piece>& receive, float* values) {
-  const auto peers = static_cast<size_t>(comms_.sizes()[stage]);
-  for (auto* list : {&send_bytes_, &send_offsets_, &recv_bytes_, &recv_offsets_}) list->resize(peers);
-  sizes(send, send_bytes_, send_offsets_);
-  const int64_t received = sizes(receive, recv_bytes_, recv_offsets_);
-  int64_t at = 0;
+  const auto count = [&](const std::vector<Piece>& pieces, ItemsByRank& counts) {
+    counts.count.assign(comms_.sizes()[stage], 0);
+    counts.offset.resize(counts.count.size());
+    for (const Piece& piece : pieces) counts.count[piece.peer] += piece.end - piece.begin;
+    counts.sum_up();
+  };
+  count(send, sent_counts_);
+  count(receive, received_counts_);
+  const Matrix packed = transfer_.outgoing(sent_counts_.total);
+  auto* to = static_cast<std::byte*>(packed.data);
   for (const Piece& piece : send) {
-    const int64_t count = piece.end - piece.begin;
-    backend_.convert(stream, Matrix::f32(values + piece.begin, 1, count),
-                     Matrix::of(wire_, send_.data() + at * size_of(wire_), 1, count));
-    at += count;
+    const int64_t n = piece.end - piece.begin;
+    backend_.convert(stream, Matrix::f32(values + piece.begin, 1, n), Matrix::of(packed.type, to, 1, n));
+    to += n * size_of(packed.type);
   }
-  Comm& comm = comms_.device(stage);
-  comm.wait(comm.post(
-      &stream, {Phase::allreduce, send_.data(), send_bytes_, send_offsets_, recv_.data(), recv_bytes_, recv_offsets_}));
-  backend_.convert(stream, Matrix::of(wire_, recv_.data(), 1, received), Matrix::f32(widened_.data(), 1, received));
+  transfer_.exchange(stream, {comms_.device(stage), Phase::allreduce, sent_counts_, received_counts_}, packed,
+                     received_.data());
 }
 
 void StagedAllReduce::sum(Stream& stream, float* values) {
@@ -110,24 +101,19 @@ void StagedAllReduce::sum(Stream& stream, float* values) {
     int64_t at = 0;
     for (const Piece& piece : stage.taken) {
       // values += what came: a step of SGD at rate -1
-      backend_.update_dense(stream, {OptimizerKind::sgd, -1.0f, 0.0f}, values + piece.begin, widened_.data() + at,
+      backend_.update_dense(stream, {OptimizerKind::sgd, -1.0f, 0.0f}, values + piece.begin, received_.data() + at,
                             nullptr, piece.end - piece.begin);
       at += piece.end - piece.begin;
     }
   }
-  if (count > 0 && wire_ == DType::bf16)  // owners keep what the others will get
-    for (const auto& [begin, end] : stages_[0].owned) {
-      const Matrix rounded = Matrix::of(wire_, send_.data(), 1, end - begin),
-                   exact = Matrix::f32(values + begin, 1, end - begin);
-      backend_.convert(stream, exact, rounded);
-      backend_.convert(stream, rounded, exact);
-    }
+  if (count > 0)  // owners keep what the others will get
+    for (const auto& [begin, end] : stages_[0].owned) transfer_.round(stream, values + begin, end - begin);
   for (int s = 0; s < count; ++s) {
     const Stage& stage = stages_[s];
     exchange(stream, s, stage.taken, stage.given, values);
     int64_t at = 0;
     for (const Piece& piece : stage.given) {
-      backend_.copy(stream, values + piece.begin, widened_.data() + at, (piece.end - piece.begin) * 4);
+      backend_.copy(stream, values + piece.begin, received_.data() + at, (piece.end - piece.begin) * 4);
       at += piece.end - piece.begin;
     }
   }

@@ -16,7 +16,8 @@
 #include <span>
 #include <vector>
 
-#include "exchange/row_list.hpp"
+#include "exchange/row_transfer.hpp"
+#include "exchange/stage_comms.hpp"
 
 namespace sparrow {
 
@@ -53,16 +54,14 @@ class StagedAllReduce {
   void plan_stage(const Hierarchy& hierarchy, int level, int rank);
   void exchange(Stream& stream, int stage, const std::vector<Piece>& send, const std::vector<Piece>& receive,
                 float* values);
-  int64_t sizes(const std::vector<Piece>& pieces, std::vector<int64_t>& bytes, std::vector<int64_t>& offsets) const;
 
   Backend& backend_;
   StageComms comms_;
   int64_t n_;
-  DType wire_;
+  RowTransfer transfer_;  ///< of single values
   std::vector<Stage> stages_;
-  Array<std::byte> send_, recv_;
-  Array<float> widened_;
-  std::vector<int64_t> send_bytes_, send_offsets_, recv_bytes_, recv_offsets_;
+  Array<float> received_;
+  ItemsByRank sent_counts_{0}, received_counts_{0};
 };
 
 }  // namespace sparrow

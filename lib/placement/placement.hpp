@@ -40,6 +40,10 @@
 //     out of e  H(e) * sum over ranks r of P outside a of q_r w
 //   pooled: as direct, with b_r k (1 - (1 - m/k)^h) vectors instead of the rows, when rows of mass m are spread over k
 //     holders.
+//     Only rows with one copy are pooled; those of copies between come directly. A byte per vector says of how many
+//     lookups it is. Partial sums: a vector per sample from every rank.
+//   Below, sigma(a) is 1 / (children of the parent): who adds up for a domain is drawn per row. Of a plan H, rho and
+//   the pairs are those of each rank as the rows are dealt (dealt.cpp), and T is that of the busiest.
 //   reduction over copies, level(a) <= l, Z = rho down to the level of the copies, times H below it:
 //     sparse, up    out of e  v(a) (1 - sigma(a)) Z (w + id)
 //                   into e    sigma(a) Z (w + id) * sum over siblings v(a')

@@ -140,14 +140,14 @@ json pipeline(const PerIteration& per_iteration, const RunResult& result) {
   }
   const double to_gradients = per_iteration.mean(ledger.path.to_gradients);
   const double ahead = per_iteration.mean(ledger.path.ahead);
-  const double urgent = per_iteration.mean(ledger.path.urgent);
+  const double dirty = per_iteration.mean(ledger.path.dirty);
   const double dense = per_iteration.mean(ledger.path.dense);
   of["dirty_rows_per_iteration"] = per_iteration.mean(ledger.dirty_rows);
   of["to_gradients_seconds"] = to_gradients;
   of["dense_seconds"] = dense;
   of["ahead_seconds"] = ahead;
-  of["urgent_seconds"] = urgent;
-  of["critical_path_seconds"] = to_gradients + std::max(urgent, dense);
+  of["urgent_seconds"] = dirty;
+  of["critical_path_seconds"] = to_gradients + std::max(dirty, dense);
   // Of the exchange, what the compute lane did not wait for.
   of["hidden_seconds"] = result.overlapped ? std::max(0.0, busy - of["compute"]["waiting"].get<double>()) : 0.0;
   return of;

@@ -74,7 +74,7 @@ class FileBatch : public OffloadedBatch {
   void pass_on() override;
   void finish(bool updated) override;
   RowStore rows() const override { return {values_.data(), state_.data(), count(), store_.dim_, store_.state_dim_}; }
-  int64_t place_of(int64_t i) const override { return i; }
+  int64_t slot_of(int64_t i) const override { return i; }
 
  private:
   int64_t count() const { return static_cast<int64_t>(block_of_.size()); }

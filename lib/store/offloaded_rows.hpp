@@ -57,9 +57,9 @@ class OffloadedBatch {
   /// May wait for the reads and, to bound the memory, for the writes of the batch before.
   virtual void finish(bool updated) = 0;
 
-  /// Where the rows are: row i of start's list is slot place_of(i) of rows(). Valid after start, until the next.
+  /// Where the rows are: row i of start's list is slot slot_of(i) of rows(). Valid after start, until the next.
   virtual RowStore rows() const = 0;
-  virtual int64_t place_of(int64_t i) const = 0;
+  virtual int64_t slot_of(int64_t i) const = 0;
 };
 
 class OffloadedRows {

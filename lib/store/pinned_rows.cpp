@@ -43,7 +43,7 @@ class PinnedBatch : public OffloadedBatch {
     store_.traffic_.written_bytes += bytes;
   }
   RowStore rows() const override { return store_.rows_; }
-  int64_t place_of(int64_t i) const override { return slots_[i]; }
+  int64_t slot_of(int64_t i) const override { return slots_[i]; }
 
  private:
   PinnedRows& store_;

@@ -47,7 +47,7 @@ void Store::read(Stream& stream, int64_t first, int64_t n, float* values, float*
     const auto batch = offloaded_->make_batch();
     batch->start(slots);
     batch->load();
-    copy(batch->rows(), batch->place_of(0), here, n - here);  // neighbours are neighbours there too
+    copy(batch->rows(), batch->slot_of(0), here, n - here);  // neighbours are neighbours there too
     backend_.synchronize(stream);
     batch->finish(false);
   }

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "data/batch.hpp"
 #include "data/criteo.hpp"
 
 namespace sparrow {

@@ -37,7 +37,7 @@ PathSeconds& PathSeconds::operator+=(const PathSeconds& other) {
   to_gradients += other.to_gradients;
   dense += other.dense;
   ahead += other.ahead;
-  urgent += other.urgent;
+  dirty += other.dirty;
   return *this;
 }
 

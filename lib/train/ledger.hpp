@@ -26,9 +26,9 @@ const char* lane_name(Lane lane);
 /// What follows one another in an overlapped iteration, timed.
 struct PathSeconds {
   double to_gradients = 0;  ///< compute lane: from the rows of a batch to the gradients of its bags
-  double dense = 0;   ///< then: gradients of the parameters, their sum, their update, bottom MLP of the next batch
-  double ahead = 0;   ///< exchange lane, beside it: late gradients, ids and clean rows of the next batch
-  double urgent = 0;  ///< then: gradients of shared rows, their update, dirty rows of the next batch
+  double dense = 0;  ///< then: gradients of the parameters, their sum, their update, bottom MLP of the next batch
+  double ahead = 0;  ///< exchange lane, beside it: clean gradients, ids and clean rows of the next batch
+  double dirty = 0;  ///< then: gradients of dirty rows, their update, dirty rows of the next batch
 
   PathSeconds& operator+=(const PathSeconds& other);
 };

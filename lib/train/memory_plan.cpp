@@ -48,9 +48,8 @@ MemoryPlan plan_memory(Backend& backend, const Directory& directory, const Train
   Directory same_room(directory.tables(), directory.hierarchy(), directory.plan(), directory.rank(),
                       {directory.device_slots(), directory.offloaded_slots()});
   Trainer trainer({counting, counting, nobody, nobody}, std::move(same_room), {}, options, nullptr);
-  Migration::Buffers moved(counting);
-  const RowStore& rows = trainer.store().rows();
-  moved.reserve(options.most_moved, rows.dim, rows.state_dim);
+  Migration::Buffers moved(counting, trainer.store().rows());
+  moved.reserve(options.most_moved);
   plan.needs = counting.used_memory();
   const RowReader reader(trainer);
   plan.needs.add(MemoryPart::checkpoint, counting.used_memory().total() - plan.needs.total());

@@ -37,7 +37,7 @@ Pipeline::~Pipeline() {
 void Pipeline::reserve(const ExchangeBounds& bounds) {
   for (size_t batch = 0; batch < (overlapped_ ? 2 : 1); ++batch) routes_[batch]->reserve(bounds);
   exchange_.reserve(bounds);
-  backend_.reserve_scratch(*stream_, backend_.scratch_bytes({}, bounds.most_members(), bounds.dim));
+  backend_.reserve_scratch(*stream_, backend_.scratch_bytes({}, bounds.most_requests(), bounds.dim));
 }
 
 // --- The hand-over between the lanes ---
@@ -88,7 +88,7 @@ void Pipeline::release() noexcept {
 
 bool Pipeline::drained() const {
   const std::lock_guard lock(mutex_);
-  return progress_ == Progress::rest && !late_;
+  return progress_ == Progress::rest && !clean_left_;
 }
 
 void Pipeline::wait() {
@@ -100,8 +100,8 @@ void Pipeline::wait() {
   }
   if (step_.next) {
     now_ = 1 - now_;
-    late_ = true;
-    late_step_ = step_;
+    clean_left_ = true;
+    clean_step_ = step_;
   }
   ledger_.take(lane_ledger_);
   count_store();
@@ -167,7 +167,7 @@ void Pipeline::give_gradients(Stream& stream, const Matrix& bag_gradients) {
   if (overlapped_) return;
   {
     const auto counted = counted_traffic();
-    exchange_urgent(false);
+    exchange_dirty(false);
   }
   progress_ = Progress::done;
   wait();
@@ -190,9 +190,9 @@ void Pipeline::finish_fetch() {
 void Pipeline::drain() {
   dense_timed_ = false;  // whatever comes now is no part of a step
   wait();
-  if (late_) {
+  if (clean_left_) {
     const auto counted = counted_traffic();
-    finish_late();
+    finish_clean();
   }
   backend_.synchronize(*stream_);  // updates that are queued: other streams read and write the rows next
   ledger_.take(lane_ledger_);
@@ -213,13 +213,13 @@ bool Pipeline::exchange_step() {
   const auto counted = counted_traffic();
   const bool has_next = step_.next != nullptr;
   const Timer timer;
-  if (late_) finish_late();
+  if (clean_left_) finish_clean();
   reach(Progress::summed);
   if (has_next) look_ahead(*step_.next);
   reach(Progress::looked_ahead);
   lane_ledger_.path.ahead += timer.seconds();
   if (!wait_for_gradients()) return false;
-  exchange_urgent(has_next);
+  exchange_dirty(has_next);
   return true;
 }
 
@@ -240,19 +240,19 @@ void Pipeline::fetch_now(const Batch& batch, BatchRoute& route, bool training) {
 }
 
 /// Gradients of the batch before, of rows that this one does not use.
-void Pipeline::finish_late() {
+void Pipeline::finish_clean() {
   BatchRoute& route = other();
   {
     const Ledger::Booking booking(*book_, Part::gradients, Lane::exchange);
-    exchange_.sum_own(*stream_, route, late_step_.bag_gradients, RowHalf::single);
+    exchange_.sum_own(*stream_, route, clean_step_.bag_gradients, RowHalf::clean);
     backend_.record(*summed_event_, *stream_);
     reach(Progress::summed);
-    exchange_.return_gradients(*stream_, route, late_step_.bag_gradients, RowHalf::single);
+    exchange_.return_gradients(*stream_, route, clean_step_.bag_gradients, RowHalf::clean);
   }
-  update_rows(late_step_.update);
+  update_rows(clean_step_.update);
   const Ledger::Booking booking(*book_, Part::store, Lane::exchange);
   exchange_.finish(route, true);
-  late_ = false;
+  clean_left_ = false;
 }
 
 void Pipeline::look_ahead(const Batch& next) {
@@ -261,23 +261,23 @@ void Pipeline::look_ahead(const Batch& next) {
     const Ledger::Booking booking(*book_, Part::ids, Lane::exchange);
     exchange_.build(*stream_, next, route, true);
     exchange_.divide(*stream_, now(), route);
-    exchange_.place(*stream_, route);
+    exchange_.address_rows(*stream_, route);
   }
   {
     const Ledger::Booking booking(*book_, Part::store, Lane::exchange);
-    exchange_.load_single(route, now());
+    exchange_.load_clean(route, now());
   }
   const Ledger::Booking booking(*book_, Part::rows, Lane::exchange);
-  exchange_.fetch(*stream_, route, RowHalf::single);
+  exchange_.fetch(*stream_, route, RowHalf::clean);
 }
 
-void Pipeline::exchange_urgent(bool has_next) {
+void Pipeline::exchange_dirty(bool has_next) {
   const Timer timer;
   backend_.wait(*stream_, *given_event_);
   {
     const Ledger::Booking booking(*book_, Part::gradients, Lane::exchange);
-    exchange_.sum_own(*stream_, now(), step_.bag_gradients, RowHalf::shared);
-    exchange_.return_gradients(*stream_, now(), step_.bag_gradients, RowHalf::shared);
+    exchange_.sum_own(*stream_, now(), step_.bag_gradients, RowHalf::dirty);
+    exchange_.return_gradients(*stream_, now(), step_.bag_gradients, RowHalf::dirty);
     if (!overlapped_) backend_.synchronize(*stream_);
   }
   {
@@ -290,7 +290,7 @@ void Pipeline::exchange_urgent(bool has_next) {
     const Ledger::Booking booking(*book_, Part::store, Lane::exchange);
     if (has_next) {
       exchange_.pass_on(now());
-      exchange_.load_shared(other());
+      exchange_.load_dirty(other());
     } else {
       exchange_.finish(now(), true);
       if (!overlapped_) exchange_.drain_store();  // the sequential step overlaps nothing
@@ -298,19 +298,15 @@ void Pipeline::exchange_urgent(bool has_next) {
   }
   if (has_next) {
     const Ledger::Booking booking(*book_, Part::rows, Lane::exchange);
-    exchange_.fetch(*stream_, other(), RowHalf::shared);
+    exchange_.fetch(*stream_, other(), RowHalf::dirty);
   }
   backend_.record(*rows_event_, *stream_);
-  lane_ledger_.path.urgent += timer.seconds();
+  lane_ledger_.path.dirty += timer.seconds();
 }
 
 void Pipeline::update_rows(const OptimizerStep& step) {
   const Ledger::Booking booking(*book_, Part::update, Lane::exchange);
-  for (const RowUpdate& update : exchange_.updates()) {
-    const Matrix gradients =
-        Matrix::f32(const_cast<float*>(update.gradients), update.count, update.store.dim);  // only read
-    backend_.update_rows(*stream_, step, update.store, update.slots, gradients, update.count);
-  }
+  exchange_.update_rows(*stream_, step);
   if (!overlapped_) backend_.synchronize(*stream_);
 }
 

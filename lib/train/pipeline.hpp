@@ -2,23 +2,23 @@
 // rows and their gradients are exchanged on a thread and a stream of their own (the exchange lane). While batch k
 // computes, the exchange lane
 //
-//   finishes k - 1   gradients of rows that batch k does not use (late): sums, exchange, update
-//   looks ahead      ids of k + 1, and which rows k and k + 1 share
+//   finishes k - 1   gradients of rows that batch k does not use (clean): sums, exchange, update
+//   looks ahead      ids of k + 1, and which rows both k and k + 1 use (dirty)
 //   fetches          rows of k + 1 that k does not update (clean)
 //
 // and when the gradients of k's bags exist, beside what no row waits for (the gradients of the dense parameters, their
 // reduction and update, the bottom MLP of k + 1),
 //
-//   returns          gradients of rows shared with k + 1 (urgent), those of rows with several copies; updates
-//   fetches          the shared rows of k + 1, updated (dirty); then k + 1 may begin
+//   returns          gradients of rows that k + 1 uses too (dirty), those of rows with several copies; updates
+//   fetches          the dirty rows of k + 1, updated; then k + 1 may begin
 //
 //   compute   | rest of forward k, backward to bags | parameters' gradients, all-reduce, update, bottom k + 1 | ...
-//   exchange  | late k-1 | ids k+1 | clean k+1      | urgent k | update | dirty k+1                       | late k ...
+//   exchange  | clean gradients k-1 | ids k+1 | clean rows k+1 | dirty gradients k | update | dirty rows k+1 | ...
 //
-// so that T = max(compute to bags, late + ids + clean) + max(urgent + update + dirty, the rest of compute and the dense
-// reduction). Exact: a clean row has every update up to k - 1 when it is sent and k does not touch it; a dirty one is
+// so that T = max(compute to bags, clean gradients + ids + clean rows) + max(dirty gradients + update + dirty rows, the
+// rest of compute and the dense reduction). Exact: a clean row has every update up to k - 1 when it is sent and k does not touch it; a dirty one is
 // sent behind its update; and each row's gradient is summed whole, in the order of the sequential step, so both give
-// the same bits. Without a next batch all gradients are urgent. The sequential pipeline is that, on the caller's
+// the same bits. Without a next batch all gradients are dirty. The sequential pipeline is that, on the caller's
 // thread.
 //
 // Where the host waits for the device, if that has a memory and streams of its own:
@@ -81,7 +81,7 @@ class Pipeline {
 
   /// Waits for the exchange lane; books what it did.
   void wait();
-  /// Collective: completes the model: wait(), then late gradients. What was fetched for the next batch stays valid.
+  /// Collective: completes the model: wait(), then clean gradients. What was fetched for the next batch stays valid.
   void drain();
   /// Collective: drain(), and drops what was fetched for the announced batch: before rows are written or move.
   void forget();
@@ -101,9 +101,9 @@ class Pipeline {
   void run() noexcept;
   bool exchange_step();
   void fetch_now(const Batch& batch, BatchRoute& route, bool training);
-  void finish_late();
+  void finish_clean();
   void look_ahead(const Batch& next);
-  void exchange_urgent(bool has_next);
+  void exchange_dirty(bool has_next);
   void update_rows(const OptimizerStep& step);
   void count_store();
   /// Books on the lane's ledger what the exchange sends while the result lives.
@@ -133,8 +133,8 @@ class Pipeline {
     int64_t index = -1;
   };
   std::optional<Announced> announced_;  ///< the batch whose rows route now() has
-  bool late_ = false;                   ///< other() has late gradients
-  Step late_step_;
+  bool clean_left_ = false;             ///< other() has clean gradients that are not returned yet
+  Step clean_step_;
   Timer since_begin_, since_given_;
   bool dense_timed_ = false;  ///< since_given_ runs
   // Used by the lane that exchanges:

@@ -22,7 +22,7 @@ ExchangeBounds bounds_of_reading(const Directory& directory, int64_t rows, int64
   }
   for (int stage = 0; stage < hierarchy.depth(); ++stage) {
     bounds.asked.push_back(bounds.lists[static_cast<size_t>(stage) + 1].count);
-    bounds.requested.push_back(bounds.lists[stage].members);
+    bounds.requested.push_back(bounds.lists[stage].requests);
   }
   return bounds;
 }
@@ -38,18 +38,20 @@ RowReader::RowReader(Trainer& trainer)
     : trainer_(trainer),
       rows_(trainer.store().rows()),
       router_(trainer.context().host, trainer.directory(), trainer.comms()),
-      values_(trainer.context(), trainer.comms(), rows_, DType::f32),
-      state_(trainer.context(), trainer.comms(), state_of(rows_), DType::f32),
+      value_transfer_(trainer.backend(), rows_.dim, DType::f32),
+      state_transfer_(trainer.backend(), rows_.state_dim, DType::f32),
+      values_(trainer.context(), trainer.comms(), rows_, value_transfer_),
+      state_(trainer.context(), trainer.comms(), state_of(rows_), state_transfer_),
       route_(trainer.backend(), trainer.comms().sizes()),
       packed_(trainer.backend(), Memory::device) {
   if (trainer.backend().device_is_host()) return;
   const Directory& directory = trainer.directory();
-  const std::vector<int64_t>& of_tables = directory.tables().rows();
-  const int64_t rows = std::min(kMostRows, *std::max_element(of_tables.begin(), of_tables.end()));
-  const ExchangeBounds of_values = bounds_of_reading(directory, rows, rows_.dim);
-  route_.reserve_rows(of_values);
-  values_.reserve(of_values);
-  state_.reserve(bounds_of_reading(directory, rows, rows_.state_dim));
+  const std::vector<int64_t>& table_rows = directory.tables().rows();
+  const int64_t rows = std::min(kMostRows, *std::max_element(table_rows.begin(), table_rows.end()));
+  const ExchangeBounds bounds = bounds_of_reading(directory, rows, rows_.dim);
+  route_.reserve_rows(bounds);
+  value_transfer_.reserve(bound_transfer(bounds));
+  state_transfer_.reserve(bound_transfer(bounds_of_reading(directory, rows, rows_.state_dim)));
   packed_.reserve_exactly(rows * rows_.dim);
 }
 
@@ -72,11 +74,9 @@ const RowReader::Rows& RowReader::read(int table, const std::vector<int64_t>& po
 }
 
 void RowReader::load_offloaded() {
-  offloaded_.clear();
-  const auto slots = [](RowList& list) { return std::span(list.slots.data() + list.device, list.here - list.device); };
-  for (RowList& list : route_.lists) offloaded_.add(slots(list));
-  offloaded_.start(trainer_.store().offloaded(), trainer_.directory().device_slots());
-  for (RowList& list : route_.lists) offloaded_.to_places(slots(list));
+  std::vector<std::span<int64_t>> slots;
+  for (RowList& list : route_.lists) slots.emplace_back(list.slots.data() + list.device, list.here - list.device);
+  offloaded_.start(trainer_.store().offloaded(), trainer_.directory().device_slots(), slots);
   offloaded_.load();
 }
 
@@ -86,7 +86,7 @@ void RowReader::take(RowExchange& exchange, const RowStore& offloaded, int64_t n
   out.resize(n * dim);
   float* packed = packed_.reserve(n * dim);
   trainer_.backend().pack_rows(trainer_.stream(), route_.lowest().addresses.device(),
-                               route_.lowest().row_of_member.device(), n, Matrix::f32(packed, n, dim));
+                               route_.lowest().row_of_request.device(), n, Matrix::f32(packed, n, dim));
   trainer_.backend().copy(trainer_.stream(), out.data(), packed, n * dim * 4);
   trainer_.backend().synchronize(trainer_.stream());
 }

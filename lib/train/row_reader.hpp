@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "exchange/offloaded_route.hpp"
 #include "train/trainer.hpp"
 
 namespace sparrow {
@@ -29,6 +28,7 @@ class RowReader {
   Trainer& trainer_;
   RowStore rows_;
   Router router_;
+  RowTransfer value_transfer_, state_transfer_;
   RowExchange values_, state_;
   Route route_;
   OffloadedRoute offloaded_;

@@ -103,8 +103,8 @@ double Trainer::step(const Batch& batch, const Batch* next) {
   ledger_.samples += batch.samples;
   ledger_.lookups += route.lookups;
   // Where bags are pooled at their holders, what reaches this rank is a vector per part of a bag.
-  ledger_.distinct_rows += route.rows.lists.back().count + route.pooled.parts.asked_total;
-  ledger_.dirty_rows += route.rows.dirty_rows() + route.pooled.parts.asked_total;
+  ledger_.distinct_rows += route.rows.lists.back().count + route.pooled.parts.asked.total;
+  ledger_.dirty_rows += route.rows.dirty_rows() + route.pooled.parts.asked.total;
   {
     Ledger::Booking booking(ledger_, Part::compute);
     model_.forward_bags(*stream_, route.bags, route.addresses());

@@ -212,8 +212,9 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
       std::vector<float> values(directory.slots() * kDim);
       std::fill_n(values.data(), values.size(), 1.0f);
       Router router(*backend, directory, comms);
+      RowTransfer transfer(*backend, kDim, DType::f32);
       RowExchange exchange(RankContext::on_host(*backend, comm), comms,
-                           {values.data(), nullptr, directory.slots(), kDim, 0}, DType::f32);
+                           {values.data(), nullptr, directory.slots(), kDim, 0}, transfer);
       Route route(*backend, comms.sizes());
       Batch batch;
       batch.samples = 40;
@@ -251,7 +252,7 @@ TEST_CASE("RowsThatTwoBatchesUseAreFoundByAllWhoAskForThem") {
             used[k].insert(tables.first_key(t) + batch.positions[l]);
       }
     std::mutex mutex;
-    int64_t wrong = 0, shared = 0, single = 0;
+    int64_t wrong = 0, dirty = 0, clean = 0;
     run_ranks(ranks, [&, &shape = hierarchy](Comm& comm) {
       const auto backend = make_host_backend(1);
       const auto stream = backend->make_stream();
@@ -270,16 +271,16 @@ TEST_CASE("RowsThatTwoBatchesUseAreFoundByAllWhoAskForThem") {
           for (int64_t i = 0; i < route.lists[level].count; ++i) {
             const int64_t key = route.lists[level].keys.data()[i];
             const bool expected = directory.level(key) > 0 || (used[0].count(key) && used[1].count(key));
-            wrong += split.shared[level].data()[i] != (expected ? 1 : 0);
-            ++(expected ? shared : single);
+            wrong += split.dirty[level].data()[i] != (expected ? 1 : 0);
+            ++(expected ? dirty : clean);
           }
       };
       compare(first.rows, first.rows.with_next);
       compare(second.rows, second.rows.with_previous);
     });
     CHECK(wrong == 0);
-    CHECK(shared > 0);
-    CHECK(single > 0);
+    CHECK(dirty > 0);
+    CHECK(clean > 0);
   }
 }
 

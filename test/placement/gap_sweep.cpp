@@ -94,6 +94,11 @@ Solution timed(const Topology& topology, const Workload& workload, const SolveOp
   return solution;
 }
 
+/// What the search leaves open; that slots cannot be dealt evenly comes on top.
+double search_gap(const Solution& solution) {
+  return std::min(solution.even_seconds, solution.cost.seconds) / solution.bound - 1;
+}
+
 Case draw_case(std::mt19937_64& random, const std::vector<Topology>& files, double most_lookups, bool both) {
   Case result;
   const size_t which = random() % (files.size() + 3);
@@ -112,18 +117,14 @@ Case draw_case(std::mt19937_64& random, const std::vector<Topology>& files, doub
   SolveOptions options;
   options.combine = random() % 4 != 0;
   if (!options.combine) result.text += " no-combine";
-  // What the search leaves open; that slots cannot be dealt evenly comes on top.
-  const auto gap = [](const Solution& found) {
-    return std::min(found.even_seconds, found.cost.seconds) / found.bound - 1;
-  };
   const Solution solution = timed(topology, w, options, result.planning);
   if (both) {
     options.branching = false;
     const Solution unbranched = timed(topology, w, options, result.unbranched_planning);
     result.unbranched_seconds = unbranched.cost.seconds;
-    result.unbranched_gap = gap(unbranched);
+    result.unbranched_gap = search_gap(unbranched);
   }
-  result.gap = gap(solution);
+  result.gap = search_gap(solution);
   result.seconds = solution.cost.seconds;
   for (const StrategyResult& other : solution.strategies)
     if (other.cost.infeasible.empty() && other.cost.seconds > 0)

@@ -288,9 +288,8 @@ std::vector<int> Simulator::ring(const Option& option, int domain) {
 
 int Simulator::holder(const TablePlan& table, const Option& option, size_t position, int rank) {
   const std::vector<int> ranks = ring(option, above(rank, option.level));
-  const int64_t fixed = table.holders.fixed;
-  const auto place = static_cast<size_t>(fixed >= 0 ? fixed : table.holders.offset);
-  return ranks[(fixed >= 0 ? place : position + place) % ranks.size()];
+  const auto place = static_cast<size_t>(table.holders.fixed >= 0 ? table.holders.fixed : table.holders.offset);
+  return ranks[(table.holders.fixed >= 0 ? place : position + place) % ranks.size()];
 }
 
 /// Whom the ranks of a domain ask for a row: its holder, if inside, else the proxy whose turn it is.

@@ -50,7 +50,7 @@ void fill(OffloadedRows& store, int64_t dim, int64_t state_dim, int64_t chunk) {
 /// Whether row i of a loaded batch is `slot` at `version`.
 bool is_row(const OffloadedBatch& batch, int64_t i, int64_t slot, int version) {
   const RowStore rows = batch.rows();
-  const int64_t place = batch.place_of(i);
+  const int64_t place = batch.slot_of(i);
   for (int64_t e = 0; e < rows.dim; ++e)
     if (rows.values[place * rows.dim + e] != value_of(slot, e, version)) return false;
   for (int64_t e = 0; e < rows.state_dim; ++e)
@@ -60,7 +60,7 @@ bool is_row(const OffloadedBatch& batch, int64_t i, int64_t slot, int version) {
 
 void set_row(const OffloadedBatch& batch, int64_t i, int64_t slot, int version) {
   const RowStore rows = batch.rows();
-  const int64_t place = batch.place_of(i);
+  const int64_t place = batch.slot_of(i);
   for (int64_t e = 0; e < rows.dim; ++e) rows.values[place * rows.dim + e] = value_of(slot, e, version);
   for (int64_t e = 0; e < rows.state_dim; ++e)
     rows.state[place * rows.state_dim + e] = value_of(slot, rows.dim + e, version);

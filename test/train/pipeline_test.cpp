@@ -188,7 +188,7 @@ TEST_CASE("TheExchangeLaneExchangesRowsAndTheComputeLaneDoesNot") {
     CHECK(seconds(Lane::exchange, Part::compute) == 0);
     CHECK(seen.ledger.path.to_gradients > 0);
     CHECK(seen.ledger.path.ahead > 0);
-    CHECK(seen.ledger.path.urgent > 0);
+    CHECK(seen.ledger.path.dirty > 0);
   }
 }
 
