@@ -43,8 +43,8 @@ std::optional<placement::Plan> best_plan(const ReplanProblem& problem, const pla
   // and the plan is made again for a little less memory.
   constexpr int kAttempts = 4;
   placement::Topology topology = problem.system.topology;
-  PlacementOptions options = problem.options.placement;
-  options.plan.clear();  // of the run's beginning
+  PlacementOptions options;  // the optimum, whatever plan the run began with
+  options.combine = problem.options.placement.combine;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     placement::Plan plan = by_position(decide(topology, workload, options).plan, problem.profiles, problem.plan);
     const placement::CostModel model(problem.system.topology, workload);
