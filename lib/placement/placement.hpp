@@ -23,8 +23,8 @@
 //
 // Every row takes an option: a level l with one copy in each domain of that level, the site in each domain type where
 // the copy lives, and how the copies are kept equal. l = L: replicated; l = 0: held, or fetched where the site is a
-// slower store. Every table has a transport: staged (deduplicated at every level), direct (per rank), or pooled (bags
-// summed at the holder).
+// slower store. Every table has a transport: staged (deduplicated at every level), direct (per rank), pooled (bags summed
+// at the holder), or partial sums (of every bag, from every rank).
 //
 // 3. Expected flows of one row
 //
@@ -85,7 +85,7 @@
 //
 // 5. Not modelled
 //
-// The spread of loads around their mean (offsets per table even out the hottest rows); dependence between columns and
+// Chance: loads of a batch around their expectation (how rows are dealt is modelled, dealt.cpp); dependence of columns and
 // samples, which makes distinct rows fewer and locality possible; contention inside a switch; half-duplex links;
 // caches; drift of the distribution during a run. Classes of laws and merged counts have a grouping error, bounded and
 // reported.
@@ -133,6 +133,8 @@
 //             linear programmes whose solutions cost no more than they say.
 //
 //   result    The best of all this and of the named strategies; bound = the least of their bounds; gap = T / bound - 1.
+//             T is that of the busiest rank as the plan deals its rows; what it would be if everything were dealt evenly,
+//             which is what the search works with, is Solution::even_seconds.
 //
 // Found over random machines, laws, budgets and bags (test/placement/gap_sweep.cpp): with bags of one the gap is a
 // rounding matter, below 0.1 % on nearly all; with pooling at most 3 % on the machines of configs/topologies; on trees
