@@ -48,8 +48,10 @@ cxxopts::Options plan_options() {
       text()->default_value("topology"), "HOW");
   add("optimize-batch", "choose the batch size too, from 1/16 to 16 times --batch, for the least time per sample");
   auto shown = options.add_options("Output");
-  shown("strategy", "all, optimal, held, table_wise, row_wise, replicated, fetched, hot_cold",
-        text()->default_value("all"), "NAME");
+  std::string strategies = "all, optimal";
+  for (int i = 0; i < placement::kStrategies; ++i)
+    strategies += fmt::format(", {}", placement::strategy_name(static_cast<placement::Strategy>(i)));
+  shown("strategy", strategies, text()->default_value("all"), "NAME");
   shown("deduplicate", "of a strategy named: distinct rows alone travel, as `train` sends them by default");
   shown("explain", "why a row is placed where it is: the cost of each of its options", text(), "TABLE[:POSITION]");
   shown("sweep",

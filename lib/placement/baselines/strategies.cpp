@@ -10,9 +10,6 @@
 namespace sparrow::placement {
 namespace {
 
-constexpr std::array<const char*, kStrategies> kNames = {"held",       "table_wise", "row_wise",
-                                                         "replicated", "fetched",    "hot_cold"};
-
 /// Every row held (level 0), spread over the sites with the given shares of one instance.
 Placement held_at(const CostModel& model, const std::vector<Site>& sites, const std::vector<double>& share,
                   Transport transport) {
@@ -84,41 +81,45 @@ StrategyResult replicated(const CostModel& model, Transport transport) {
   return *best;
 }
 
-/// Strategies that exchange directly gain stages only where there are levels to combine at.
-Transport transport_for(const CostModel& model, const StrategyOptions& options, Transport common) {
-  if (!options.deduplicate) return common;
-  const bool staged = options.combine && (common != Transport::direct || model.tree().depth() > 1);
-  return staged ? Transport::staged : Transport::direct;
-}
+/// A strategy: how its rows commonly travel, what deduplicating them begins from, and the plan it makes.
+struct Named {
+  const char* name;
+  Transport commonly, distinct;
+  StrategyResult (*make)(const CostModel& model, Transport transport);
+};
 
-StrategyResult evaluate_named(const CostModel& model, Strategy strategy, const StrategyOptions& options) {
-  const auto travels = [&](Transport common) { return transport_for(model, options, common); };
-  switch (strategy) {
-    case Strategy::held:
-      return spread(model, strategy, device_sites(model), travels(Transport::direct));
-    case Strategy::table_wise:
-      return table_wise(model, travels(Transport::pooled));
-    case Strategy::row_wise:
-      return spread(model, strategy, device_sites(model), travels(Transport::partial_sums));
-    case Strategy::replicated:
-      return replicated(model, travels(Transport::direct));
-    case Strategy::fetched:
-      return fetched(model, options.deduplicate ? travels(Transport::direct) : Transport::pooled);
-    case Strategy::hot_cold:
-      return hot_cold(model, travels(Transport::pooled));
-  }
-  fail("strategy {}", static_cast<int>(strategy));
+/// In the order of Strategy.
+constexpr std::array<Named, kStrategies> kNamed = {{
+    {"held", Transport::direct, Transport::direct,
+     [](const CostModel& model, Transport transport) {
+       return spread(model, Strategy::held, device_sites(model), transport);
+     }},
+    {"table_wise", Transport::pooled, Transport::pooled, table_wise},
+    {"row_wise", Transport::partial_sums, Transport::partial_sums,
+     [](const CostModel& model, Transport transport) {
+       return spread(model, Strategy::row_wise, device_sites(model), transport);
+     }},
+    {"replicated", Transport::direct, Transport::direct, replicated},
+    {"fetched", Transport::pooled, Transport::direct, fetched},
+    {"hot_cold", Transport::pooled, Transport::pooled, hot_cold},
+}};
+
+/// Strategies that exchange directly gain stages only where there are levels to combine at.
+Transport transport_for(const CostModel& model, const Named& strategy, const StrategyOptions& options) {
+  if (!options.deduplicate) return strategy.commonly;
+  const bool staged = options.combine && (strategy.distinct != Transport::direct || model.tree().depth() > 1);
+  return staged ? Transport::staged : Transport::direct;
 }
 
 }  // namespace
 
 const char* strategy_name(Strategy strategy) {
-  return kNames[static_cast<size_t>(strategy)];
+  return kNamed[static_cast<size_t>(strategy)].name;
 }
 
 std::optional<Strategy> parse_strategy(const std::string& name) {
-  for (size_t i = 0; i < kNames.size(); ++i)
-    if (name == kNames[i]) return static_cast<Strategy>(i);
+  for (size_t i = 0; i < kNamed.size(); ++i)
+    if (name == kNamed[i].name) return static_cast<Strategy>(i);
   return std::nullopt;
 }
 
@@ -133,8 +134,9 @@ StrategyResult with_plan(const CostModel& model, Strategy strategy, std::optiona
 }
 
 StrategyResult evaluate_strategy(const CostModel& model, Strategy strategy, const StrategyOptions& options) {
-  StrategyResult result = evaluate_named(model, strategy, options);
-  result.name = strategy_name(strategy);
+  const Named& named = kNamed[static_cast<size_t>(strategy)];
+  StrategyResult result = named.make(model, transport_for(model, named, options));
+  result.name = named.name;
   return result;
 }
 
