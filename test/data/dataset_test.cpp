@@ -194,7 +194,7 @@ TEST_CASE("Files that are missing, empty, of an unknown kind or changed are Erro
   CHECK_THAT(refusal("none_dense.npy"), Contains("none_dense.npy: No such file"));
   CHECK_THAT(refusal("empty.tsv"), EndsWith("empty.tsv: the file is empty"));
   CHECK_THAT(refusal("empty.tsv.gz"), EndsWith("empty.tsv.gz: the file is empty"));
-  CHECK_THAT(refusal("a.csv"), Contains("a.csv: unknown kind of file"));
+  CHECK_THAT(refusal("a.csv"), Contains("a.csv: unknown file type"));
   write_file(folder / "only_bad.tsv", "bad\n");
   CHECK_THAT(error_of([&] { open_one(folder / "only_bad.tsv", 1); }), Contains("no samples"));
 

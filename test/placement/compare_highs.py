@@ -61,6 +61,14 @@ class System:
     def inside(self, v, outer):
         return v.level >= outer.level and self.up(v, outer.level) is outer
 
+    def turns(self, e, a):
+        """That a row's copies in e speak for a: at every domain on the way the children take turns by row."""
+        product = 1.0
+        while e is not a:
+            product /= len(e.parent.children)
+            e = e.parent
+        return product
+
     def rho(self, e, a):
         product = 1.0
         while e is not a:
@@ -111,6 +119,14 @@ class Costs:
                 total += self.s.rho(x, slot)
         return total / len(slots)
 
+    def same_places(self, level, sites):
+        """Whether all copy domains deal their rows over as many ranks: only then have sets of ranks the same rows to sum whole."""
+        places = set()
+        for copy in (x for x in self.s.vertices if x.level == level):
+            slots = [x for x in self.s.vertices if x.kind == sites[copy.kind][0] and self.s.inside(x, copy)]
+            places.add(sum(len(x.ranks) for x in slots))
+        return len(places) == 1
+
     def add(self, key, value):
         if value:
             self.out[key] = self.out.get(key, 0.0) + value
@@ -127,7 +143,8 @@ class Costs:
             self.add((when + prefix + "gradients", stage, e, back), part * w)
 
     def row(self, table, p, option):
-        s, level, dense, sites = self.s, option[0], option[1], option[2]
+        s, level, sites = self.s, option[0], option[2]
+        dense = option[1] and self.same_places(level, sites)
         self.out = {}
         draws = table["lookups"]
         v = {x: -math.expm1(draws * x.batch * math.log1p(-p)) if p < 1 else float(x.batch > 0) for x in s.vertices}
@@ -174,15 +191,17 @@ class Costs:
                 if not s.inside(e, a):
                     continue
                 top = s.up(e, min(e.level, level))
-                z = s.rho(top, a) * (share_of(e) if e.level > level else 1.0) * size
+                z = s.turns(top, a) * (share_of(e) if e.level > level else 1.0) * size
+                turn = 1 / len(a.parent.children)
                 for name in names:
-                    self.add((name + "up", a.level, e, "out"), touched(a) * (1 - a.sigma) * z)
-                    self.add((name + "up", a.level, e, "in"), a.sigma * sum(touched(b) for b in siblings) * z)
-                    self.add((name + "down", a.level, e, "in"), (1 - a.sigma) * anywhere * z)
-                    self.add((name + "down", a.level, e, "out"), a.sigma * len(siblings) * anywhere * z)
+                    self.add((name + "up", a.level, e, "out"), touched(a) * (1 - turn) * z)
+                    self.add((name + "up", a.level, e, "in"), turn * sum(touched(b) for b in siblings) * z)
+                    self.add((name + "down", a.level, e, "in"), (1 - turn) * anywhere * z)
+                    self.add((name + "down", a.level, e, "out"), turn * len(siblings) * anywhere * z)
 
     def stores_and_work(self, table, p, option, v, u, share):
-        s, level, dense, sites = self.s, option[0], option[1], option[2]
+        s, level, sites = self.s, option[0], option[2]
+        dense = option[1] and self.same_places(level, sites)
         stored = table["row_bytes"] + table["state_bytes"]
         for copy in (x for x in s.vertices if x.level == level):
             kind, store = sites[copy.kind]

@@ -94,67 +94,76 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
 
   const auto f = static_cast<size_t>(features_.size());
   occurs_.assign(f, false);
-  const auto ranks = tree_.at_level(tree_.depth());
   for (const Table& table : workload.tables) {
-    const size_t classes = table.access.classes();
-    std::vector<double> features(classes * f, 0);
-    for (size_t c = 0; c < classes; ++c) {
-      double* values = features.data() + c * f;
-      values[Features::one()] = 1;
-      std::vector<double> log_miss(features_.groups);
-      for (int g = 0; g < features_.groups; ++g) {
-        const double p = table.access.p[g][c];
-        values[features_.p(g)] = p;
-        log_miss[g] = std::log1p(-std::min(p, 1.0));
-      }
-      double log_untouched = 0;  // by anyone
-      for (int a = 0; a < tree_.size(); ++a) {
-        double exponent = 0;  // log of the probability that a misses it
-        for (int r : ranks)
-          if (tree_.inside(r, a) && batch_of(r) > 0)
-            exponent += static_cast<double>(tree_.instances_in(r, a)) * table.lookups * batch_of(r) *
-                        log_miss[tree_.domain(r).access_group];
-        values[Features::v(a)] = -std::expm1(exponent);
-        if (a == 0) log_untouched = exponent;
-      }
-      const double nowhere = std::exp(log_untouched);
-      for (int a = 0; a < tree_.size(); ++a) {
-        values[features_.dirty(a)] = values[Features::v(0)] * values[Features::v(a)];
-        values[features_.clean(a)] = nowhere * values[Features::v(a)];
-      }
-      const auto in_block = static_cast<double>(pack_blocks(table.row_bytes + table.state_bytes, granule).rows);
-      for (int a = 0; a < tree_.size() && features_.packed; ++a)
-        values[features_.blocks(a)] = touched(values[Features::v(a)], in_block) / in_block;
-    }
+    std::vector<double> features(table.access.classes() * f, 0);
+    for (size_t c = 0; c < table.access.classes(); ++c) find_features(table, c, granule, features.data() + c * f);
     for (size_t i = 0; i < features.size(); ++i)
       if (features[i] > 0) occurs_[i % f] = true;
     features_of_.push_back(std::move(features));
   }
+  find_dense_loads();
+  find_reserved();
+  time_ = make_time_model(*this);
+}
 
-  base_.assign(quantities_.size(), 0);
-  if (workload.dense_bytes > 0) {  // as one replicated row of that size, which no table has
-    Option replicated{tree_.depth(), Reduction::dense, {}};
-    for (int r : ranks) replicated.sites.push_back({r, 0});
-    const TableShape shape{0, 0, workload.dense_bytes, 0, 0};
-    for (const Coefficient& c : coefficients(*this, replicated, Transport::staged, shape))
-      if (c.feature == Features::one()) base_[c.quantity] += c.value;
-    const auto at = [&](int quantity) -> double& { return base_[quantity]; };
-    for (int stage = 1; stage <= tree_.depth(); ++stage)  // those of rows wait for other steps
-      for (int e = 0; e < tree_.size(); ++e)
-        for (Direction way : {Direction::in, Direction::out}) {
-          if (tree_.level(e) < stage) continue;
-          std::swap(at(quantities_.flow(Flow::dirty_up, stage, e, way)),
-                    at(quantities_.flow(Flow::dense_up, stage, e, way)));
-          std::swap(at(quantities_.flow(Flow::dirty_down, stage, e, way)),
-                    at(quantities_.flow(Flow::dense_down, stage, e, way)));
-        }
-    for (int r : ranks) at(quantities_.dense_update(r)) = workload.dense_bytes;
+/// All numbers of class c of a table.
+void CostModel::find_features(const Table& table, size_t c, int64_t granule, double* values) const {
+  values[Features::one()] = 1;
+  std::vector<double> log_miss(features_.groups);
+  for (int g = 0; g < features_.groups; ++g) {
+    const double p = table.access.p[g][c];
+    values[features_.p(g)] = p;
+    log_miss[g] = std::log1p(-std::min(p, 1.0));
   }
+  double log_untouched = 0;  // by anyone
+  for (int a = 0; a < tree_.size(); ++a) {
+    double exponent = 0;  // log of the probability that a misses it
+    for (int r : tree_.at_level(tree_.depth()))
+      if (tree_.inside(r, a) && batch_of(r) > 0)
+        exponent += static_cast<double>(tree_.instances_in(r, a)) * table.lookups * batch_of(r) *
+                    log_miss[tree_.domain(r).access_group];
+    values[Features::v(a)] = -std::expm1(exponent);
+    if (a == 0) log_untouched = exponent;
+  }
+  const double nowhere = std::exp(log_untouched);
+  for (int a = 0; a < tree_.size(); ++a) {
+    values[features_.dirty(a)] = values[Features::v(0)] * values[Features::v(a)];
+    values[features_.clean(a)] = nowhere * values[Features::v(a)];
+  }
+  const auto in_block = static_cast<double>(pack_blocks(table.row_bytes + table.state_bytes, granule).rows);
+  for (int a = 0; a < tree_.size() && features_.packed; ++a)
+    values[features_.blocks(a)] = touched(values[Features::v(a)], in_block) / in_block;
+}
 
+/// The all-reduce of the dense parameters: as one replicated row of their size, which no table has.
+void CostModel::find_dense_loads() {
+  base_.assign(quantities_.size(), 0);
+  if (workload_->dense_bytes == 0) return;
+  const std::vector<int>& ranks = tree_.at_level(tree_.depth());
+  Option replicated{tree_.depth(), Reduction::dense, {}};
+  for (int r : ranks) replicated.sites.push_back({r, 0});
+  const TableShape shape{0, 0, workload_->dense_bytes, 0, 0};
+  for (const Coefficient& c : coefficients(*this, replicated, Transport::staged, shape))
+    if (c.feature == Features::one()) base_[c.quantity] += c.value;
+  const auto at = [&](int quantity) -> double& { return base_[quantity]; };
+  for (int stage = 1; stage <= tree_.depth(); ++stage)  // those of rows wait for other steps
+    for (int e = 0; e < tree_.size(); ++e)
+      for (Direction way : {Direction::in, Direction::out}) {
+        if (tree_.level(e) < stage) continue;
+        std::swap(at(quantities_.flow(Flow::dirty_up, stage, e, way)),
+                  at(quantities_.flow(Flow::dense_up, stage, e, way)));
+        std::swap(at(quantities_.flow(Flow::dirty_down, stage, e, way)),
+                  at(quantities_.flow(Flow::dense_down, stage, e, way)));
+      }
+  for (int r : ranks) at(quantities_.dense_update(r)) = workload_->dense_bytes;
+}
+
+/// What the batch itself takes of a rank's device memory.
+void CostModel::find_reserved() {
   reserved_.assign(tree_.size(), 0);
-  for (int r : ranks) {
-    double bytes = workload.buffer_bytes_per_sample * batch_of(r);
-    for (int t = 0; t < tables() && workload.sized_buffers; ++t) {
+  for (int r : tree_.at_level(tree_.depth())) {
+    double bytes = workload_->buffer_bytes_per_sample * batch_of(r);
+    for (int t = 0; t < tables() && workload_->sized_buffers; ++t) {
       double rows = 0;  // its own distinct rows, and those it fetches as a proxy for each domain above
       for (size_t c = 0; c < table(t).access.classes(); ++c)
         for (int l = 1; l <= tree_.depth(); ++l) {
@@ -165,7 +174,6 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
     }
     reserved_[r] = bytes;
   }
-  time_ = make_time_model(*this);
 }
 
 TableShape CostModel::shape(int t) const {

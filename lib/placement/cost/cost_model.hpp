@@ -197,6 +197,10 @@ class CostModel {
   bool has_bags() const;  ///< some table has other than one lookup per sample
 
  private:
+  void find_features(const Table& table, size_t c, int64_t granule, double* values) const;
+  void find_dense_loads();
+  void find_reserved();
+
   Tree tree_;
   const Workload* workload_;
   Quantities quantities_;

@@ -165,6 +165,13 @@ Tree::Tree(const Topology& topology) : topology_(&topology) {
     holders[parent] += static_cast<double>(domain.count) * holders[i];
   }
 
+  find_proxies(holders);
+  find_sites();
+}
+
+/// holders: ranks below each domain that hold rows for others.
+void Tree::find_proxies(const std::vector<double>& holders) {
+  const size_t n = topology_->domains.size();
   sigma_.assign(n, 1);
   peers_.assign(n, 0);
   for (size_t d = 0; d < n; ++d) {
@@ -181,20 +188,23 @@ Tree::Tree(const Topology& topology) : topology_(&topology) {
       weight += static_cast<double>(domain(child).count) * weight_of(child);
     }
     if (!children_[d].empty() && !(weight > 0))
-      fail("topology {}: {}: no child can be a proxy (every proxy_weight is 0)", topology.name,
+      fail("topology {}: {}: no child can be a proxy (every proxy_weight is 0)", topology_->name,
            path(static_cast<int>(d)));
     for (int child : children_[d]) {
       sigma_[child] = weight_of(child) / weight;
       peers_[child] = instances_of_children - 1;
     }
   }
+}
 
+void Tree::find_sites() {
+  const size_t n = topology_->domains.size();
   sites_in_.resize(n);
   for (size_t outer = 0; outer < n; ++outer)
     for (size_t d = outer; d < n; ++d) {
       if (!inside(static_cast<int>(d), static_cast<int>(outer))) continue;
-      const bool private_memory = level_[d] == depth_ && !topology.domains[d].holds && d != outer;
-      for (size_t s = 0; s < topology.domains[d].stores.size() && !private_memory; ++s)
+      const bool private_memory = level_[d] == depth_ && !topology_->domains[d].holds && d != outer;
+      for (size_t s = 0; s < topology_->domains[d].stores.size() && !private_memory; ++s)
         sites_in_[outer].push_back({static_cast<int>(d), static_cast<int>(s)});
     }
 }

@@ -127,6 +127,9 @@ class Tree {
   std::string site_name(Site s) const;  ///< "cluster/node/gpu:device"
 
  private:
+  void find_proxies(const std::vector<double>& holders);
+  void find_sites();
+
   const Topology* topology_;
   int depth_ = 0, access_groups_ = 1;
   std::vector<int> level_;

@@ -219,14 +219,35 @@ Prices FamilyProgram::prices_of(const BlockSolution& solution) const {
   return form_.feasible(price);
 }
 
+/// Whether some table has no placement in the family.
+bool FamilyProgram::impossible() const {
+  for (int t = 0; t < model_.tables(); ++t)
+    if (form_.options().empty() || form_.variants(t).empty()) return true;
+  return false;
+}
+
+size_t FamilyProgram::group_columns() const {
+  size_t columns = 0;
+  for (const Group& group : groups_) columns += group.columns();
+  return columns;
+}
+
+/// Where no placement fits, prices of memory grow without bound: follows them, as far as they prove anything.
+void FamilyProgram::follow_memory_prices(Prices price, FamilyResult& result) const {
+  for (int i = 0; i < 12; ++i) {
+    for (size_t k = 0; k < form_.rows().size(); ++k)
+      if (!form_.rows()[k].is_time()) price[k] *= 4;
+    result.bound = std::max(result.bound, lagrangian(form_, price, tolerance(result.bound)));
+  }
+}
+
 FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cutoff,
                                 const std::vector<std::vector<TableColumn>>& columns) {
   FamilyResult result;
-  for (int t = 0; t < model_.tables(); ++t)
-    if (form_.options().empty() || form_.variants(t).empty()) {
-      result.bound = kInfinity;
-      return result;
-    }
+  if (impossible()) {
+    result.bound = kInfinity;
+    return result;
+  }
   const bool whole = form_.limits().any(Pooling::always) || form_.limits().any(Pooling::either);
   const bool bounds = !form_.limits().any(Pooling::along);
   result.pooling = form_.limits().pooling;
@@ -255,12 +276,8 @@ FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cuto
     }
     result.relaxed_seconds = solution.objective * unit_ + form_.fixed_seconds();
     result.feasible = solution.relative_gap < 1e-4;
-    if (!result.feasible) {  // prices of memory then grow without bound: follow them, as far as they prove anything
-      for (int i = 0; i < 12 && bounds; ++i) {
-        for (size_t k = 0; k < form_.rows().size(); ++k)
-          if (!form_.rows()[k].is_time()) price[k] *= 4;
-        result.bound = std::max(result.bound, lagrangian(form_, price, tolerance(result.bound)));
-      }
+    if (!result.feasible) {
+      if (bounds) follow_memory_prices(price, result);
       result.solved = true;
       return result;
     }
@@ -272,9 +289,7 @@ FamilyResult FamilyProgram::run(const std::vector<PriceBook>& known, double cuto
     const double about = bounds ? result.bound : result.relaxed_seconds;
     const double lost = refine(price, solution.x, about);
     const size_t count = static_cast<size_t>(p.column_count());
-    size_t next_count = 0;
-    for (const Group& g : groups_) next_count += g.columns();
-    const bool same = !whole && groups_.size() == groups.size() && next_count <= count;
+    const bool same = !whole && groups_.size() == groups.size() && group_columns() <= count;
     const bool close = (whole ? result.relaxed_seconds - result.bound : lost) <= settings_.target_gap * about || same;
     if (round + 1 < rounds && (violated || (!close && groups_.size() <= static_cast<size_t>(settings_.max_classes))))
       continue;

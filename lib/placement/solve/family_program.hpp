@@ -43,6 +43,9 @@ class FamilyProgram {
   BlockProgram program() const;
   double greedy_seconds();
   Prices prices_of(const BlockSolution& solution) const;
+  bool impossible() const;
+  size_t group_columns() const;
+  void follow_memory_prices(Prices price, FamilyResult& result) const;
   bool wake_rows(const Prices& price, const std::vector<double>& x, const std::vector<double>& tau);
   std::vector<double> loads(const std::vector<double>& x) const;
   double refine(const Prices& price, const std::vector<double>& x, double bound);
