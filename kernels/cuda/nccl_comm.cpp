@@ -95,7 +95,7 @@ Ticket NcclComm::post(Stream* stream, const AllToAll& operation) {
   SPARROW_CUDA(cudaEventRecord(slot.done.handle(), stream_.handle()));
   slot.posted = true;
   slot.waited = slot.started = false;
-  count_sent(traffic_, operation, rank());
+  count_sent(traffic_, operation, rank(), level_of_rank_);
   count_received(traffic_, operation, rank());
   const auto at = std::find_if(slots_.begin(), slots_.end(), [&](const auto& s) { return s.get() == &slot; });
   return {static_cast<int>(at - slots_.begin())};

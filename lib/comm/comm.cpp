@@ -13,6 +13,8 @@ Traffic combine(const Traffic& a, const Traffic& b, Operation operation) {
     result.received_bytes[i] = operation(a.received_bytes[i], b.received_bytes[i]);
     result.sent_messages[i] = operation(a.sent_messages[i], b.sent_messages[i]);
   }
+  for (size_t level = 0; level < Traffic::kLevels; ++level)
+    result.sent_by_level[level] = operation(a.sent_by_level[level], b.sent_by_level[level]);
   return result;
 }
 }  // namespace

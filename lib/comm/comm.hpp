@@ -13,6 +13,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/phase.hpp"
 
@@ -23,7 +24,11 @@ class Stream;
 /// Bytes and messages per phase since the start, of this communicator alone (a split one counts for itself: a stage each).
 /// What a rank sends to itself is not counted.
 struct Traffic {
+  static constexpr int kLevels = 16;
   std::array<int64_t, kPhases> sent_bytes{}, received_bytes{}, sent_messages{};
+  /// In all phases but control, by the level of the system's tree at which the way to the receiver parts (below its root,
+  /// level 0, unless the communicator was told otherwise).
+  std::array<int64_t, kLevels> sent_by_level{};
 };
 
 Traffic operator+(const Traffic& a, const Traffic& b);
@@ -71,10 +76,15 @@ class Comm {
   }
 
   virtual const Traffic& traffic() const = 0;
+  /// The level of each rank's way for Traffic::sent_by_level, 0 .. Traffic::kLevels - 1.
+  void set_levels(std::vector<int> level_of_rank) { level_of_rank_ = std::move(level_of_rank); }
   virtual double timeout_seconds() const = 0;
   virtual std::string name() const = 0;  ///< "mpi", "threads", "nccl"
 
   static constexpr int kMaxPosted = 64;
+
+ protected:
+  std::vector<int> level_of_rank_;  ///< empty: 0 for all
 };
 
 }  // namespace sparrow

@@ -141,7 +141,7 @@ Ticket MpiComm::post(Stream*, const AllToAll& operation) {
     statuses_.resize(posted.pending);
   }
   copy_own_part(operation, rank_);
-  count_sent(traffic_, operation, rank_);
+  count_sent(traffic_, operation, rank_, level_of_rank_);
   return {static_cast<int>(slot - posted_.begin())};
 }
 

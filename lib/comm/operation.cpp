@@ -34,12 +34,14 @@ void check_operation(const AllToAll& operation, int rank, int size) {
   }
 }
 
-void count_sent(Traffic& traffic, const AllToAll& operation, int rank) {
+void count_sent(Traffic& traffic, const AllToAll& operation, int rank, std::span<const int> levels) {
   const auto phase = static_cast<size_t>(operation.phase);
   for (int peer = 0; peer < static_cast<int>(operation.send_bytes.size()); ++peer) {
     if (peer == rank || operation.send_bytes[peer] == 0) continue;
     traffic.sent_bytes[phase] += operation.send_bytes[peer];
     ++traffic.sent_messages[phase];
+    if (operation.phase != Phase::control)
+      traffic.sent_by_level[levels.empty() ? 0 : levels[peer]] += operation.send_bytes[peer];
   }
 }
 

@@ -14,7 +14,7 @@ namespace sparrow {
 void check_operation(const AllToAll& operation, int rank, int size);
 
 /// Adds the non-empty parts for others: one message each, however an implementation cuts it.
-void count_sent(Traffic& traffic, const AllToAll& operation, int rank);
+void count_sent(Traffic& traffic, const AllToAll& operation, int rank, std::span<const int> levels);
 void count_received(Traffic& traffic, const AllToAll& operation, int rank);
 
 /// Copies part `rank` of send to part `rank` of recv; nothing to do when they are the same place.

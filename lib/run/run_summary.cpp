@@ -105,6 +105,14 @@ json sent_by_stage(const PerIteration& per_iteration, const std::vector<Traffic>
   return stages;
 }
 
+/// The same by the level of the tree at which ways part, as the prediction has it: 0 crosses the most.
+json sent_by_level(const PerIteration& per_iteration, const Ledger& ledger) {
+  json levels = json::array();
+  for (size_t level = 0; level < std::min<size_t>(ledger.stages.size(), Traffic::kLevels); ++level)
+    levels.push_back(per_iteration.mean(ledger.traffic.sent_by_level[level]));
+  return levels;
+}
+
 /// What was asked and answered, and what moving cost; null if the run does not re-plan. Collective.
 json replanning_summary(Comm& comm, const RunResult& result) {
   const OverRanks rows = over_ranks(comm, static_cast<double>(result.migrated.sent_rows));
@@ -155,6 +163,7 @@ void add_counted(Comm& comm, const RunResult& result, json& summary) {
   const PerIteration per_iteration(comm, ledger.iterations);
   summary["bytes_per_iteration"] = sent_bytes(per_iteration, ledger.traffic);
   summary["bytes_by_stage"] = sent_by_stage(per_iteration, ledger.stages);
+  summary["bytes_by_level"] = sent_by_level(per_iteration, ledger);
   summary["store_bytes_per_iteration"] = {{"read", per_iteration.mean(ledger.store_read_bytes)},
                                           {"written", per_iteration.mean(ledger.store_written_bytes)}};
   summary["distinct_rows_per_iteration"] = per_iteration.mean(ledger.distinct_rows);

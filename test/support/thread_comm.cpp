@@ -159,7 +159,7 @@ Ticket ThreadComm::post(Stream*, const AllToAll& operation) {
     check_agreement(meeting, peer, rank_);
     check_agreement(meeting, rank_, peer);
   }
-  count_sent(traffic_, operation, rank_);
+  count_sent(traffic_, operation, rank_, level_of_rank_);
   world_->notify();
   return {static_cast<int>(slot - posted_.begin())};
 }
