@@ -31,7 +31,7 @@ def test(checks, folder):
     config = folder / "config.yaml"
     harness.write_config(config, harness.merge(CONFIG, {"data": {"train": [data]}, "output": {"dir": str(folder / "run")}}))
 
-    refused(checks, "no configuration", ["which configuration"])
+    refused(checks, "no configuration", ["no configuration given"])
     refused(checks, "a configuration that is not there", ["absent.yaml", "No such file"], folder / "absent.yaml")
     refused(checks, "two configurations", ["unexpected argument", "more.yaml"], config, "more.yaml")
     refused(checks, "an unknown key", ["train.batch"], config, "--set", "train.batch=1")
