@@ -189,7 +189,7 @@ def check_memory(checks, files, folder):
     checks.that(not (folder / "small/metrics.jsonl").exists(), "before training")
     for part in ("embedding rows", "optimiser state of rows", "dense parameters", "activations", "exchange buffers", "scratch space"):
         checks.that(part in small.errors, f"the error names {part}")
-    needed = re.search(r"in all, at most +(\d+) bytes", small.errors)
+    needed = re.search(r"total, at most +(\d+) bytes", small.errors)
     if not checks.that(needed, "and says what is needed in all"):
         print(small.errors)
         return
