@@ -86,9 +86,9 @@
 // 5. Not modelled
 //
 // Chance: loads of a batch around their expectation (how rows are dealt is modelled, dealt.cpp); dependence of columns and
-// samples, which makes distinct rows fewer and locality possible; contention inside a switch; half-duplex links;
-// caches; drift of the distribution during a run. Classes of laws and merged counts have a grouping error, bounded and
-// reported.
+// samples, which makes distinct rows fewer and locality possible, and of the lookups of one bag, which changes how many
+// vectors a pooled bag is; contention inside a switch; half-duplex links; caches; drift of the distribution during a run.
+// Classes of laws and merged counts have a grouping error, bounded and reported.
 //
 // 6. The optimiser (solve.hpp)
 //
