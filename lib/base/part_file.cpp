@@ -18,7 +18,8 @@ PartFile::~PartFile() {
 }
 
 void PartFile::write(const void* bytes, size_t count) {
-  if (count > 0 && std::fwrite(bytes, 1, count, file_.get()) != count) fail_errno(fmt::format("cannot write {}", part_));
+  if (count > 0 && std::fwrite(bytes, 1, count, file_.get()) != count)
+    fail_errno(fmt::format("cannot write {}", part_));
 }
 
 void PartFile::sync() {
