@@ -9,12 +9,12 @@ import re
 import sys
 
 # Folder -> folders of ours it may include besides itself:
-# base <- {placement, data, comm, kernels} <- {access, layout, store, exchange, model, synthetic} <- config
+# base <- {placement, data, comm, kernels} <- {access, layout, assign, store, exchange, model, synthetic} <- config
 #      <- {planning, train} <- {calibrate, checkpoint} <- run <- apps
 BASE = {"lib/base"}
 PARTS = BASE | {"lib/placement", "lib/data", "lib/comm", "kernels"}
 EMBEDDING = PARTS | {"lib/layout", "lib/store", "lib/exchange"}
-STEP = EMBEDDING | {"lib/access", "lib/model", "lib/config"}
+STEP = EMBEDDING | {"lib/access", "lib/assign", "lib/model", "lib/config"}
 RUN = STEP | {"lib/train", "lib/calibrate", "lib/planning", "lib/checkpoint"}
 ALLOWED = {
     "lib/base": set(),
@@ -27,6 +27,7 @@ ALLOWED = {
     "lib/access": BASE | {"lib/placement", "lib/data", "lib/comm"},
     "lib/synthetic": BASE | {"lib/placement", "lib/data", "lib/access"},
     "lib/layout": BASE | {"lib/placement"},
+    "lib/assign": BASE | {"lib/data", "lib/comm", "lib/placement", "lib/layout"},
     "lib/store": BASE | {"kernels", "lib/layout"},
     "lib/exchange": PARTS | {"lib/layout", "lib/store"},
     "lib/model": PARTS,

@@ -17,12 +17,14 @@ namespace {
 using nlohmann::json;
 using placement::Plan;
 using placement::Reduction;
+using placement::SampleAssignment;
 using placement::Site;
 using placement::TablePlan;
 using placement::Transport;
 
 constexpr const char* kFormat = "sparrow-plan";
 constexpr int64_t kMostRows = int64_t{1} << 40;  // sums of positions and offsets stay far from overflow
+constexpr int64_t kMostRanks = int64_t{1} << 20;
 constexpr int64_t kMostBytes = int64_t{1} << 28;
 
 std::string quoted(const std::string& text) {
@@ -42,10 +44,16 @@ std::string table_text(const TablePlan& table) {
   std::vector<std::string> intervals;
   for (const auto& i : table.intervals) intervals.push_back(fmt::format("[{}, {}, {}]", i.first, i.last, i.option));
   return fmt::format(
-      "{{\"name\": {}, \"rows\": {}, \"transport\": \"{}\", \"offset\": {}, \"holder_slot\": {},\n"
+      "{{\"name\": {}, \"rows\": {}, \"transport\": \"{}\", \"offset\": {}, \"holder_slot\": {},{}\n"
       "   \"intervals\": [{}]}}",
       quoted(table.name), table.rows, transport_name(table.transport), table.holders.offset, table.holders.fixed,
-      fmt::join(intervals, ", "));
+      table.holders.first_use ? " \"holders\": \"first_use\"," : "", fmt::join(intervals, ", "));
+}
+
+/// Nothing for contiguous parts of batches.
+std::string assignment_text(const SampleAssignment& assignment) {
+  if (!assignment.local) return "";
+  return fmt::format("\n\"assignment\": {{\"delay\": {}, \"passes\": {}}},", assignment.delay, assignment.passes);
 }
 
 /// A value of the document with its place.
@@ -168,8 +176,9 @@ void except(const Value& exception, int64_t options, std::vector<placement::Inte
   intervals.insert(intervals.erase(found), parts.begin(), parts.end());
 }
 
-/// Keys of a table that older programs wrote.
-constexpr std::initializer_list<const char*> kOldKeys = {"deduplicated", "partial_sums", "slices", "exceptions"};
+/// Keys of a table that need not be there: how its holders are found, and those that older programs wrote.
+constexpr std::initializer_list<const char*> kOtherKeys = {"holders", "deduplicated", "partial_sums", "slices",
+                                                           "exceptions"};
 void read_old_keys(const Value& value, int64_t options, TablePlan& table) {
   if (const auto deduplicated = value.member("deduplicated"); deduplicated && !deduplicated->boolean())
     table.transport = Transport::pooled;
@@ -182,19 +191,26 @@ void read_old_keys(const Value& value, int64_t options, TablePlan& table) {
 }
 
 TablePlan read_table(const Value& value, int64_t options) {
-  const auto fields = value.members({"name", "rows", "transport", "offset", "holder_slot", "intervals"}, kOldKeys);
+  const auto fields = value.members({"name", "rows", "transport", "offset", "holder_slot", "intervals"}, kOtherKeys);
   TablePlan table;
   table.name = fields[0].text();
   table.rows = fields[1].integer(1, kMostRows);
   table.transport = static_cast<Transport>(fields[2].choice({"staged", "direct", "pooled", "partial_sums"}));
   table.holders.offset = fields[3].integer(0, kMostRows);
   table.holders.fixed = fields[4].integer(-1, kMostRows);
+  if (const auto holders = value.member("holders"))
+    table.holders.first_use = holders->choice({"arithmetic", "first_use"}) == 1;
   for (const Value& interval : fields[5].items()) {
     const auto numbers = interval.numbers(3);
     table.intervals.push_back({numbers[0], numbers[1], option_of(interval, numbers[2], options)});
   }
   read_old_keys(value, options, table);
   return table;
+}
+
+SampleAssignment read_assignment(const Value& value) {
+  const auto fields = value.members({"delay", "passes"});
+  return {true, static_cast<int>(fields[0].integer(1, kMostRanks)), static_cast<int>(fields[1].integer(0, 100))};
 }
 
 json parse_json(std::string_view text, const std::string& name) {
@@ -228,9 +244,10 @@ std::string write_plan(const Plan& plan, const placement::Topology& topology) {
   for (const auto& table : plan.tables) tables.push_back(table_text(table));
   return fmt::format(
       "{{\n\"format\": \"{}\", \"version\": {},\n\"strategy\": {}, \"topology\": {}, \"global_batch\": {},\n"
-      "\"batch_shares\": [{}],\n\"options\": [\n  {}\n],\n\"tables\": [\n  {}\n]}}\n",
+      "\"batch_shares\": [{}],{}\n\"options\": [\n  {}\n],\n\"tables\": [\n  {}\n]}}\n",
       kFormat, plan.version, quoted(plan.strategy), quoted(plan.topology), plan.global_batch,
-      fmt::join(plan.batch_shares, ", "), fmt::join(options, ",\n  "), fmt::join(tables, ",\n  "));
+      fmt::join(plan.batch_shares, ", "), assignment_text(plan.assignment), fmt::join(options, ",\n  "),
+      fmt::join(tables, ",\n  "));
 }
 
 void save_plan(const std::string& path, const Plan& plan, const placement::Topology& topology) {
@@ -240,9 +257,10 @@ void save_plan(const std::string& path, const Plan& plan, const placement::Topol
 Plan parse_plan(std::string_view text, const std::string& name, const placement::Topology& topology) {
   const placement::Tree tree(topology);
   const json document = parse_json(text, name);
+  const Value root(document, "", name);
   const auto fields =
-      Value(document, "", name)
-          .members({"format", "version", "strategy", "topology", "global_batch", "batch_shares", "options", "tables"});
+      root.members({"format", "version", "strategy", "topology", "global_batch", "batch_shares", "options", "tables"},
+                   {"assignment"});
   fields[0].choice({kFormat});
   Plan plan;
   plan.version = static_cast<int>(fields[1].integer(1, 1));
@@ -253,6 +271,7 @@ Plan parse_plan(std::string_view text, const std::string& name, const placement:
   const auto& ranks = tree.at_level(tree.depth());
   if (plan.batch_shares.size() != ranks.size())
     fields[5].wrong(fmt::format("{} shares for {} types of rank", plan.batch_shares.size(), ranks.size()));
+  if (const auto assignment = root.member("assignment")) plan.assignment = read_assignment(*assignment);
   for (const Value& option : fields[6].items()) plan.options.push_back(read_option(option, tree));
   for (const Value& table : fields[7].items()) plan.tables.push_back(read_table(table, std::ssize(plan.options)));
   return plan;

@@ -22,6 +22,9 @@ struct Batch {
   std::span<const float> labels;       ///< [samples], 0 or 1
   std::span<const int64_t> offsets;    ///< [tables * samples + 1]; empty: every bag has exactly one lookup
   std::span<const int64_t> positions;  ///< lookups, table major; row positions within their table
+  /// Keys (layout/tables.hpp) of rows that nobody held before this batch and this rank holds from it on. Only where
+  /// rows are held by first use.
+  std::span<const int64_t> new_rows = {};
 
   /// The lookups of table t are positions[first_lookup(t) .. first_lookup(t + 1)).
   int64_t first_lookup(int t) const { return offsets.empty() ? t * samples : offsets[t * samples]; }

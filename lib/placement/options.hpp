@@ -20,22 +20,24 @@ inline const std::vector<Word> kWords<std::optional<placement::Strategy>> = [] {
 }();
 
 /// Who holds a row; given: by a partition file.
-enum class HolderMap : uint8_t { arithmetic, first_use, given };
+enum class HolderChoice : uint8_t { automatic, arithmetic, first_use, given };
 template <>
-inline constexpr Word kWords<HolderMap>[] = {"arithmetic", {"first_use", kLater}, {"", kLater}};
+inline constexpr Word kWords<HolderChoice>[] = {"auto", "arithmetic", "first_use", {"", kLater}};
 
 /// Who trains a sample.
-enum class Assignment : uint8_t { contiguous, local };
+enum class AssignmentChoice : uint8_t { automatic, contiguous, local };
 template <>
-inline constexpr Word kWords<Assignment>[] = {"contiguous", {"local", kLater}};
+inline constexpr Word kWords<AssignmentChoice>[] = {"auto", "contiguous", "local"};
 
 struct PlacementOptions {
   std::optional<placement::Strategy> strategy;  ///< none: the optimum
   std::string plan;                             ///< a file to use instead of planning; empty: none
   bool deduplicate = true;
   bool combine = true;
-  WordOr<HolderMap, std::string> holders;
-  Assignment assignment = Assignment::contiguous;
+  WordOr<HolderChoice, std::string> holders{HolderChoice::arithmetic};
+  AssignmentChoice assignment = AssignmentChoice::contiguous;
+  int assignment_delay = 0;    ///< W of SampleAssignment; 0: the plan's choice
+  int assignment_passes = -1;  ///< -1: the plan's choice
   int64_t replan_every = 0;
 };
 
@@ -47,6 +49,8 @@ void visit_fields(Visitor& visit, PlacementOptions& options) {
   visit("combine", options.combine);
   visit("holders", options.holders);
   visit("assignment", options.assignment);
+  visit("assignment_delay", options.assignment_delay, Integers{0});
+  visit("assignment_passes", options.assignment_passes, Integers{-1});
   visit("replan_every", options.replan_every, Integers{0});
   visit.require(options.replan_every == 0 || !options.strategy, {"replan_every"},
                 "needs placement.strategy: optimal, not {}", word_of(options.strategy).text);

@@ -5,8 +5,7 @@
 //   fixed 2, k = 4      every position           holder 2: table-wise placement
 //
 // Everything that knows this arithmetic is here, as plain data and constexpr functions that kernels can evaluate as
-// well. A rule that is no arithmetic (a map with a byte per row, of a version of its own) fits behind holder() and
-// count(); before() and position() number the rows of one holder, and are what such a rule replaces by a list of slots.
+// well.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +15,9 @@ namespace sparrow::placement {
 struct HolderRule {
   int64_t offset = 0;
   int64_t fixed = -1;  ///< >= 0: all rows of the table are held by holder fixed mod k
+  /// Rows with one copy, in device memory and not pooled, are held by the rank that uses them first: a map says which
+  /// (layout/holder_map.hpp), and the arithmetic here stands for it where holders are only counted, and for proxies.
+  bool first_use = false;
 
   bool operator==(const HolderRule&) const = default;
 

@@ -7,6 +7,11 @@
 #include "base/error.hpp"
 
 namespace sparrow::placement {
+
+bool Plan::in_turn() const {
+  const auto first_use = [](const TablePlan& table) { return table.holders.first_use; };
+  return assignment.local || std::any_of(tables.begin(), tables.end(), first_use);
+}
 namespace {
 
 void check_option(const Plan& plan, const Tree& tree, size_t index) {

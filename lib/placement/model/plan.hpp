@@ -32,6 +32,14 @@ struct TablePlan {
   std::vector<Interval> intervals;  ///< ascending, without gaps, covering 0 .. rows
 };
 
+/// Which rank trains which sample of a global batch.
+struct SampleAssignment {
+  bool local = false;  ///< a sample goes where its rows are; else contiguous parts
+  int delay = 1;       ///< W: a batch is assigned by the holders as they were known W batches before; at most the ranks
+  int passes = 1;      ///< of refinement
+  bool operator==(const SampleAssignment&) const = default;
+};
+
 struct Plan {
   int version = 1;
   std::string strategy;  ///< "optimal", "held", ...
@@ -41,6 +49,9 @@ struct Plan {
       batch_shares;  ///< of one rank, per rank type (Tree::at_level(L)); sums, with their instances, to 1
   std::vector<Option> options;
   std::vector<TablePlan> tables;
+  SampleAssignment assignment;
+  /// Whether some table's holders are a map, or samples are assigned: batches are read in turn then.
+  bool in_turn() const;
 };
 
 /// The option of a position.
