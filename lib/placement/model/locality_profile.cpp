@@ -240,9 +240,11 @@ LocalityAnswer locality_for(const LocalityProfile& profile, const Topology& topo
       }
     }
   }
-  const auto ranks = static_cast<double>(tree.ranks());
+  const LocalityMeasurement& nearest = *deepest->front().measurement;
+  answer.locality.local = true;
+  answer.locality.first_use = nearest.first_use;
+  answer.locality.passes = nearest.passes;
   answer.locality.busiest = interpolation.mean(*deepest, &LocalityMeasurement::busiest);
-  answer.locality.moved_samples = 1 - 1 / ranks;
   answer.locality.sample_bytes = sample_bytes(workload, question.dense_features);
   answer.locality.new_holder_bytes = new_rows(workload, question.batches) *
                                      interpolation.mean(*deepest, &LocalityMeasurement::new_row_bytes);
