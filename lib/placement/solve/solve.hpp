@@ -51,6 +51,10 @@ struct Solution {
   std::vector<double> quantity_prices;  ///< for `explain`: seconds per unit of each quantity of the cost model
 };
 
+/// W of a plan (SampleAssignment): 1 where an iteration takes longer than an assignment, at most the ranks.
+int delay_of(const CostModel& model, double seconds);
+
+/// Where the workload says that samples are assigned, the family's placements are; the named strategies are not.
 /// Throws Error naming the store, what is needed and what is there when the rows do not fit.
 Solution solve(const Topology& topology, const Workload& workload, const SolveOptions& options = {});
 
