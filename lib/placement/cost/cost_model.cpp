@@ -88,7 +88,7 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
   features_.packed = std::any_of(workload.tables.begin(), workload.tables.end(), [&](const Table& table) {
     return pack_blocks(table.row_bytes + table.state_bytes, granule).rows > 1;
   });
-  features_.assigned = workload.locality.local;
+  features_.assigned = workload.locality.in_turn() && !workload.locality.tables.empty();
   validate(workload.locality, tables(), tree_.depth());
   if (tree_.access_groups() > features_.groups)
     fail("workload: probabilities for {} access groups, topology {} draws from {}", features_.groups, topology.name,

@@ -12,7 +12,7 @@
 namespace sparrow::placement {
 
 struct Locality {
-  bool local = false;      ///< samples are assigned; false: contiguous parts of batches, all factors are 1
+  bool local = false;      ///< samples are assigned; false: contiguous parts of batches
   bool first_use = false;  ///< holders are those by which it was measured: a map by first use; false: arithmetic
   int passes = 1;          ///< of refinement, with which it was measured
 

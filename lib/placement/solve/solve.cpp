@@ -60,7 +60,7 @@ Solution solve(const Topology& topology, const Workload& workload, const SolveOp
   if (options.compare_strategies) {
     solution.strategies = evaluate_strategies(topology, workload);
     for (const StrategyResult& result : solution.strategies) {
-      if (!result.cost.infeasible.empty() || result.cost.seconds <= 0) continue;
+      if (!result.cost.infeasible.empty() || result.cost.seconds <= 0 || workload.locality.in_turn()) continue;
       solution.bound = std::min(solution.bound, result.cost.seconds);
       if (result.cost.seconds >= solution.cost.seconds || !result.plan) continue;
       solution.cost = result.cost;
