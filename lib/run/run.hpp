@@ -9,6 +9,7 @@
 #include "config/options.hpp"
 #include "data/loader.hpp"
 #include "exchange/rank_context.hpp"
+#include "layout/holder_map.hpp"
 #include "layout/system_shape.hpp"
 #include "layout/tables.hpp"
 #include "planning/plan_run.hpp"
@@ -39,6 +40,7 @@ struct Run {
   SystemShape system;
   PlannedRun planned;  ///< the plan in force
   Store::IdOfPosition id_of, position_of;
+  std::unique_ptr<HolderMap> holder_map;  ///< null where holders are arithmetic
   std::unique_ptr<Trainer> trainer;
 
  private:

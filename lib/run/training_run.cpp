@@ -95,9 +95,10 @@ void TrainingLoop::restore() {
   if (options_.placement.replan_every > 0)
     replanner_ =
         std::make_unique<Replanner>(options_, run_.data, run_.tables, run_.system, run_.planned.plan, trainer_);
-  if (const std::string saved = folder_.saved_replanning(); !saved.empty()) replanner_->load(saved);
   if (folder_.continues()) {
-    position_ = load_checkpoint(trainer_, run_.id_of, folder_.checkpoint());
+    position_ = load_checkpoint(trainer_, run_.id_of, folder_.checkpoint(), [&] {
+      if (const std::string saved = folder_.saved_replanning(); !saved.empty()) replanner_->load(saved);
+    });
     spdlog::info("continuing from {} ({} samples)", folder_.checkpoint(), position_.samples);
     if (position_.samples >= total_samples_)
       spdlog::info(
