@@ -8,8 +8,8 @@
 
 #include "base/error.hpp"
 #include "base/timer.hpp"
-#include "comm/collectives.hpp"
 #include "commands.hpp"
+#include "comm/collectives.hpp"
 #include "config/locality_file.hpp"
 #include "planning/training_locality.hpp"
 #include "rank_command.hpp"
@@ -67,8 +67,7 @@ cxxopts::Options locality_options() {
   cxxopts::Options options(
       "sparrow locality",
       "Assigns samples of the training data to the ranks that hold their rows, without training, and writes how many\n"
-      "rows still move as a profile for `sparrow plan --locality`. Runs alone, or under mpirun: ranks share out what "
-      "is\n"
+      "rows still move as a profile for `sparrow plan --locality`. Runs alone, or under mpirun: ranks share out what is\n"
       "to be measured.\n\n"
       "  sparrow locality configs/criteo_terabyte.yaml --ranks 4,8,2x8 --out criteo_terabyte.json\n");
   const auto text = [](const char* value) { return cxxopts::value<std::string>()->default_value(value); };
@@ -91,7 +90,8 @@ cxxopts::Options locality_options() {
 /// One of two words.
 bool first_of(const cxxopts::ParseResult& given, const char* option, const char* first, const char* second) {
   const auto word = given[option].as<std::string>();
-  if (word != first && word != second) fail("--{}: unknown value '{}'; expected: {}, {}", option, word, first, second);
+  if (word != first && word != second)
+    fail("--{}: unknown value '{}'; expected: {}, {}", option, word, first, second);
   return word == first;
 }
 
@@ -132,8 +132,8 @@ TrainingData open_and_count(const RankCommand& rank) {
   const Config& config = rank.config;
   const std::string scratch = config.system.scratch.empty() ? config.output.dir + "/scratch" : config.system.scratch;
   const std::string counts = scratch + "/locality";
-  TrainingData data = open_training_data(rank.comm, {rank.mpi.node(), rank.mpi.local_rank(), rank.mpi.local_size()},
-                                         config.data, scratch);
+  TrainingData data = open_training_data(
+      rank.comm, {rank.mpi.node(), rank.mpi.local_rank(), rank.mpi.local_size()}, config.data, scratch);
   if (rank.comm.rank() == 0) fs::remove_all(counts);
   barrier(rank.comm);
   count_accesses(rank.comm, config.data, {}, counts, data);

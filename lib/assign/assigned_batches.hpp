@@ -14,7 +14,7 @@
 //
 // So a rank's batch leaves it over P rounds (P = readers, 16 at most), and in every round one reader sends as many samples
 // as another. The whole batch at once would be a burst on one link, while all other ranks wait for that one's rows.
-// Batch k is complete after round k + P. A round is due once all but P + ahead of the batches before it are taken: that
+// Batch k is complete after round k + P. Round t is due once batch t - P - ahead is taken (the first ones at once): that
 // depends on the number of next() calls alone, so all ranks make the same exchanges, and none hangs at an end.
 //
 // Example, 2 ranks, first batches, P = 2. Round 0: new holders of 0 (from rank 0). Round 1: new holders of 1 (rank 1),

@@ -117,7 +117,8 @@ void Division::start(const DivisionTask& task, std::span<int16_t> child) {
   for (const uint16_t margin : margin_) ++buckets_[kMargins - margin];
   for (int b = 0; b < kMargins; ++b) buckets_[b + 1] += buckets_[b];
   order_.resize(task.size());
-  for (int64_t i = 0; i < task.size(); ++i) order_[buckets_[kMargins - 1 - margin_[i]]++] = static_cast<int32_t>(i);
+  for (int64_t i = 0; i < task.size(); ++i)
+    order_[buckets_[kMargins - 1 - margin_[i]]++] = static_cast<int32_t>(i);
   room_.assign(task.quota.begin(), task.quota.end());
   for (const int32_t i : order_) {
     const float* score = &score_[static_cast<size_t>(i) * n];
@@ -125,7 +126,8 @@ void Division::start(const DivisionTask& task, std::span<int16_t> child) {
     int best = room_[read] > 0 ? read : -1;
     for (int c = 0; c < n; ++c) {
       if (room_[c] == 0) continue;
-      if (best < 0 || score[c] > score[best] || (score[c] == score[best] && best != read && room_[c] > room_[best]))
+      if (best < 0 || score[c] > score[best] ||
+          (score[c] == score[best] && best != read && room_[c] > room_[best]))
         best = c;
     }
     child[i] = static_cast<int16_t>(best);

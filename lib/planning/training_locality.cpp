@@ -97,7 +97,8 @@ AssignedSystem system_of(const RunOptions& options, const SystemShape& shape, co
 placement::Locality locality_of_run(Comm& comm, const RunOptions& options, const TrainingData& data,
                                     const SystemShape& shape, const std::vector<double>& shares, int64_t run_batches,
                                     int threads, const std::string& folder) {
-  if (!wants_locality(options, comm.size()) || shape.hierarchy.depth() == 0 || data.train_range.size() < comm.size())
+  if (!wants_locality(options, comm.size()) || shape.hierarchy.depth() == 0 ||
+      data.train_range.size() < comm.size())
     return {};
   placement::Locality locality;
   if (comm.rank() == 0) {
@@ -119,8 +120,8 @@ placement::Locality locality_of_run(Comm& comm, const RunOptions& options, const
     placement::LocalityQuestion question;
     question.batches = static_cast<double>(run_batches);
     question.dense_features = static_cast<double>(data.shapes.dense_features);
-    locality = placement::locality_for(profile, shape.topology, make_workload(options, data.shapes, data.counts.tables),
-                                       question)
+    locality = placement::locality_for(profile, shape.topology,
+                                       make_workload(options, data.shapes, data.counts.tables), question)
                    .locality;
   }
   barrier(comm);
