@@ -16,7 +16,7 @@
 #include <memory>
 #include <vector>
 
-#include "assign/assigner.hpp"
+#include "assign/row_places.hpp"
 #include "data/batch_source.hpp"
 #include "layout/hierarchy.hpp"
 #include "layout/resolved_plan.hpp"
@@ -24,9 +24,6 @@
 #include "placement/model/plan.hpp"
 
 namespace sparrow {
-
-/// The ranks of a hierarchy as the assigner sees them.
-AssignerTree assigner_tree(const Hierarchy& hierarchy);
 
 struct LocalityProblem {
   /// Of it count the tables with their distributions and the batch: that of the batches that will be added.
