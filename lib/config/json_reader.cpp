@@ -92,8 +92,7 @@ std::string JsonValue::text() const {
 size_t JsonValue::choice(std::initializer_list<const char*> words) const {
   const std::string word = text();
   const auto found = std::find(words.begin(), words.end(), word);
-  if (found == words.end())
-    wrong(fmt::format("unknown value {}; expected: {}", quoted(word), fmt::join(words, ", ")));
+  if (found == words.end()) wrong(fmt::format("unknown value {}; expected: {}", quoted(word), fmt::join(words, ", ")));
   return static_cast<size_t>(found - words.begin());
 }
 

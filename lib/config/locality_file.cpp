@@ -40,8 +40,8 @@ std::string measurement_text(const LocalityMeasurement& m) {
       "{{\"domains\": [{}], \"global_batch\": {}, \"delay\": {}, \"passes\": {}, \"holders\": \"{}\",\n"
       "  \"batches\": {}, \"first_counted\": {}, \"busiest\": {:.4g}, \"new_row_bytes\": {:.4g}, "
       "\"seconds_per_sample\": {:.3g},\n  \"tables\": [\n{}\n  ]}}",
-      fmt::join(m.domains, ", "), m.global_batch, m.delay, m.passes, m.first_use ? "first_use" : "arithmetic", m.batches,
-      m.first_counted, m.busiest, m.new_row_bytes, m.seconds_per_sample, fmt::join(tables, ",\n"));
+      fmt::join(m.domains, ", "), m.global_batch, m.delay, m.passes, m.first_use ? "first_use" : "arithmetic",
+      m.batches, m.first_counted, m.busiest, m.new_row_bytes, m.seconds_per_sample, fmt::join(tables, ",\n"));
 }
 
 std::vector<double> read_factors(const JsonValue& value, size_t depth) {
@@ -73,8 +73,8 @@ std::vector<int64_t> read_domains(const JsonValue& value) {
 }
 
 LocalityMeasurement read_measurement(const JsonValue& value) {
-  const auto fields = value.members({"domains", "global_batch", "delay", "passes", "holders", "batches", "first_counted",
-                                     "busiest", "new_row_bytes", "seconds_per_sample", "tables"});
+  const auto fields = value.members({"domains", "global_batch", "delay", "passes", "holders", "batches",
+                                     "first_counted", "busiest", "new_row_bytes", "seconds_per_sample", "tables"});
   LocalityMeasurement m;
   m.domains = read_domains(fields[0]);
   m.global_batch = fields[1].integer(1, kMostBatch);
@@ -105,8 +105,8 @@ std::string write_locality(const LocalityProfile& profile) {
   std::vector<std::string> measurements;
   for (const LocalityMeasurement& m : profile.measurements) measurements.push_back(measurement_text(m));
   return fmt::format(
-      "{{\n\"format\": \"{}\", \"version\": 1,\n\"data\": {}, \"generated\": {},\n\"measurements\": [\n {}\n]}}\n", kFormat,
-      quoted(profile.data), profile.generated, fmt::join(measurements, ",\n "));
+      "{{\n\"format\": \"{}\", \"version\": 1,\n\"data\": {}, \"generated\": {},\n\"measurements\": [\n {}\n]}}\n",
+      kFormat, quoted(profile.data), profile.generated, fmt::join(measurements, ",\n "));
 }
 
 void save_locality(const std::string& path, const LocalityProfile& profile) {

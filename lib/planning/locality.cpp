@@ -118,8 +118,7 @@ struct Sums {
   double uses = 0, log_lookups = 0;
   std::vector<double> into, distinct, expected_into, expected_distinct;  ///< [level - 1]
 
-  explicit Sums(int depth = 0)
-      : into(depth), distinct(depth), expected_into(depth), expected_distinct(depth) {}
+  explicit Sums(int depth = 0) : into(depth), distinct(depth), expected_into(depth), expected_distinct(depth) {}
   void add(const Sums& other) {
     uses += other.uses;
     log_lookups += other.log_lookups;
@@ -166,7 +165,8 @@ std::vector<HeldRows> held_rows(const LocalityProblem& problem) {
       const ResolvedOption& option = problem.plan->options.at(interval.option);
       const TableRule& rule = table.rules.at(interval.rule);
       const bool held = option.level == 0 && !is_pooled(rule.transport);
-      tables[t].parts.push_back({interval.last, held, rule.holders, held ? std::span<const int>(option.rings.at(0)) : ring});
+      tables[t].parts.push_back(
+          {interval.last, held, rule.holders, held ? std::span<const int>(option.rings.at(0)) : ring});
     }
   }
   return tables;
@@ -223,7 +223,7 @@ struct LocalityMeter::State {
   std::vector<int16_t> known, after, rank_of_sample;
   std::vector<float> weight;
   std::vector<char> fresh;
-  std::vector<uint64_t> ranks_of;  ///< [rows * words]: which ranks look it up
+  std::vector<uint64_t> ranks_of;          ///< [rows * words]: which ranks look it up
   std::vector<std::vector<int32_t>> mark;  ///< [level][domain]: the last row that it was counted for
   std::vector<int64_t> received, sent;
 
@@ -287,7 +287,8 @@ int32_t LocalityMeter::State::number_of(int t, int64_t position) {
   const int32_t n = seen.number(key);
   if (n == std::ssize(holder)) {
     const auto k = static_cast<int64_t>(part.ring.size());
-    const int arithmetic = part.rule.fixed >= 0 ? part.ring[part.rule.fixed % k] : part.ring[part.rule.holder(position, k)];
+    const int arithmetic =
+        part.rule.fixed >= 0 ? part.ring[part.rule.fixed % k] : part.ring[part.rule.holder(position, k)];
     holder.push_back(problem.first_use ? AssignerBatch::kNobody : static_cast<int16_t>(arithmetic));
     settled.push_back(INT64_MIN / 2);
     in_batch.push_back(0);
@@ -419,7 +420,8 @@ void LocalityMeter::State::follow(const Batch& batch) {
   ranks_of.assign(keys.size() * words(), 0);
   for (int64_t s = 0; s < batch.samples; ++s)
     for (int64_t i = first[s]; i < first[s + 1]; ++i)
-      ranks_of[rows[i] * words() + static_cast<size_t>(rank_of_sample[s]) / 64] |= uint64_t{1} << (rank_of_sample[s] % 64);
+      ranks_of[rows[i] * words() + static_cast<size_t>(rank_of_sample[s]) / 64] |= uint64_t{1}
+                                                                                   << (rank_of_sample[s] % 64);
   for (std::vector<int32_t>& level : mark) std::fill(level.begin(), level.end(), -1);
   std::fill(received.begin(), received.end(), 0);
   std::fill(sent.begin(), sent.end(), 0);
@@ -428,7 +430,8 @@ void LocalityMeter::State::follow(const Batch& batch) {
   for (int rank = 0; rank < ranks; ++rank) {
     total.received[rank] += received[rank];
     if (quota[rank] > 0)
-      most = std::max(most, static_cast<double>(std::max(received[rank], sent[rank])) / static_cast<double>(quota[rank]));
+      most =
+          std::max(most, static_cast<double>(std::max(received[rank], sent[rank])) / static_cast<double>(quota[rank]));
   }
   const auto all = static_cast<double>(std::reduce(received.begin(), received.end()));
   busiest += all > 0 ? most * static_cast<double>(batch.samples) / all : 1;
@@ -482,8 +485,8 @@ LocalityMeasurement::Factors factors_of(const Sums& sums, const LocalityMeasurem
 
 /// Factors of all tables together, of the held or the new rows of every bin; bins of which little is known have those
 /// of the nearest one of more lookups, or else of fewer.
-std::vector<LocalityMeasurement::Factors> common_factors(const std::vector<std::vector<BinSums>>& bins, Sums BinSums::*part,
-                                                         int depth) {
+std::vector<LocalityMeasurement::Factors> common_factors(const std::vector<std::vector<BinSums>>& bins,
+                                                         Sums BinSums::*part, int depth) {
   constexpr double kLeastUses = 100;
   std::vector<Sums> all(kBins, Sums(depth));
   for (const std::vector<BinSums>& table : bins)

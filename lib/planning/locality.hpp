@@ -32,10 +32,10 @@ struct LocalityProblem {
   /// Of it count the tables with their distributions and the batch: that of the batches that will be added.
   const placement::Workload& workload;
   const Hierarchy& hierarchy;
-  std::vector<double> shares = {};  ///< of the batch, per rank; empty: equal
+  std::vector<double> shares = {};                        ///< of the batch, per rank; empty: equal
   placement::SampleAssignment assignment{.local = true};  ///< not local: contiguous parts
   bool first_use = true;                                  ///< holders; else arithmetic
-  const ResolvedPlan* plan = nullptr;  ///< rows with copies do not count; none: every row has one
+  const ResolvedPlan* plan = nullptr;                     ///< rows with copies do not count; none: every row has one
   int threads = 1;
 };
 

@@ -12,7 +12,7 @@
 namespace sparrow::placement {
 
 struct Locality {
-  bool local = false;      ///< samples are assigned; false: contiguous parts of batches, all factors are 1
+  bool local = false;      ///< samples are assigned; false: contiguous parts of batches
   bool first_use = false;  ///< holders are those by which it was measured: a map by first use; false: arithmetic
   int passes = 1;          ///< of refinement, with which it was measured
 
@@ -26,13 +26,16 @@ struct Locality {
   /// the table, 1. No tables: of none.
   std::vector<std::vector<Bin>> tables;
 
-  double busiest = 1;           ///< most rows that one of equal ranks sends, or asks for, relative to the mean
-  double sample_bytes = 0;      ///< of one sample that moves
-  double new_holder_bytes = 0;  ///< of the new holders of a batch, to one rank
+  double busiest = 1;             ///< most rows that one of equal ranks sends, or asks for, relative to the mean
+  double sample_bytes = 0;        ///< of one sample that moves
+  double new_holder_bytes = 0;    ///< of the new holders of a batch, to one rank
   double seconds_per_sample = 0;  ///< of one core, assigning
+  int threads = 1;                ///< cores of a reader that assign its batch
 
   /// Whether batches are read in turn, so that samples move.
   bool in_turn() const { return local || first_use; }
+  /// From the rows of a batch of so many samples to their ranks.
+  double assigning_seconds(double samples) const { return seconds_per_sample * samples / threads; }
   /// Of one of this table's rows: a bin of its own, as interpolated.
   Bin at(int table, double lookups, int levels) const;
 };

@@ -41,7 +41,8 @@ std::vector<Part> by_batch(const std::vector<Part>& equal, double batch) {
   const Part *below = nullptr, *beyond = nullptr;
   for (const Part& part : equal) {
     const int64_t size = part.measurement->global_batch;
-    if (static_cast<double>(size) <= batch && (below == nullptr || size > below->measurement->global_batch)) below = &part;
+    if (static_cast<double>(size) <= batch && (below == nullptr || size > below->measurement->global_batch))
+      below = &part;
     if (static_cast<double>(size) >= batch && (beyond == nullptr || size < beyond->measurement->global_batch))
       beyond = &part;
   }
@@ -115,8 +116,8 @@ std::vector<Part> Interpolation::parts_like(const LevelShape& shape) {
   const auto* high = least(false);
   if (low == nullptr || high == nullptr) {
     const auto* nearest = low == nullptr ? high : low;
-    notes_.push_back(fmt::format("{} domains below one: beyond what was measured, {}", shape.children,
-                                 nearest->first.children));
+    notes_.push_back(
+        fmt::format("{} domains below one: beyond what was measured, {}", shape.children, nearest->first.children));
     low = high = nearest;
   }
   const double weight = weight_between(low->first.children, high->first.children, shape.children);
@@ -137,8 +138,9 @@ double Interpolation::factor(const LocalityMeasurement& m, int level, int t, dou
   const Bin& low = above == bins.begin() || above == bins.end() ? high : *(above - 1);
   const double weight = &low == &high ? 0 : weight_between(low.lookups, high.lookups, x);
   const auto between = [&](double a, double b) { return (1 - weight) * a + weight * b; };
-  const double share = whole(m) ? between(low.new_share, high.new_share)
-                       : m.first_use ? new_share(x, question_.batches) : 0;
+  const double share = whole(m)      ? between(low.new_share, high.new_share)
+                       : m.first_use ? new_share(x, question_.batches)
+                                     : 0;
   const double held = between((low.of_held.*kind)[level - 1], (high.of_held.*kind)[level - 1]);
   const double fresh = between((low.of_new.*kind)[level - 1], (high.of_new.*kind)[level - 1]);
   return share * fresh + (1 - share) * held;
@@ -246,8 +248,8 @@ LocalityAnswer locality_for(const LocalityProfile& profile, const Topology& topo
   answer.locality.passes = nearest.passes;
   answer.locality.busiest = interpolation.mean(*deepest, &LocalityMeasurement::busiest);
   answer.locality.sample_bytes = sample_bytes(workload, question.dense_features);
-  answer.locality.new_holder_bytes = new_rows(workload, question.batches) *
-                                     interpolation.mean(*deepest, &LocalityMeasurement::new_row_bytes);
+  answer.locality.new_holder_bytes =
+      new_rows(workload, question.batches) * interpolation.mean(*deepest, &LocalityMeasurement::new_row_bytes);
   answer.locality.seconds_per_sample = interpolation.mean(*deepest, &LocalityMeasurement::seconds_per_sample);
   answer.notes = interpolation.notes();
   return answer;

@@ -43,8 +43,8 @@ struct LocalityMeasurement {
 
   std::vector<int64_t> domains;  ///< [level - 1], of levels 1 .. depth: {8} flat, {2, 16}: 2 nodes of 8 ranks
   int64_t global_batch = 0;
-  int delay = 1, passes = 1;     ///< of the assignment
-  bool first_use = true;         ///< holders; else by arithmetic
+  int delay = 1, passes = 1;               ///< of the assignment
+  bool first_use = true;                   ///< holders; else by arithmetic
   int64_t batches = 0, first_counted = 0;  ///< simulated; those before are not in the numbers below
   std::vector<std::vector<Bin>> tables;    ///< by rising lookups
 
