@@ -118,7 +118,7 @@ void assign_samples(const CostModel& model, Plan& plan) {
     table.holders.first_use =
         locality.first_use && table.transport <= Transport::direct && table.holders.fixed < 0 &&
         std::any_of(table.intervals.begin(), table.intervals.end(),
-                    [&](const Interval& interval) { return held_by_use(model, plan.options[interval.option]); });
+                    [&](const Interval& interval) { return held_by_first_use(model, plan.options[interval.option]); });
 }
 
 }  // namespace
