@@ -27,7 +27,8 @@ Run::Run(const RunOptions& run_options, const RankContext& rank_context, const N
   const int64_t batches = (total_samples() + options.train.global_batch - 1) / options.train.global_batch;
   const placement::Locality locality =
       locality_of_run(context.comm, options, data, system, batch_shares(options, system), batches, counts_folder);
-  PlacedRun placed = plan_within_memory(context, place.node, {options, data.shapes, data.counts, locality}, tables, system);
+  PlacedRun placed =
+      plan_within_memory(context, place.node, {options, data.shapes, data.counts, locality}, tables, system);
   planned = std::move(placed.planned);
   holder_map = std::move(placed.holder_map);
   trainer =
