@@ -26,51 +26,115 @@ std::vector<Interval> intervals_of(const TablePlacement& placed, const std::vect
   return intervals;
 }
 
-/// Chooses each table's offset in turn so that the busiest of k holders stays least busy. Only the hottest held rows
-/// count: the many cold ones spread themselves. Candidates are spread over the holders, so that it takes O(tables * 64 *
-/// rows considered).
-void choose_offsets(const CostModel& model, const Placement& placement, Plan& plan) {
-  int64_t k = 0;  // holders of the option that holds most
+/// Rows of one table that follow one another, each asked for as much.
+struct HotRun {
+  int64_t first = 0, rows = 0;
+  double amount = 0;  ///< bytes asked of the holder of one of them
+};
+
+/// Busiest holder, and what the hottest rows of the tables so far ask of each.
+class HolderLoads {
+ public:
+  explicit HolderLoads(int64_t holders) : load_(holders, 0), trial_(holders, 0) {}
+
+  /// The most that a holder would have had to give if the runs began at this offset; anything at or above `enough` once
+  /// it is that much.
+  double peak(const std::vector<HotRun>& runs, int64_t offset, double enough) {
+    double peak = 0;
+    size_t tried = 0;
+    for (; tried < runs.size() && peak < enough; ++tried)
+      for_holders(runs[tried], offset, [&](int64_t from, int64_t to) {
+        for (int64_t h = from; h < to; ++h) peak = std::max(peak, trial_[h] += runs[tried].amount);
+      });
+    for (size_t i = 0; i < tried; ++i)
+      for_holders(runs[i], offset, [&](int64_t from, int64_t to) {
+        std::copy(load_.begin() + from, load_.begin() + to, trial_.begin() + from);
+      });
+    return peak;
+  }
+  void add(const std::vector<HotRun>& runs, int64_t offset) {
+    for (const HotRun& run : runs)
+      for_holders(run, offset, [&](int64_t from, int64_t to) {
+        for (int64_t h = from; h < to; ++h) trial_[h] = load_[h] += run.amount;
+      });
+  }
+
+ private:
+  /// action(from, to) for every range of holders that the run deals a row to, in turn.
+  template <class Action>
+  void for_holders(const HotRun& run, int64_t offset, Action action) const {
+    const auto k = std::ssize(load_);
+    int64_t from = HolderRule{offset}.holder(run.first, k);
+    for (int64_t left = run.rows; left > 0; from = 0) {
+      const int64_t to = std::min(k, from + left);
+      action(from, to);
+      left -= to - from;
+    }
+  }
+  std::vector<double> load_, trial_;
+};
+
+/// Instances of its first site inside a domain that has a copy.
+int64_t holders_of(const Tree& tree, const Option& option) {
+  return tree.instances_in(option.sites[0].domain, tree.at_level(option.level)[0]);
+}
+
+/// The hottest `considered` rows of a table with k holders.
+std::vector<HotRun> hottest_rows(const CostModel& model, const Placement& placement, int t, int64_t k,
+                                 int64_t considered) {
+  const Tree& tree = model.tree();
+  std::vector<HotRun> hot;
+  int64_t position = 0;
+  for (const Share& share : placement.tables[t].shares) {
+    const auto rows = static_cast<int64_t>(share.rows);
+    if (rows > 0 && holders_of(tree, placement.options[share.option]) == k) {
+      const double* features = model.features_of(t, share.cls);
+      double asked = 0;
+      for (int r : tree.at_level(tree.depth())) asked += static_cast<double>(tree.instances(r)) * features[Features::v(r)];
+      hot.push_back({position, std::min(rows, considered), asked * static_cast<double>(model.table(t).wire_bytes)});
+      considered -= hot.back().rows;
+      if (considered == 0) break;
+    }
+    position += rows;
+  }
+  return hot;
+}
+
+/// Holders of the option that holds most; 0 where none spreads rows.
+int64_t most_common_holders(const CostModel& model, const Placement& placement) {
+  std::vector<int64_t> holders_by_option;
+  for (const Option& option : placement.options) holders_by_option.push_back(holders_of(model.tree(), option));
   std::map<int64_t, double> weight_of;
   for (size_t t = 0; t < placement.tables.size(); ++t)
-    for (const Share& share : placement.tables[t].shares) {
-      const Option& option = placement.options[share.option];
-      const int64_t holders = model.tree().instances_in(option.sites[0].domain, model.tree().at_level(option.level)[0]);
-      if (holders > 1)
+    for (const Share& share : placement.tables[t].shares)
+      if (const int64_t holders = holders_by_option[share.option]; holders > 1)
         weight_of[holders] += share.rows * model.features_of(static_cast<int>(t), share.cls)[Features::v(0)];
-    }
+  int64_t k = 0;
   double most = 0;
   for (const auto& [holders, weight] : weight_of)
     if (weight > most) most = weight, k = holders;
+  return k;
+}
+
+/// Chooses each table's offset in turn so that the busiest of k holders stays least busy. Only the hottest held rows
+/// count: the many cold ones spread themselves. Candidates are spread over the holders, so that it takes O(tables * 64 *
+/// rows considered) at most: one is given up once it is no better than another.
+void choose_offsets(const CostModel& model, const Placement& placement, Plan& plan) {
+  const int64_t k = most_common_holders(model, placement);
   if (k < 2) return;
-  std::vector<double> load(k, 0);
+  HolderLoads loads(k);
   const int64_t considered = std::min<int64_t>(2 * k, 4096), candidates = std::min<int64_t>(k, 64);
   for (size_t t = 0; t < placement.tables.size(); ++t) {
-    std::vector<std::pair<int64_t, double>> hot;  // (position, load)
-    int64_t position = 0;
-    for (const Share& share : placement.tables[t].shares) {
-      const Option& option = placement.options[share.option];
-      const int64_t holders = model.tree().instances_in(option.sites[0].domain, model.tree().at_level(option.level)[0]);
-      const auto rows = static_cast<int64_t>(share.rows);
-      const double* features = model.features_of(static_cast<int>(t), share.cls);
-      double asked = 0;
-      for (int r : model.tree().at_level(model.tree().depth()))
-        asked += static_cast<double>(model.tree().instances(r)) * features[Features::v(r)];
-      for (int64_t i = 0; i < rows && holders == k && static_cast<int64_t>(hot.size()) < considered; ++i)
-        hot.emplace_back(position + i, asked * static_cast<double>(model.table(static_cast<int>(t)).wire_bytes));
-      position += rows;
-    }
+    const std::vector<HotRun> hot = hottest_rows(model, placement, static_cast<int>(t), k, considered);
     if (hot.empty()) continue;
     int64_t best = 0;
     double best_peak = kInfinity;
     for (int64_t i = 0; i < candidates; ++i) {
       const int64_t offset = (i * k / candidates + static_cast<int64_t>(t)) % k;
-      double peak = 0;
-      std::vector<double> trial = load;
-      for (const auto& [at, amount] : hot) peak = std::max(peak, trial[HolderRule{offset}.holder(at, k)] += amount);
+      const double peak = loads.peak(hot, offset, best_peak);
       if (peak < best_peak) best_peak = peak, best = offset;
     }
-    for (const auto& [at, amount] : hot) load[HolderRule{best}.holder(at, k)] += amount;
+    loads.add(hot, best);
     plan.tables[t].holders.offset = best;
   }
 }
