@@ -413,7 +413,7 @@ void PlanReader::read(int t) {
     Places* all = nullptr;
     std::optional<Places> masses;  // by holder, of a pooled table; one place where all are the same
   };
-  std::map<std::pair<int, int>, Sums> sums_of;  // by option and copy domain
+  std::vector<Sums> sums_of(plan_.options.size() * tree_.size());  // by option and copy domain
   for_runs(t, [&](int option, size_t c, int64_t first, int64_t rows) {
     const Option& chosen = plan_.options[option];
     const Transport transport = transport_of(chosen, table.transport);
@@ -424,7 +424,7 @@ void PlanReader::read(int t) {
         to.add(first + table.holders.offset, rows, values, n);
     };
     for (int copy_domain : tree_.at_level(chosen.level)) {
-      Sums& sums = sums_of[{option, copy_domain}];
+      Sums& sums = sums_of[option * tree_.size() + copy_domain];
       if (!sums.all) {
         sums.all = &group(t, option, copy_domain);
         if (transport == Transport::pooled)
@@ -438,7 +438,7 @@ void PlanReader::read(int t) {
                                  mass_of(c, rows) / single_mass / static_cast<double>(sums.all->count));
     }
   });
-  for (auto& [key, sums] : sums_of)
+  for (Sums& sums : sums_of)
     if (sums.masses) add_pairs(t, *sums.masses, *sums.all);
 }
 
@@ -481,9 +481,9 @@ Cost evaluate(const CostModel& model, const Plan& plan, bool reads_each) {
   for (const auto& [key, places] : reader.groups())
     GroupLoads(model, plan.options[key.option], key, places, reads_each, loads).add();
   const std::vector<bool> on = switches_on(model.time(), in_all(model, plan, reader.groups()));
-  Loads even = loads;
-  for (std::vector<double>& values : even.values)
-    values = {std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size())};
+  Loads even;
+  for (const std::vector<double>& values : loads.values)
+    even.values.push_back({std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size())});
   Cost cost = cost_of(model, loads, on);
   cost.even_seconds = cost_of(model, even, on).seconds;
   return cost;

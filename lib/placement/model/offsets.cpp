@@ -28,17 +28,17 @@ std::vector<Interval> intervals_of(const TablePlacement& placed, const std::vect
 
 /// Rows of one table that follow one another, each asked for as much.
 struct HotRun {
-  int64_t first = 0, rows = 0;
-  double amount = 0;  ///< bytes asked of the holder of one of them
+  int64_t first = 0, rows = 0;  ///< first: modulo the number of holders
+  double amount = 0;            ///< bytes asked of the holder of one of them
 };
 
-/// Busiest holder, and what the hottest rows of the tables so far ask of each.
+/// What the hottest rows of the tables so far ask of each holder.
 class HolderLoads {
  public:
   explicit HolderLoads(int64_t holders) : load_(holders, 0), trial_(holders, 0) {}
 
-  /// The most that a holder would have had to give if the runs began at this offset; anything at or above `enough` once
-  /// it is that much.
+  /// What the busiest of their holders would have to give if the runs began at this offset; or, as soon as it is that
+  /// much, anything at or above `enough`.
   double peak(const std::vector<HotRun>& runs, int64_t offset, double enough) {
     double peak = 0;
     size_t tried = 0;
@@ -48,7 +48,7 @@ class HolderLoads {
       });
     for (size_t i = 0; i < tried; ++i)
       for_holders(runs[i], offset, [&](int64_t from, int64_t to) {
-        std::copy(load_.begin() + from, load_.begin() + to, trial_.begin() + from);
+        for (int64_t h = from; h < to; ++h) trial_[h] = load_[h];
       });
     return peak;
   }
@@ -60,11 +60,11 @@ class HolderLoads {
   }
 
  private:
-  /// action(from, to) for every range of holders that the run deals a row to, in turn.
+  /// action(from, to) for every range of holders that the run deals a row to, in turn. offset: below their number.
   template <class Action>
   void for_holders(const HotRun& run, int64_t offset, Action action) const {
     const auto k = std::ssize(load_);
-    int64_t from = HolderRule{offset}.holder(run.first, k);
+    int64_t from = run.first + offset < k ? run.first + offset : run.first + offset - k;
     for (int64_t left = run.rows; left > 0; from = 0) {
       const int64_t to = std::min(k, from + left);
       action(from, to);
@@ -91,7 +91,7 @@ std::vector<HotRun> hottest_rows(const CostModel& model, const Placement& placem
       const double* features = model.features_of(t, share.cls);
       double asked = 0;
       for (int r : tree.at_level(tree.depth())) asked += static_cast<double>(tree.instances(r)) * features[Features::v(r)];
-      hot.push_back({position, std::min(rows, considered), asked * static_cast<double>(model.table(t).wire_bytes)});
+      hot.push_back({position % k, std::min(rows, considered), asked * static_cast<double>(model.table(t).wire_bytes)});
       considered -= hot.back().rows;
       if (considered == 0) break;
     }
@@ -102,13 +102,16 @@ std::vector<HotRun> hottest_rows(const CostModel& model, const Placement& placem
 
 /// Holders of the option that holds most; 0 where none spreads rows.
 int64_t most_common_holders(const CostModel& model, const Placement& placement) {
-  std::vector<int64_t> holders_by_option;
-  for (const Option& option : placement.options) holders_by_option.push_back(holders_of(model.tree(), option));
-  std::map<int64_t, double> weight_of;
+  std::map<int64_t, double> weight_of;  // by number of holders
+  std::vector<double*> weight_by_option;
+  for (const Option& option : placement.options) {
+    const int64_t holders = holders_of(model.tree(), option);
+    weight_by_option.push_back(holders > 1 ? &weight_of[holders] : nullptr);
+  }
   for (size_t t = 0; t < placement.tables.size(); ++t)
     for (const Share& share : placement.tables[t].shares)
-      if (const int64_t holders = holders_by_option[share.option]; holders > 1)
-        weight_of[holders] += share.rows * model.features_of(static_cast<int>(t), share.cls)[Features::v(0)];
+      if (double* weight = weight_by_option[share.option])
+        *weight += share.rows * model.features_of(static_cast<int>(t), share.cls)[Features::v(0)];
   int64_t k = 0;
   double most = 0;
   for (const auto& [holders, weight] : weight_of)
