@@ -1,5 +1,6 @@
 // From a placement by classes to a plan by positions, with offsets that spread hot rows over the holders.
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "base/error.hpp"
@@ -26,52 +27,67 @@ std::vector<Interval> intervals_of(const TablePlacement& placed, const std::vect
   return intervals;
 }
 
-/// Rows of one table that follow one another, each asked for as much.
-struct HotRun {
-  int64_t first = 0, rows = 0;  ///< first: modulo the number of holders
-  double amount = 0;            ///< bytes asked of the holder of one of them
-};
-
-/// What the hottest rows of the tables so far ask of each holder.
-class HolderLoads {
+/// What the hottest rows of one table ask of k holders, those beginning with the one that has the hottest.
+class HotRows {
  public:
-  explicit HolderLoads(int64_t holders) : load_(holders, 0), trial_(holders, 0) {}
+  explicit HotRows(int64_t k) : k_(k) {}
 
-  /// What the busiest of their holders would have to give if the runs began at this offset; or, as soon as it is that
-  /// much, anything at or above `enough`.
-  double peak(const std::vector<HotRun>& runs, int64_t offset, double enough) {
-    double peak = 0;
-    size_t tried = 0;
-    for (; tried < runs.size() && peak < enough; ++tried)
-      for_holders(runs[tried], offset, [&](int64_t from, int64_t to) {
-        for (int64_t h = from; h < to; ++h) peak = std::max(peak, trial_[h] += runs[tried].amount);
-      });
-    for (size_t i = 0; i < tried; ++i)
-      for_holders(runs[i], offset, [&](int64_t from, int64_t to) {
-        for (int64_t h = from; h < to; ++h) trial_[h] = load_[h];
-      });
-    return peak;
+  /// Rows that follow one another from a position on, the holder of each asked for `amount` bytes.
+  void add(int64_t position, int64_t rows, double amount) {
+    if (turns_.empty()) first_ = position;
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t at = position - first_ + i;
+      if (at / k_ >= std::ssize(turns_)) turns_.resize(at / k_ + 1);
+      std::vector<double>& turn = turns_[at / k_];
+      if (at % k_ >= std::ssize(turn)) turn.resize(at % k_ + 1, kNone);
+      turn[at % k_] = amount;
+    }
   }
-  void add(const std::vector<HotRun>& runs, int64_t offset) {
-    for (const HotRun& run : runs)
-      for_holders(run, offset, [&](int64_t from, int64_t to) {
-        for (int64_t h = from; h < to; ++h) trial_[h] = load_[h] += run.amount;
-      });
+  bool empty() const { return turns_.empty(); }
+  /// Once all are added.
+  void finish() {
+    const auto longer = [](const auto& a, const auto& b) { return a.size() < b.size(); };
+    const size_t asked = std::max_element(turns_.begin(), turns_.end(), longer)->size();
+    for (std::vector<double>& turn : turns_) turn.resize(asked, kNone);
+    for (size_t i = 0; i < asked; ++i) {
+      const bool any = std::any_of(turns_.begin(), turns_.end(), [&](const auto& turn) { return turn[i] != kNone; });
+      for (std::vector<double>& turn : turns_)
+        if (any && turn[i] == kNone) turn[i] = 0;
+    }
+  }
+  /// The busiest of the holders asked, if they had to give this already and the table began at an offset; or, as soon
+  /// as it is that much, anything at or above `enough`. load: of all holders, twice, so that they need not be a ring.
+  double peak(const std::vector<double>& load, int64_t offset, double enough) const {
+    constexpr size_t kBlock = 64, kLanes = 4;
+    const double* from = load.data() + (first_ + offset) % k_;
+    std::array<double, kLanes> most{};
+    for (size_t first = 0; first < turns_[0].size(); first += kBlock) {
+      std::array<double, kBlock> sums{};
+      const size_t n = std::min(kBlock, turns_[0].size() - first);
+      std::copy_n(from + first, n, sums.begin());
+      for (const std::vector<double>& turn : turns_)
+        for (size_t i = 0; i < n; ++i) sums[i] += turn[first + i];
+      for (size_t i = 0; i < kBlock; i += kLanes)
+        for (size_t lane = 0; lane < kLanes; ++lane) most[lane] = std::max(most[lane], sums[i + lane]);
+      if (*std::max_element(most.begin(), most.end()) >= enough) break;
+    }
+    return *std::max_element(most.begin(), most.end());
+  }
+  /// Adds what they ask to the load of all holders.
+  void add_to(std::vector<double>& load, int64_t offset) const {
+    for (const std::vector<double>& turn : turns_)
+      for (int64_t i = 0; i < std::ssize(turn); ++i) {
+        if (turn[i] == kNone) continue;
+        const int64_t h = HolderRule{offset}.holder(first_ + i, k_);
+        load[h + k_] = load[h] += turn[i];
+      }
   }
 
  private:
-  /// action(from, to) for every range of holders that the run deals a row to, in turn. offset: below their number.
-  template <class Action>
-  void for_holders(const HotRun& run, int64_t offset, Action action) const {
-    const auto k = std::ssize(load_);
-    int64_t from = run.first + offset < k ? run.first + offset : run.first + offset - k;
-    for (int64_t left = run.rows; left > 0; from = 0) {
-      const int64_t to = std::min(k, from + left);
-      action(from, to);
-      left -= to - from;
-    }
-  }
-  std::vector<double> load_, trial_;
+  static constexpr double kNone = -kInfinity;  ///< of a holder that none of them is on
+  const int64_t k_;
+  int64_t first_ = 0;
+  std::vector<std::vector<double>> turns_;  ///< the holders from the first on, again and again
 };
 
 /// Instances of its first site inside a domain that has a copy.
@@ -80,10 +96,9 @@ int64_t holders_of(const Tree& tree, const Option& option) {
 }
 
 /// The hottest `considered` rows of a table with k holders.
-std::vector<HotRun> hottest_rows(const CostModel& model, const Placement& placement, int t, int64_t k,
-                                 int64_t considered) {
+HotRows hottest_rows(const CostModel& model, const Placement& placement, int t, int64_t k, int64_t considered) {
   const Tree& tree = model.tree();
-  std::vector<HotRun> hot;
+  HotRows hot(k);
   int64_t position = 0;
   for (const Share& share : placement.tables[t].shares) {
     const auto rows = static_cast<int64_t>(share.rows);
@@ -91,12 +106,14 @@ std::vector<HotRun> hottest_rows(const CostModel& model, const Placement& placem
       const double* features = model.features_of(t, share.cls);
       double asked = 0;
       for (int r : tree.at_level(tree.depth())) asked += static_cast<double>(tree.instances(r)) * features[Features::v(r)];
-      hot.push_back({position % k, std::min(rows, considered), asked * static_cast<double>(model.table(t).wire_bytes)});
-      considered -= hot.back().rows;
+      const int64_t taken = std::min(rows, considered);
+      hot.add(position, taken, asked * static_cast<double>(model.table(t).wire_bytes));
+      considered -= taken;
       if (considered == 0) break;
     }
     position += rows;
   }
+  if (!hot.empty()) hot.finish();
   return hot;
 }
 
@@ -110,8 +127,10 @@ int64_t most_common_holders(const CostModel& model, const Placement& placement) 
   }
   for (size_t t = 0; t < placement.tables.size(); ++t)
     for (const Share& share : placement.tables[t].shares)
-      if (double* weight = weight_by_option[share.option])
+      if (double* weight = weight_by_option[share.option]) {
         *weight += share.rows * model.features_of(static_cast<int>(t), share.cls)[Features::v(0)];
+        if (weight_of.size() == 1 && *weight > 0) return weight_of.begin()->first;
+      }
   int64_t k = 0;
   double most = 0;
   for (const auto& [holders, weight] : weight_of)
@@ -125,19 +144,19 @@ int64_t most_common_holders(const CostModel& model, const Placement& placement) 
 void choose_offsets(const CostModel& model, const Placement& placement, Plan& plan) {
   const int64_t k = most_common_holders(model, placement);
   if (k < 2) return;
-  HolderLoads loads(k);
+  std::vector<double> load(2 * k, 0);
   const int64_t considered = std::min<int64_t>(2 * k, 4096), candidates = std::min<int64_t>(k, 64);
   for (size_t t = 0; t < placement.tables.size(); ++t) {
-    const std::vector<HotRun> hot = hottest_rows(model, placement, static_cast<int>(t), k, considered);
+    const HotRows hot = hottest_rows(model, placement, static_cast<int>(t), k, considered);
     if (hot.empty()) continue;
     int64_t best = 0;
     double best_peak = kInfinity;
     for (int64_t i = 0; i < candidates; ++i) {
       const int64_t offset = (i * k / candidates + static_cast<int64_t>(t)) % k;
-      const double peak = loads.peak(hot, offset, best_peak);
+      const double peak = hot.peak(load, offset, best_peak);
       if (peak < best_peak) best_peak = peak, best = offset;
     }
-    loads.add(hot, best);
+    hot.add_to(load, best);
     plan.tables[t].holders.offset = best;
   }
 }
