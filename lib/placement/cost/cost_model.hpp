@@ -290,7 +290,7 @@ struct Loads {
 
 /// Whether the map of holders says who holds rows of the option, if it is used at all: rows with one copy, in device
 /// memory of ranks that train.
-bool held_by_use(const CostModel& model, const Option& option);
+bool held_by_first_use(const CostModel& model, const Option& option);
 
 /// Steps and rows of the time model.
 TimeModel make_time_model(const CostModel& model);
