@@ -49,7 +49,7 @@ Router::Router(Backend& host, const Directory& directory, const StageComms& comm
       segments_(static_cast<size_t>(directory.tables().count()) + 1),
       keys_(host, Memory::host) {}
 
-void Router::build(Stream& stream, const Batch& batch, Route& route) {
+void Router::build(Stream& stream, const Batch& batch, Route& route, bool training) {
   const Tables& tables = directory_.tables();
   SPARROW_CHECK(batch.tables == tables.count(), "the batch has {} tables, the model {}", batch.tables, tables.count());
   const auto lookups = static_cast<int64_t>(batch.positions.size());
@@ -81,6 +81,8 @@ void Router::build(Stream& stream, const Batch& batch, Route& route) {
     const int64_t segments[] = {0, static_cast<int64_t>(requests.size())};
     collect(stage, requests.data(), segments, route);
   }
+  route.guests.clear();
+  for (int level = 0; level <= depth; ++level) find_slots(level, training, route);
   route.with_previous.known = route.with_next.known = false;
   for (size_t level = 0; level < route.lists.size(); ++level) {
     route.lists[level].upload(stream);
@@ -103,8 +105,22 @@ void Router::collect(int level, const int64_t* keys, std::span<const int64_t> se
     maker_.make(keys, segments, destination, level > 0 ? &route.stages[static_cast<size_t>(level) - 1].asked : nullptr,
                 list);
   }
+}
+
+/// Slots of a list's rows that are here. Only level 0 may have mapped rows.
+void Router::find_slots(int level, bool training, Route& route) const {
+  RowList& list = route.lists[level];
   int64_t* slots = list.slots.reserve(list.here);
-  for (int64_t i = 0; i < list.here; ++i) slots[i] = directory_.slot(list.keys.data()[i]);
+  for (int64_t i = 0; i < list.here; ++i) {
+    const int64_t key = list.keys.data()[i];
+    slots[i] = directory_.find_slot(key);
+    if (slots[i] >= 0) continue;
+    SPARROW_CHECK(!training, "rank {} is to train row {}, which it does not hold", directory_.rank(), key);
+    slots[i] = directory_.first_guest() + static_cast<int64_t>(route.guests.size());
+    SPARROW_CHECK(slots[i] < directory_.device_slots(), "{} rows that nobody holds are more than planned for",
+                  directory_.guests() + 1);
+    route.guests.push_back(key);
+  }
   if (level == 0) std::copy_n(slots, list.here, route.held_slots.reserve(list.here));
 }
 

@@ -88,6 +88,7 @@ struct Route {
   std::vector<StageCounts> stages;  ///< by stage, 0 .. depth - 1
   Mirrored<int64_t> bag_offsets;    ///< copy of the batch's, empty for bags of one
   Scratch<int64_t> held_slots;      ///< of list 0, all of them the directory's
+  std::vector<int64_t> guests;  ///< keys of rows of list 0 that have no slot of their own (Directory), in their order
   RowSplit with_previous, with_next;
   std::vector<ReceivedRows> received;           ///< by stage, divided as with_previous says
   std::vector<std::array<ListHalf, 2>> halves;  ///< by level, as with_next says
@@ -128,10 +129,12 @@ class Router {
 
   /// Collective: fills `route` for this rank's part of a batch, undivided, and queues what operations need of it to the
   /// device on `stream`, but for the slots: all are the directory's yet, and those in the slower store become the
-  /// batch's first.
-  void build(Stream& stream, const Batch& batch, Route& route);
+  /// batch's first. training: no row may be a guest; else the caller writes the values of those that are
+  /// (RowAdmission::fill_guests).
+  void build(Stream& stream, const Batch& batch, Route& route, bool training);
 
  private:
+  void find_slots(int level, bool training, Route& route) const;
   void collect(int level, const int64_t* keys, std::span<const int64_t> segments, Route& route);
 
   Backend& host_;

@@ -2,8 +2,8 @@
 // were never used are held by nobody, and take no memory elsewhere.
 //
 // One map serves all ranks of a node: they share its memory, and one of them, the leader, writes it. It is changed batch
-// by batch, in order: `settle` for batch k, then version() is k. A row that is held keeps its holder, so whoever reads
-// the map for batch k may find it newer, but not older: wait_for(k) first.
+// by batch, in order: `settle` for batch k, then version() is k + 1. A row that is held keeps its holder, so whoever
+// reads the map for batch k may find it newer, but not older: wait_for(k) first.
 //
 // A rank holds at most its room of rows: where it is full, the next in turn that is not takes the row. What is applied
 // is the same on every node: it depends on the batches alone.
@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <span>
 #include <vector>
@@ -28,16 +29,22 @@ class HolderMap {
     int rank;
   };
 
-  /// Bytes of memory that a map needs.
+  /// Bytes of memory that a map needs. Throws Error for more ranks than fit two bytes.
   static size_t bytes(int64_t keys, int ranks);
 
   /// memory: bytes() of it, zeros at first, kept alive by the map; shared by the ranks of a node (base/shared_memory.hpp)
-  /// or of this rank alone. leader: this rank writes. room: most rows of each rank. Everything but the memory is this
-  /// rank's own.
-  HolderMap(std::shared_ptr<std::byte> memory, int64_t keys, std::vector<int64_t> room, bool leader);
+  /// or of this rank alone. leader: this rank writes. room: most rows of each rank. remembered: how many steps recent()
+  /// keeps: the delay of assignments, and the batches settled before the one that is trained. Everything but the memory
+  /// is this rank's own.
+  HolderMap(std::shared_ptr<std::byte> memory, int64_t keys, std::vector<int64_t> room, bool leader,
+            int64_t remembered);
+  HolderMap(const HolderMap&) = delete;
+  HolderMap& operator=(const HolderMap&) = delete;
 
   int64_t keys() const { return keys_; }
   int ranks() const { return static_cast<int>(room_.size()); }
+  const std::vector<int64_t>& room() const { return room_; }
+  bool leader() const { return leader_; }
 
   /// The rank, or kNobody. Also while the leader writes.
   int holder(int64_t key) const {
@@ -55,29 +62,47 @@ class HolderMap {
   /// ones, in order of the steps. A row that is held already is left as it is. The leader writes.
   void settle(int64_t step, std::span<const NewHolder> rows);
 
-  /// Rows that got holders in the last `kRemembered` steps, with the step: what a batch that is assigned with older
-  /// knowledge must not know.
+  /// Rows that got holders in one of the last steps: what a batch that is assigned with older knowledge must not know.
   struct Recent {
     int64_t step;
-    std::vector<int64_t> keys;
+    std::vector<int64_t> keys;  ///< ascending
   };
-  const std::vector<Recent>& recent() const { return recent_; }
+  /// In order of the steps, the same on all ranks.
+  const std::deque<Recent>& recent() const { return recent_; }
 
-  /// Between batches, when no rank reads or settles, on all ranks: forgets what steps from `step` on brought.
-  void roll_back(int64_t step);
-  /// The same, at the start of a run or for rows that lose their copies: holders as they are given. Leader: writes.
+  // Between batches, when no rank reads or settles, on all ranks, who then wait for each other:
+  /// Forgets what steps from `step` on brought, which must be remembered; version() is `step` then. Returns these rows,
+  /// ascending.
+  std::vector<int64_t> roll_back(int64_t step);
+  /// Holders as they are given, where a row has none yet: at the start of a run, or for rows that lose their copies.
   void place(std::span<const NewHolder> rows);
+  /// Nobody holds the rows any more: they are no longer found here.
+  void forget(int64_t first_key, int64_t end_key);
+  /// Most rows of each rank from here on: where the plan changes.
+  void set_room(std::vector<int64_t> room);
+  /// The steps before the first one of a run that is continued, before any is settled.
+  void remember(std::deque<Recent> recent) { recent_ = std::move(recent); }
 
  private:
+  static constexpr size_t kHeader = 4096;  ///< the version, on a page of its own
+  std::atomic_ref<int64_t> shared_version() const {
+    return std::atomic_ref(*reinterpret_cast<int64_t*>(memory_.get()));
+  }
   uint8_t* narrow() const { return reinterpret_cast<uint8_t*>(memory_.get() + kHeader); }
   uint16_t* wide() const { return reinterpret_cast<uint16_t*>(memory_.get() + kHeader); }
-  static constexpr size_t kHeader = 4096;  ///< the version and rows per rank, on a page of their own
+  void set(int64_t key, int rank);
+  void clear(int64_t key);
+  void give(const NewHolder& row);
+  bool is_recent(int64_t key) const;
 
   std::shared_ptr<std::byte> memory_;
   int64_t keys_;
   std::vector<int64_t> room_;
+  std::vector<int64_t> held_;  ///< rows of each rank; the leader's
   bool leader_, wide_;
-  std::vector<Recent> recent_;
+  int64_t remembered_;
+  int64_t settled_ = 0;  ///< steps that this rank has settled: version() of the leader
+  std::deque<Recent> recent_;
 };
 
 }  // namespace sparrow

@@ -34,7 +34,8 @@ Trainer::Trainer(const RankContext& context, Directory directory, MemoryPlan mem
       memory_(std::move(memory)),
       store_(backend_, directory_, state_dim(options.optimizer.sparse.kind, directory_.tables().dim()),
              options.offloaded),
-      exchange_(context_, directory_, comms_, store_.rows(), store_.offloaded(), options.wire),
+      admission_(directory_, store_),
+      exchange_(context_, directory_, comms_, store_.rows(), store_.offloaded(), options.wire, &admission_),
       model_(backend_, *stream_, options.model, options.precision, max_samples(), options.seed),
       reduce_dense_(backend_, context.device_comm, directory_.hierarchy(), model_.parameter_count(), DType::f32),
       dense_state_(backend_, Memory::device,
@@ -143,6 +144,30 @@ void Trainer::reduce_gradients() {
   reduce_dense_.sum(*stream_, model_.gradients());
 }
 
+void Trainer::admit_held(bool filled) {
+  constexpr size_t kAtATime = 1 << 14;
+  const HolderMap* map = directory_.holder_map();
+  if (map == nullptr) return;
+  std::vector<int64_t> keys, admitted, slots;
+  const auto admit = [&] {
+    admitted.clear();
+    slots.clear();
+    directory_.admit(keys, admitted, slots);
+    if (filled) {
+      store_.fill(*stream_, admitted, slots);
+      backend_.synchronize(*stream_);
+    }
+    keys.clear();
+  };
+  for (const KeyRange& range : mapped_keys(directory_.tables(), directory_.plan()))
+    for (int64_t key = range.first; key < range.end; ++key) {
+      if (map->holder(key) != directory_.rank()) continue;
+      keys.push_back(key);
+      if (keys.size() == kAtATime) admit();
+    }
+  admit();
+}
+
 void Trainer::migrate_to(const ResolvedPlan& plan, int64_t copies_per_move) {
   std::string why_not;
   const int slices = Migration::slices_that_fit(context_.comm, directory_, plan, why_not);
@@ -155,8 +180,8 @@ std::string Trainer::lack_of_room(const ResolvedPlan& plan) const {
   std::string why_not;
   Migration::slices_that_fit(context_.comm, directory_, plan, why_not);
   if (!why_not.empty() || backend_.device_is_host()) return why_not;
-  const Directory next(directory_.tables(), directory_.hierarchy(), plan, directory_.rank(),
-                       {directory_.device_slots(), directory_.offloaded_slots()});
+  const Directory next(directory_.tables(), directory_.hierarchy(), plan, directory_.rank(), directory_.room(),
+                       {directory_.holder_map(), 0, directory_.guests()});
   return lack_of_memory(context_.comm, plan_memory(backend_, next, options_).needs, memory_.budget).why;
 }
 

@@ -27,6 +27,7 @@
 #include "layout/directory.hpp"
 #include "model/dlrm.hpp"
 #include "model/options.hpp"
+#include "store/row_admission.hpp"
 #include "store/store.hpp"
 #include "train/ledger.hpp"
 #include "train/memory_plan.hpp"
@@ -93,6 +94,11 @@ class Trainer {
     return store_;
   }
   const Directory& directory() const { return directory_; }
+  /// The map says of more rows than before that they are here, by other means than batches: they get slots, and, if
+  /// filled, initial values.
+  void admit_held(bool filled);
+  /// After drain(): of mapped rows.
+  RowAdmission& row_admission() { return admission_; }
   const StageComms& comms() const { return comms_; }
   const RankContext& context() const { return context_; }
   /// Of this rank: what was planned at the start.
@@ -115,6 +121,7 @@ class Trainer {
   Directory directory_;
   MemoryPlan memory_;
   Store store_;
+  RowAdmission admission_;
   EmbeddingExchange exchange_;
   std::unique_ptr<Migration> migration_;
   MigrationTotals migrated_;  ///< by moves that are over

@@ -26,8 +26,10 @@ struct TrainingCase {
   std::optional<Hierarchy> hierarchy;  ///< none: flat
   std::optional<ResolvedPlan> plan;    ///< for that hierarchy; none: every row on one rank
   DType wire = DType::f32;
-  SlotRoom room;           ///< of each rank, for rows that move
-  int64_t most_moved = 0;  ///< see TrainerOptions
+  SlotRoom room;                     ///< of each rank, for rows that move
+  int64_t most_moved = 0;            ///< see TrainerOptions
+  bool first_use = false;            ///< rows with one copy are held by a rank that uses them first
+  std::vector<int64_t> mapped_room;  ///< most of these at each rank; empty: enough for all
   bool overlapped = false;
   uint64_t seed = 11;
 };
@@ -50,6 +52,7 @@ struct PartOfBatch {
   Batch batch;
   std::vector<float> dense, labels;
   std::vector<int64_t> offsets, positions;
+  std::vector<int64_t> new_rows;
 };
 
 /// A trainer on one rank with all that must outlive it. The one place where tests build trainers.
@@ -74,12 +77,18 @@ class RankTrainer {
   void read_state(ModelState& state);
   void write_state(const ModelState& state);
 
+  HolderMap* holder_map() { return holder_map_.get(); }
+  /// Every row gets the holder that arithmetic says, unless it has one.
+  void place_all();
+
   /// Positions run against ids, so that a mix-up of the two shows.
   Store::IdOfPosition id_of() const;
   Store::IdOfPosition position_of() const { return id_of(); }
 
  private:
   RankTrainer(const TrainingCase& problem, std::unique_ptr<Backend> host, Comm& comm);
+  std::unique_ptr<PartOfBatch> make_part(int64_t k);
+  void settle(PartOfBatch& part);
 
   TrainingCase problem_;
   Comm& comm_;
@@ -87,8 +96,13 @@ class RankTrainer {
   Hierarchy hierarchy_;
   std::unique_ptr<Backend> own_backend_;
   std::unique_ptr<PartOfBatch> next_;  ///< announced
+  std::unique_ptr<HolderMap> holder_map_;
+  std::vector<KeyRange> mapped_;
   std::unique_ptr<Trainer> trainer_;
 };
+
+/// The plan with the holders of all its tables by first use.
+ResolvedPlan by_first_use(ResolvedPlan plan);
 
 /// A model state of the right sizes, all zero.
 ModelState empty_state(const TrainingCase& problem);
