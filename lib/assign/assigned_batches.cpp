@@ -462,6 +462,10 @@ const Batch* AssignedBatches::next() {
   return state_->next();
 }
 
+int64_t AssignedBatches::settled_ahead(const LoaderOptions& loader) {
+  return Turns({0, 0}, loader, 0).pieces() + loader.ahead + 1;
+}
+
 int64_t AssignedBatches::memory_bytes(const AssignedBatchesOptions& options) {
   const LoaderOptions& loader = options.loader;
   const TableShapes& shapes = loader.shapes;

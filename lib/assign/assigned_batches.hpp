@@ -67,9 +67,13 @@ class AssignedBatches : public BatchSource {
   /// Collective: the same number of calls on all ranks. What goes wrong with a batch at its reader is thrown by all.
   const Batch* next() override;
 
+  /// Most batches that have settled their holders beyond the one that is trained, of which the next may be taken already.
+  static int64_t settled_ahead(const LoaderOptions& loader);
+
   /// Most bytes of memory that batches under way take at this rank, but for the assigner's own.
   /// The parts of batches that come, P + ahead + 2 of them; at a reader also 3 whole batches as read, 2 packed, and lists
-  /// for one. More new rows than the part has lookups, where other ranks are full, are not counted.
+  /// for one. As if no row were looked up twice, and all were new: the most there can be; but new rows that come because
+  /// other ranks are full are not counted.
   static int64_t memory_bytes(const AssignedBatchesOptions& options);
 
  private:

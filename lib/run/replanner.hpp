@@ -46,6 +46,9 @@ class Replanner {
   /// asked, or its answer carried out.
   double counted_bytes() const;
 
+  /// That rows follow, or move to.
+  const placement::Plan& plan() const { return plan_; }
+
   /// Into the folder of a checkpoint, called by every rank (throws Error naming the file that could not be written),
   /// and (collective) from it, for a trainer that was made for plan.json: before the rows are loaded, for it says where
   /// they go.
