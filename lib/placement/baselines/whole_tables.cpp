@@ -195,7 +195,10 @@ std::optional<Plan> split_plan(const CostModel& model, const char* name, Transpo
       placement.tables.push_back(std::move(placed));
     }
     Plan plan = to_plan(model, placement, name);
-    for (int t = 0; t < model.tables(); ++t) plan.tables[t].holders.fixed = whole->places[t].slot;
+    for (int t = 0; t < model.tables(); ++t) {
+      plan.tables[t].holders.fixed = whole->places[t].slot;
+      plan.tables[t].holders.first_use = false;
+    }
     if (fits(model, plan)) return plan;
   }
   return std::nullopt;

@@ -60,7 +60,8 @@ struct GroupKey {
   int option = 0, copy_domain = 0;
   Transport transport{};
   TableShape shape;
-  int64_t fixed = -1;  ///< the slot of whole tables, where what proxies do is counted by position
+  int64_t fixed = -1;   ///< the slot of whole tables, where what proxies do is counted by position
+  bool by_use = false;  ///< dealt by first use
   auto operator<=>(const GroupKey&) const = default;
 };
 
@@ -117,6 +118,7 @@ class GroupLoads {
   int64_t places_of_holders() const { return static_cast<int64_t>(holders_.size()); }
   RankIn holder(int64_t place) const { return holders_[(key_.fixed >= 0 ? key_.fixed : place) % places_of_holders()]; }
   void find_holders();
+  double share_by_use(int64_t instance, int64_t instances) const;
   void sum_held();
   void sum_proxied(int a);
   void spread(int quantity, const std::vector<double>& of_rank);
@@ -146,13 +148,21 @@ void GroupLoads::find_holders() {
       holders_.push_back({rank, slot * tree_.instances_in(rank, site_.domain) + instance});
 }
 
+/// What a rank holds by first use, relative to the mean of its type: one of them is the busiest, as measured.
+double GroupLoads::share_by_use(int64_t instance, int64_t instances) const {
+  const double most = std::min(model_.workload().locality.busiest, static_cast<double>(instances));
+  if (instances < 2 || instance == 0) return instances < 2 ? 1 : most;
+  return (static_cast<double>(instances) - most) / static_cast<double>(instances - 1);
+}
+
 void GroupLoads::sum_held() {
   for (int d = 0; d < tree_.size(); ++d)
     if (tree_.inside(d, key_.copy_domain)) held_[d].assign(tree_.instances_in(d, key_.copy_domain) * width_, 0);
   for (int64_t place = 0; place < places_.count; ++place) {
     const auto [rank, instance] = holder(place);
     double* sum = held_[rank].data() + instance * width_;
-    for (int i = 0; i < width_; ++i) sum[i] += places_.of(place)[i];
+    const double share = key_.by_use ? share_by_use(instance, tree_.instances_in(rank, key_.copy_domain)) : 1;
+    for (int i = 0; i < width_; ++i) sum[i] += share * places_.of(place)[i];
   }
   for (int d = tree_.size() - 1; d > 0; --d) {  // parents come before children
     if (d == key_.copy_domain || !tree_.inside(d, key_.copy_domain)) continue;
@@ -260,6 +270,9 @@ class PlanReader {
   void read(int t);
   template <class Action>
   void for_runs(int t, Action action) const;
+  bool by_use(int t, int option) const {
+    return plan_.tables[t].by_use(plan_.options[option]) && held_by_use(model_, plan_.options[option]);
+  }
   int64_t holders(const Option& option, int copy_domain) const;
   int64_t places(const Option& option, int copy_domain, Transport transport) const;
   Places& group(int t, int option, int copy_domain);
@@ -292,6 +305,7 @@ Places& PlanReader::group(int t, int option, int copy_domain) {
   const TablePlan& table = plan_.tables[t];
   GroupKey key{option, copy_domain, transport_of(plan_.options[option], table.transport), model_.shape(t), -1};
   if (key.transport == Transport::staged) key.fixed = table.holders.fixed;
+  key.by_use = by_use(t, option);
   const auto found = groups_.find(key);
   if (found != groups_.end()) return found->second;
   return groups_.emplace(key, Places(places(plan_.options[option], copy_domain, key.transport), width_)).first->second;
@@ -331,7 +345,10 @@ void PlanReader::read(int t) {
     const Option& chosen = plan_.options[option];
     const Transport transport = transport_of(chosen, table.transport);
     const auto add = [&](Places& to, const double* values, int n) {
-      if (table.holders.fixed >= 0 && transport != Transport::staged)
+      if (by_use(t, option))
+        for (int i = 0; i < n; ++i)
+          to.add_everywhere(i, static_cast<double>(rows) * values[i] / static_cast<double>(to.count));
+      else if (table.holders.fixed >= 0 && transport != Transport::staged)
         to.add_at(table.holders.fixed, static_cast<double>(rows), values, n);
       else
         to.add(first + table.holders.offset, rows, values, n);
