@@ -505,7 +505,15 @@ std::vector<LocalityMeasurement::Factors> common_factors(const std::vector<std::
 
 }  // namespace
 
-LocalityMeasurement LocalityMeter::result() const {
+std::vector<double> LocalityMeter::by_chance() const {
+  std::vector<double> into(state_->depth);
+  for (const std::vector<BinSums>& table : state_->bins)
+    for (const BinSums& bin : table)
+      for (int l = 0; l < state_->depth; ++l) into[l] += bin.held.expected_into[l] + bin.fresh.expected_into[l];
+  return into;
+}
+
+LocalityMeasurement LocalityMeter::measurement() const {
   const State& s = *state_;
   SPARROW_CHECK(counted() > 0, "{} batches, {} of them not counted", s.batches, s.first_counted);
   LocalityMeasurement result;

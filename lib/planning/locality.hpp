@@ -50,9 +50,11 @@ class LocalityMeter {
   void add(const Batch& batch);
 
   /// Throws Error if nothing was counted.
-  placement::LocalityMeasurement result() const;
+  placement::LocalityMeasurement measurement() const;
   /// Of the counted batches together.
   const AssignmentMoves& moves() const;
+  /// Rows that would have entered domains, [level - 1], if samples came to ranks by chance.
+  std::vector<double> by_chance() const;
   int64_t counted() const;
 
  private:

@@ -59,9 +59,7 @@ std::unique_ptr<BatchSource> Run::training_batches(int64_t pass, int64_t first_b
 
 std::unique_ptr<BatchSource> Run::assigned_batches(int64_t pass, LoaderOptions loader) const {
   if (loader.split_data)
-    fail(
-        "data.split: ranks keeps samples where they are, but the plan sends them to their rows: only with "
-        "placement.assignment: contiguous and placement.holders: arithmetic");
+    fail("data.split: ranks keeps samples where they are, but by the plan whole batches are read in turn");
   const Hierarchy& hierarchy = system.hierarchy;
   std::unique_ptr<Comm> comm = context.comm.split(0, context.comm.rank());
   comm->set_levels(parting_levels(hierarchy, comm->rank(), hierarchy.members(0, 0)));
