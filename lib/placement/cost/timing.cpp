@@ -284,7 +284,7 @@ void TimeModelBuilder::samples() {
   }
   time_.samples_seconds /= readers;
   if (locality.local)
-    time_.assign_seconds = locality.seconds_per_sample * static_cast<double>(model_.workload().global_batch) / readers;
+    time_.assign_seconds = locality.assigning_seconds(static_cast<double>(model_.workload().global_batch)) / readers;
 }
 
 TimeModel TimeModelBuilder::build() {
