@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "assign/row_places.hpp"
 #include "base/error.hpp"
 #include "base/timer.hpp"
 #include "data/parts.hpp"
@@ -183,20 +184,6 @@ int64_t delta_bytes(std::span<const int64_t> sorted) {
 }
 
 }  // namespace
-
-AssignerTree assigner_tree(const Hierarchy& hierarchy) {
-  AssignerTree tree;
-  for (int level = 0; level <= hierarchy.depth(); ++level) {
-    std::vector<int> domain_of(hierarchy.ranks());
-    for (int rank = 0; rank < hierarchy.ranks(); ++rank) domain_of[rank] = hierarchy.domain(level, rank);
-    tree.domain_of.push_back(std::move(domain_of));
-  }
-  for (int level = 1; level < hierarchy.depth(); ++level) {
-    tree.rings.emplace_back();
-    for (int d = 0; d < hierarchy.domains(level); ++d) tree.rings.back().push_back(hierarchy.ring(level, d));
-  }
-  return tree;
-}
 
 struct LocalityMeter::State {
   // What is asked.

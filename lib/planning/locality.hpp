@@ -25,9 +25,6 @@
 
 namespace sparrow {
 
-/// The ranks of a hierarchy as the assigner sees them.
-AssignerTree assigner_tree(const Hierarchy& hierarchy);
-
 struct LocalityProblem {
   /// Of it count the tables with their distributions and the batch: that of the batches that will be added.
   const placement::Workload& workload;
