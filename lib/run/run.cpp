@@ -23,8 +23,9 @@ Run::Run(const RunOptions& run_options, const RankContext& rank_context, const N
       position_of([this](int table, int64_t id) { return data.positions.position(table, id); }) {
   count_accesses(context.comm, options.data, data_parts(options, system, data.train_range), counts_folder, data);
   system = with_access_groups(system, data.counts.group_of_rank);  // where ranks look up different rows
-  PlacedRun placed = plan_within_memory(context, {options, data.shapes, data.counts}, tables, system);
+  PlacedRun placed = plan_within_memory(context, place.node, {options, data.shapes, data.counts}, tables, system);
   planned = std::move(placed.planned);
+  holder_map = std::move(placed.holder_map);
   trainer =
       std::make_unique<Trainer>(context, std::move(placed.directory), std::move(placed.memory), placed.trainer, id_of);
 }

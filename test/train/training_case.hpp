@@ -52,7 +52,6 @@ struct PartOfBatch {
   Batch batch;
   std::vector<float> dense, labels;
   std::vector<int64_t> offsets, positions;
-  std::vector<int64_t> new_rows;
 };
 
 /// A trainer on one rank with all that must outlive it. The one place where tests build trainers.
@@ -88,7 +87,7 @@ class RankTrainer {
  private:
   RankTrainer(const TrainingCase& problem, std::unique_ptr<Backend> host, Comm& comm);
   std::unique_ptr<PartOfBatch> make_part(int64_t k);
-  void settle(PartOfBatch& part);
+  void settle(const PartOfBatch& part);
 
   TrainingCase problem_;
   Comm& comm_;
