@@ -24,9 +24,9 @@ Run::Run(const RunOptions& run_options, const RankContext& rank_context, const N
       position_of([this](int table, int64_t id) { return data.positions.position(table, id); }) {
   count_accesses(context.comm, options.data, data_parts(options, system, data.train_range), counts_folder, data);
   system = with_access_groups(system, data.counts.group_of_rank);  // where ranks look up different rows
-  const int64_t batch = options.train.global_batch, batches = (total_samples() + batch - 1) / batch;
+  const int64_t batches = (total_samples() + options.train.global_batch - 1) / options.train.global_batch;
   const placement::Locality locality =
-      locality_of_run(context.comm, options, data, system, batch_shares(options, system), batches, 1, counts_folder);
+      locality_of_run(context.comm, options, data, system, batch_shares(options, system), batches, counts_folder);
   PlacedRun placed = plan_within_memory(context, place.node, {options, data.shapes, data.counts, locality}, tables, system);
   planned = std::move(placed.planned);
   holder_map = std::move(placed.holder_map);
