@@ -74,7 +74,7 @@ std::vector<int64_t> read_domains(const JsonValue& value) {
 }
 
 LocalityMeasurement read_measurement(const JsonValue& value) {
-  const auto fields = value.members({"domains", "global_batch", "delay", "passes", "holders", "batches",
+  const auto fields = value.members({"domains", "global_batch", "delay", "passes", "holders", "generated", "batches",
                                      "first_counted", "busiest", "new_row_bytes", "seconds_per_sample", "tables"});
   LocalityMeasurement m;
   m.domains = read_domains(fields[0]);
