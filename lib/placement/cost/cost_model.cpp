@@ -102,6 +102,7 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
     features_of_.push_back(std::move(features));
   }
   find_dense_loads();
+  find_distinct_rows();
   find_reserved();
   time_ = make_time_model(*this);
 }
@@ -156,6 +157,14 @@ void CostModel::find_dense_loads() {
                   at(quantities_.flow(Flow::dense_down, stage, e, way)));
       }
   for (int r : ranks) at(quantities_.dense_update(r)) = workload_->dense_bytes;
+}
+
+void CostModel::find_distinct_rows() {
+  distinct_rows_.assign(tree_.size(), 0);
+  for (int r : tree_.at_level(tree_.depth()))
+    for (int t = 0; t < tables(); ++t)
+      for (size_t c = 0; c < table(t).access.classes(); ++c)
+        distinct_rows_[r] += static_cast<double>(table(t).access.rows[c]) * features_of(t, c)[Features::v(r)];
 }
 
 /// What the batch itself takes of a rank's device memory.

@@ -85,10 +85,7 @@ void report_counts(const CostModel& model, const std::vector<bool>& on, Cost& co
           weight * (3 * peers * is_on(switches.staged(stage)) + 3 * others * is_on(switches.direct(stage)) +
                     2 * peers * is_on(switches.reduce(stage)));
     }
-    double distinct = 0;
-    for (int t = 0; t < model.tables(); ++t)
-      for (size_t c = 0; c < model.table(t).access.classes(); ++c)
-        distinct += static_cast<double>(model.table(t).access.rows[c]) * model.features_of(t, c)[Features::v(r)];
+    const double distinct = model.distinct_rows(r);
     cost.distinct_rows_mean += weight * distinct;
     cost.distinct_rows_max = std::max(cost.distinct_rows_max, distinct);
   }
