@@ -9,16 +9,17 @@
 //   assignment  of a turn: finds the rows, waits until holders are known as of W steps before, assigns, packs
 //   exchange    in rounds, in which all ranks take part and which are numbered like the batches:
 //
-//   round t     news of batch t: its new holders, from its reader to all    | pieces of batches t - 1 .. t - P: each of
-//               (or why the batch cannot be had); all settle them           | their readers sends one of P to all
+//   round t   the new holders of batch t go from its reader to all (or why      pieces of batches t - 1 .. t - P: each of
+//             the batch cannot be had), and all ranks settle them               their readers sends one of P to all
 //
-// So a rank's batch leaves it over P rounds (P = readers, 16 at most), and in every round as many samples leave one reader
+// So a rank's batch leaves it over P rounds (P = readers, 16 at most), and in every round one reader sends as many samples
 // as another. The whole batch at once would be a burst on one link, while all other ranks wait for that one's rows.
-// Batch k is complete after round k + P. Round t is due once fewer than P + ahead batches are taken in front of it:
-// that depends on the number of next() calls alone, so all ranks make the same exchanges, and none hangs at an end.
+// Batch k is complete after round k + P. Round t is due once batch t - P - ahead is taken (the first ones at once): that
+// depends on the number of next() calls alone, so all ranks make the same exchanges, and none hangs at an end.
 //
-// Example, 2 ranks, first batches, P = 2: round 0: news of 0 (from rank 0); round 1: news of 1 (rank 1), half of 0 (rank
-// 0); round 2: news of 2 (rank 0), half of 1 (rank 1), the rest of 0 (rank 0); batch 0 is complete.
+// Example, 2 ranks, first batches, P = 2. Round 0: new holders of 0 (from rank 0). Round 1: new holders of 1 (rank 1),
+// half of 0 (rank 0). Round 2: new holders of 2 (rank 0), half of 1 (rank 1), the rest of 0 (rank 0): batch 0 is
+// complete.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/error.hpp"
+#include "layout/mapped_rows.hpp"
 
 namespace sparrow {
 
@@ -19,7 +20,7 @@ RowPlaces::RowPlaces(const ResolvedPlan& plan, const Tables& tables, bool first_
       Kind kind = Kind::placed;
       if (option.level != 0 || is_pooled(rule.transport))
         kind = Kind::free;
-      else if (first_use && rule.holders.first_use && rule.holders.fixed < 0 && !option.any_offloaded())
+      else if (first_use && is_mapped(option, rule))
         kind = Kind::mapped;
       intervals.push_back({interval.last, kind, rule.holders, interval.option});
     }

@@ -25,7 +25,7 @@ EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory
       offloaded_(offloaded),
       admission_(admission),
       wire_(wire),
-      router_(context.host, directory, comms),
+      router_(context.host, directory, comms, admission),
       divider_(context.host, directory, comms),
       transfer_(context.backend, store.dim, wire),
       rows_(context, comms, store, transfer_),
@@ -83,10 +83,6 @@ void EmbeddingExchange::split(const Batch& batch) {
 }
 
 void EmbeddingExchange::build(Stream& stream, const Batch& batch, BatchRoute& route, bool training) {
-  if (!batch.new_rows.empty()) {
-    SPARROW_CHECK(training && admission_ != nullptr, "new rows come with batches that are trained on");
-    admission_->admit(stream, batch.new_rows);
-  }
   route.lookups = static_cast<int64_t>(batch.positions.size());
   route.merged = pooled_ != nullptr;
   if (!pooled_) {

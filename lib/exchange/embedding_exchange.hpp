@@ -63,8 +63,8 @@ class EmbeddingExchange {
   /// nothing needs to be done.) Between batches; all routes are to be built anew.
   void replan();
 
-  /// Collective. Admits the batch's new rows, finds the rows of this rank's part of it, and begins to read those of the
-  /// slower store; training: gradients will be returned too. The batch that used `route` before must be finished. The batch is not divided: all
+  /// Collective. Finds the rows of this rank's part of a batch, and begins to read those of the slower store; training:
+  /// gradients will be returned too. The batch that used `route` before must be finished. The batch is not divided: all
   /// of its rows count as dirty.
   void build(Stream& stream, const Batch& batch, BatchRoute& route, bool training);
   /// Collective, for consecutive batches, both built, before address_rows of `next`: divides the gradients of `batch`

@@ -57,9 +57,9 @@ void HolderMap::wait_for(int64_t step, double timeout_seconds) const {
 
 void HolderMap::set(int64_t key, int rank) {
   if (wide_)
-    std::atomic_ref(wide()[key]).store(static_cast<uint16_t>(rank + 1), std::memory_order_relaxed);
+    std::atomic_ref(wide()[key]).store(static_cast<uint16_t>(rank + 1), std::memory_order_release);
   else
-    std::atomic_ref(narrow()[key]).store(static_cast<uint8_t>(rank + 1), std::memory_order_relaxed);
+    std::atomic_ref(narrow()[key]).store(static_cast<uint8_t>(rank + 1), std::memory_order_release);
 }
 
 void HolderMap::clear(int64_t key) {
@@ -87,6 +87,7 @@ bool HolderMap::is_recent(int64_t key) const {
 
 void HolderMap::settle(int64_t step, std::span<const NewHolder> rows) {
   SPARROW_CHECK(step == settled_, "holders of batch {} are settled before those of batch {}", step, settled_);
+  if (leader_) shared_begun().store(step + 1, std::memory_order_relaxed);  // known to who reads a holder written below
   Recent now{step, {}};
   for (const NewHolder& row : rows) {
     SPARROW_CHECK(row.key >= 0 && row.key < keys_ && row.rank >= 0 && row.rank < ranks(), "rank {} is to hold row {}",
@@ -99,41 +100,76 @@ void HolderMap::settle(int64_t step, std::span<const NewHolder> rows) {
   }
   std::sort(now.keys.begin(), now.keys.end());
   now.keys.erase(std::unique(now.keys.begin(), now.keys.end()), now.keys.end());
-  recent_.push_back(std::move(now));
-  ++settled_;
-  while (!recent_.empty() && recent_.front().step < settled_ - remembered_) recent_.pop_front();
+  {
+    const std::lock_guard lock(mutex_);
+    recent_.push_back(std::move(now));
+    ++settled_;
+    while (!recent_.empty() && recent_.front().step < settled_ - remembered_) recent_.pop_front();
+  }
   if (leader_) shared_version().store(settled_, std::memory_order_release);
+}
+
+std::deque<HolderMap::Recent> HolderMap::recent_now(double timeout_seconds) const {
+  const int64_t all = begun();
+  const Timer timer;
+  for (;; std::this_thread::sleep_for(std::chrono::microseconds(50))) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (settled_ >= all) return recent_;
+    }
+    if (timer.seconds() > timeout_seconds)
+      fail("the new holders of batch {} did not come within {} s", all - 1, timeout_seconds);
+  }
+}
+
+void HolderMap::remember(std::deque<Recent> recent) {
+  const std::lock_guard lock(mutex_);
+  recent_ = std::move(recent);
 }
 
 std::vector<int64_t> HolderMap::roll_back(int64_t step) {
   SPARROW_CHECK(step >= settled_ || (!recent_.empty() && step >= recent_.front().step),
                 "batch {} of {} is to be forgotten, but only the last {} are known", step, settled_, recent_.size());
   std::vector<int64_t> forgotten;
+  const std::lock_guard lock(mutex_);
   for (; !recent_.empty() && recent_.back().step >= step; recent_.pop_back())
     forgotten.insert(forgotten.end(), recent_.back().keys.begin(), recent_.back().keys.end());
   std::sort(forgotten.begin(), forgotten.end());
-  if (leader_) {
-    for (const int64_t key : forgotten) clear(key);
-    shared_version().store(step, std::memory_order_release);
-  }
   settled_ = step;
+  if (!leader_) return forgotten;
+  for (const int64_t key : forgotten) clear(key);
+  shared_begun().store(step, std::memory_order_relaxed);
+  shared_version().store(step, std::memory_order_release);
   return forgotten;
 }
 
-void HolderMap::place(std::span<const NewHolder> rows) {
+void HolderMap::place(std::span<const NewHolder> rows, bool within_room) {
   if (!leader_) return;
-  for (const NewHolder& row : rows)
-    if (holder(row.key) == kNobody) give(row);
+  for (const NewHolder& row : rows) {
+    if (holder(row.key) != kNobody) continue;
+    if (within_room) {
+      give(row);
+      continue;
+    }
+    ++held_[row.rank];
+    set(row.key, row.rank);
+  }
 }
 
-void HolderMap::forget(int64_t first_key, int64_t end_key) {
+void HolderMap::forget(const KeyRange& rows) {
   if (!leader_) return;
-  for (int64_t key = first_key; key < end_key; ++key) clear(key);
+  for (int64_t key = rows.first; key < rows.end; ++key)
+    if (holder(key) != kNobody) set(key, kNobody);
 }
 
-void HolderMap::set_room(std::vector<int64_t> room) {
+void HolderMap::set_room(std::vector<int64_t> room, std::span<const KeyRange> counted) {
   SPARROW_CHECK(room.size() == room_.size());
   room_ = std::move(room);
+  if (!leader_) return;
+  std::fill(held_.begin(), held_.end(), 0);
+  for (const KeyRange& range : counted)
+    for (int64_t key = range.first; key < range.end; ++key)
+      if (const int rank = holder(key); rank != kNobody) ++held_[rank];
 }
 
 }  // namespace sparrow

@@ -15,10 +15,17 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
 namespace sparrow {
+
+/// Keys first .. end - 1.
+struct KeyRange {
+  int64_t first = 0, end = 0;
+  bool operator==(const KeyRange&) const = default;
+};
 
 class HolderMap {
  public:
@@ -48,8 +55,8 @@ class HolderMap {
 
   /// The rank, or kNobody. Also while the leader writes.
   int holder(int64_t key) const {
-    const int value = wide_ ? std::atomic_ref(wide()[key]).load(std::memory_order_relaxed)
-                            : std::atomic_ref(narrow()[key]).load(std::memory_order_relaxed);
+    const int value = wide_ ? std::atomic_ref(wide()[key]).load(std::memory_order_acquire)
+                            : std::atomic_ref(narrow()[key]).load(std::memory_order_acquire);
     return value - 1;
   }
 
@@ -67,27 +74,35 @@ class HolderMap {
     int64_t step;
     std::vector<int64_t> keys;  ///< ascending
   };
-  /// In order of the steps, the same on all ranks.
+  /// In order of the steps, the same on all ranks. Not while this rank settles.
   const std::deque<Recent>& recent() const { return recent_; }
+  /// The same, at any time: once this rank has settled all that the leader has begun to write, so that whatever holder
+  /// was read before is either older than these steps or among them. Throws Error after `timeout_seconds`.
+  std::deque<Recent> recent_now(double timeout_seconds) const;
+  /// Batches that the leader has begun to write: while this stays the same, so does the map.
+  int64_t begun() const { return shared_begun().load(std::memory_order_relaxed); }
 
   // Between batches, when no rank reads or settles, on all ranks, who then wait for each other:
   /// Forgets what steps from `step` on brought, which must be remembered; version() is `step` then. Returns these rows,
   /// ascending.
   std::vector<int64_t> roll_back(int64_t step);
   /// Holders as they are given, where a row has none yet: at the start of a run, or for rows that lose their copies.
-  void place(std::span<const NewHolder> rows);
-  /// Nobody holds the rows any more: they are no longer found here.
-  void forget(int64_t first_key, int64_t end_key);
-  /// Most rows of each rank from here on: where the plan changes.
-  void set_room(std::vector<int64_t> room);
+  /// within_room: those that are full leave rows to the next, as in settle.
+  void place(std::span<const NewHolder> rows, bool within_room = true);
+  /// Nobody holds the rows any more. To be followed by set_room.
+  void forget(const KeyRange& rows);
+  /// Most rows of each rank from here on, of which those in `counted` count, ranges without overlaps: where the plan
+  /// changes.
+  void set_room(std::vector<int64_t> room, std::span<const KeyRange> counted);
   /// The steps before the first one of a run that is continued, before any is settled.
-  void remember(std::deque<Recent> recent) { recent_ = std::move(recent); }
+  void remember(std::deque<Recent> recent);
 
  private:
-  static constexpr size_t kHeader = 4096;  ///< the version, on a page of its own
-  std::atomic_ref<int64_t> shared_version() const {
-    return std::atomic_ref(*reinterpret_cast<int64_t*>(memory_.get()));
-  }
+  static constexpr size_t kHeader =
+      4096;  ///< version() and how many batches the leader has begun, on a page of their own
+  std::atomic_ref<int64_t> shared_version() const { return std::atomic_ref(header()[0]); }
+  std::atomic_ref<int64_t> shared_begun() const { return std::atomic_ref(header()[1]); }
+  int64_t* header() const { return reinterpret_cast<int64_t*>(memory_.get()); }
   uint8_t* narrow() const { return reinterpret_cast<uint8_t*>(memory_.get() + kHeader); }
   uint16_t* wide() const { return reinterpret_cast<uint16_t*>(memory_.get() + kHeader); }
   void set(int64_t key, int rank);
@@ -103,6 +118,7 @@ class HolderMap {
   int64_t remembered_;
   int64_t settled_ = 0;  ///< steps that this rank has settled: version() of the leader
   std::deque<Recent> recent_;
+  mutable std::mutex mutex_;  ///< of settled_ and recent_, for recent_now
 };
 
 }  // namespace sparrow

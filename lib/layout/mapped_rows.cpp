@@ -61,6 +61,20 @@ std::vector<KeyRange> united(const std::vector<KeyRange>& a, const std::vector<K
   return result;
 }
 
+std::vector<KeyRange> without(const std::vector<KeyRange>& a, const std::vector<KeyRange>& b) {
+  std::vector<KeyRange> result;
+  for (const KeyRange& range : a) {
+    int64_t from = range.first;
+    for (const KeyRange& other : b) {
+      if (other.end <= from || other.first >= range.end) continue;
+      if (from < other.first) result.push_back({from, other.first});
+      from = other.end;
+    }
+    if (from < range.end) result.push_back({from, range.end});
+  }
+  return result;
+}
+
 bool contains(const std::vector<KeyRange>& ranges, int64_t key) {
   const auto after =
       std::upper_bound(ranges.begin(), ranges.end(), key, [](int64_t k, const KeyRange& r) { return k < r.first; });
@@ -81,12 +95,12 @@ std::vector<int64_t> room_of_mapped_rows(const ResolvedPlan& plan, const std::ve
 }
 
 void place_by_arithmetic(HolderMap& map, const Tables& tables, const ResolvedPlan& plan,
-                         const std::vector<KeyRange>& ranges) {
+                         const std::vector<KeyRange>& ranges, bool within_room) {
   constexpr size_t kAtATime = 1 << 16;
   if (!map.leader()) return;
   std::vector<HolderMap::NewHolder> rows;
   const auto place = [&] {
-    map.place(rows);
+    map.place(rows, within_room);
     rows.clear();
   };
   visit_mapped(plan, [&](int t, const ResolvedInterval& interval, const ResolvedOption& option, const TableRule& rule) {

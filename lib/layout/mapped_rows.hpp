@@ -14,15 +14,12 @@ namespace sparrow {
 /// device memory, and it travels as a row.
 bool is_mapped(const ResolvedOption& option, const TableRule& rule);
 
-/// Keys first .. end - 1.
-struct KeyRange {
-  int64_t first = 0, end = 0;
-  bool operator==(const KeyRange&) const = default;
-};
 /// The keys of mapped rows, ascending; neighbours are one range.
 std::vector<KeyRange> mapped_keys(const Tables& tables, const ResolvedPlan& plan);
 /// Keys that are in either, each list ascending and without overlaps.
 std::vector<KeyRange> united(const std::vector<KeyRange>& a, const std::vector<KeyRange>& b);
+/// Keys that are in a and not in b, each list ascending and without overlaps.
+std::vector<KeyRange> without(const std::vector<KeyRange>& a, const std::vector<KeyRange>& b);
 /// Whether a key is in one of them.
 bool contains(const std::vector<KeyRange>& ranges, int64_t key);
 
@@ -33,8 +30,9 @@ std::vector<int64_t> mapped_rows_by_arithmetic(const ResolvedPlan& plan, int ran
 /// Error, saying which limits, if all ranks together then have no room for all mapped rows.
 std::vector<int64_t> room_of_mapped_rows(const ResolvedPlan& plan, const std::vector<int64_t>& limit);
 
-/// On all ranks, between batches: mapped rows in the ranges that nobody holds get the holders that arithmetic names.
+/// On all ranks, between batches: mapped rows in the ranges that nobody holds get the holders that arithmetic names, or,
+/// within_room, others where these are full.
 void place_by_arithmetic(HolderMap& map, const Tables& tables, const ResolvedPlan& plan,
-                         const std::vector<KeyRange>& ranges);
+                         const std::vector<KeyRange>& ranges, bool within_room = true);
 
 }  // namespace sparrow

@@ -164,7 +164,7 @@
 //     gathered for those who ask directly:                            q distinct_L(x)            instead of q
 //
 // A direct exchange takes the factors of the ranks in every stage, and a little too much with it where nodes are further
-// apart than ranks: the assigner spares the dear links. Factors were measured with certain holders. By first use, held_by_use
+// apart than ranks: the assigner spares the dear links. Factors were measured with certain holders. By first use, held_by_first_use
 // says which rows have them: those in device memory of ranks that train; others (in a slower store, on a server) are held
 // by arithmetic, no sample finds them near, and distinct stands for into. Rows with several copies are touched as ever,
 // and so are pooled bags: hot rows and whole bags are at best looked up by as many ranks. Each class has its factors, so

@@ -16,7 +16,7 @@
 #include <memory>
 #include <vector>
 
-#include "assign/assigner.hpp"
+#include "assign/row_places.hpp"
 #include "data/batch_source.hpp"
 #include "layout/hierarchy.hpp"
 #include "layout/resolved_plan.hpp"

@@ -27,8 +27,10 @@ Run::Run(const RunOptions& run_options, const RankContext& rank_context, const N
   const int64_t batches = (total_samples() + options.train.global_batch - 1) / options.train.global_batch;
   const placement::Locality locality =
       locality_of_run(context.comm, options, data, system, batch_shares(options, system), batches, counts_folder);
-  PlacedRun placed = plan_within_memory(context, {options, data.shapes, data.counts, locality}, tables, system);
+  PlacedRun placed =
+      plan_within_memory(context, place.node, {options, data.shapes, data.counts, locality}, tables, system);
   planned = std::move(placed.planned);
+  holder_map = std::move(placed.holder_map);
   trainer =
       std::make_unique<Trainer>(context, std::move(placed.directory), std::move(placed.memory), placed.trainer, id_of);
 }
@@ -63,9 +65,7 @@ std::unique_ptr<BatchSource> Run::training_batches(int64_t pass, int64_t first_b
 
 std::unique_ptr<BatchSource> Run::assigned_batches(int64_t pass, LoaderOptions loader) const {
   if (loader.split_data)
-    fail(
-        "data.split: ranks keeps samples where they are, but the plan sends them to their rows: only with "
-        "placement.assignment: contiguous and placement.holders: arithmetic");
+    fail("data.split: ranks keeps samples where they are, but by the plan whole batches are read in turn");
   const Hierarchy& hierarchy = system.hierarchy;
   std::unique_ptr<Comm> comm = context.comm.split(0, context.comm.rank());
   comm->set_levels(parting_levels(hierarchy, comm->rank(), hierarchy.members(0, 0)));

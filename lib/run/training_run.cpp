@@ -96,17 +96,16 @@ TrainingLoop::TrainingLoop(const RunFolder& folder, Run& run, const std::functio
 /// What the run continues from, or begins with.
 void TrainingLoop::restore() {
   if (options_.placement.replan_every > 0)
-    replanner_ =
-        std::make_unique<Replanner>(options_, run_.data, run_.tables, run_.system, run_.planned.plan, trainer_);
-  if (const std::string saved = folder_.saved_replanning(); !saved.empty()) {
-    replanner_->load(saved);
-    if (trainer_.migration()) {  // samples are assigned by the plan that rows move to
-      run_.planned.plan = replanner_->plan();
-      run_.planned.resolved = resolve(run_.planned.plan, run_.system);
-    }
-  }
+    replanner_ = std::make_unique<Replanner>(options_, run_.data, run_.tables, run_.system, run_.planned, trainer_);
   if (folder_.continues()) {
-    position_ = load_checkpoint(trainer_, run_.id_of, folder_.checkpoint());
+    position_ = load_checkpoint(trainer_, run_.id_of, folder_.checkpoint(), [&] {
+      const std::string saved = folder_.saved_replanning();
+      if (saved.empty()) return;
+      replanner_->load(saved);
+      if (!trainer_.migration()) return;
+      run_.planned.plan = replanner_->plan();  // samples are assigned by the plan that rows move to
+      run_.planned.resolved = resolve(run_.planned.plan, run_.system);
+    });
     spdlog::info("continuing from {} ({} samples)", folder_.checkpoint(), position_.samples);
     if (position_.samples >= total_samples_)
       spdlog::info(

@@ -15,10 +15,12 @@ class RowAdmission {
   /// Both must outlive it.
   RowAdmission(Directory& directory, Store& store) : directory_(directory), store_(store) {}
 
-  /// This rank holds these mapped rows from here on, where they still are mapped, and has none of them so far but those
-  /// that it was given before. Queues their initial values on `stream`.
+  /// Mapped rows that the map says are here, and that have no slot yet, get one. Queues their initial values on `stream`.
   void admit(Stream& stream, std::span<const int64_t> keys) {
-    if (keys.empty()) return;
+    const HolderMap& map = *directory_.holder_map();
+    for (const int64_t key : keys)
+      SPARROW_CHECK(map.holder(key) == directory_.rank(), "rank {} is to train row {}, which is held by {}",
+                    directory_.rank(), key, map.holder(key));
     admitted_.clear();
     slots_.clear();
     directory_.admit(keys, admitted_, slots_);

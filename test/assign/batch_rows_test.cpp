@@ -1,6 +1,7 @@
 #include "assign/batch_rows.hpp"
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <map>
 #include <random>
 
@@ -104,4 +105,23 @@ TEST_CASE("Rows of a batch are listed by sample, each once with its key") {
     CHECK(std::ranges::equal(rows.mapped(), mapped));
   }
   CHECK(rows.view({}, false).turn.empty());
+}
+
+TEST_CASE("Speed of finding the rows of a batch", "[.speed]") {
+  TableShapes shapes;
+  for (int t = 0; t < 26; ++t) shapes.rows.push_back(t < 8 ? 100 : t < 17 ? 10000 : 1000000);
+  const Tables tables(shapes.rows, 4);
+  ResolvedPlan plan = ResolvedPlan::uniform(tables, Hierarchy::flat(4), 0);
+  for (ResolvedTable& table : plan.tables) table.rules[0].holders.first_use = true;
+  BatchRows rows(shapes, tables, {plan, tables, true});
+  std::mt19937_64 random(2);
+  constexpr int64_t kSamples = 8192;
+  constexpr int kTimes = 20;
+  const BatchBuffer buffer = random_batch(shapes, kSamples, random);
+  rows.find(buffer.batch);
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < kTimes; ++i) rows.find(buffer.batch);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  WARN(rows.keys().size() << " rows of " << kSamples << " samples: " << 1e9 * seconds / kTimes / kSamples
+                          << " ns a sample");
 }

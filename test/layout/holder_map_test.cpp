@@ -105,7 +105,7 @@ TEST_CASE("PlacedRowsAreNotRecentAndKeepTheirHolders") {
   CHECK(map.holder(1) == 0);
   CHECK(map.holder(2) == 1);
   CHECK(map.recent().size() == 1);
-  map.forget(1, 3);
+  map.forget({1, 3});
   CHECK(map.holder(1) == HolderMap::kNobody);
   CHECK(map.holder(2) == HolderMap::kNobody);
 }

@@ -100,6 +100,8 @@ TEST_CASE("RowsWithOneCopyInDeviceMemoryThatTravelAsRowsAreMapped") {
 
 TEST_CASE("RangesOfKeysAreUnited") {
   CHECK(united({{0, 3}, {8, 9}}, {{2, 5}, {9, 12}}) == std::vector<KeyRange>{{0, 5}, {8, 12}});
+  CHECK(without({{0, 5}, {8, 12}}, {{2, 3}, {4, 9}, {11, 20}}) == std::vector<KeyRange>{{0, 2}, {3, 4}, {9, 11}});
+  CHECK(without({{0, 5}}, {}) == std::vector<KeyRange>{{0, 5}});
   const std::vector<KeyRange> ranges = {{2, 4}, {7, 8}};
   std::vector<int64_t> inside;
   for (int64_t key = 0; key < 10; ++key)

@@ -140,12 +140,12 @@ TEST_CASE("TheSameRunByFirstUseTwiceIsBitIdentical") {
   CHECK(first.state == second.state);
 }
 
-TEST_CASE("ARowThatWasNotAnnouncedAsNewIsAnErrorInTraining") {
+TEST_CASE("TrainingARowThatNobodyHoldsIsAnError") {
   TrainingCase problem = with_sgd({}, 0.01);
   problem.first_use = true;
   run_ranks(1, [&](Comm& comm) {
     RankTrainer trainer(problem, comm);
-    const PartOfBatch part(problem, 0, 0, 1);  // says nothing of new rows
+    const PartOfBatch part(problem, 0, 0, 1);  // nobody settled who holds its rows
     try {
       trainer->step(part.batch);
       FAIL("no error");

@@ -158,7 +158,7 @@ std::unique_ptr<PartOfBatch> RankTrainer::make_part(int64_t k) {
 }
 
 /// New rows are held by one of the ranks that train them, in turn by key.
-void RankTrainer::settle(PartOfBatch& part) {
+void RankTrainer::settle(const PartOfBatch& part) {
   std::map<int64_t, std::vector<int>> users;
   for (int rank = 0; rank < comm_.size(); ++rank) {
     const PartOfBatch other(problem_, part.batch.index, rank, comm_.size());
@@ -174,9 +174,14 @@ void RankTrainer::settle(PartOfBatch& part) {
   for (const auto& [key, ranks] : users) rows.push_back({key, ranks[mix64(static_cast<uint64_t>(key)) % ranks.size()]});
   if (holder_map_->version() == 0) holder_map_->roll_back(part.batch.index);  // where the test begins
   holder_map_->settle(part.batch.index, rows);
-  for (const HolderMap::NewHolder& row : rows)
-    if (holder_map_->holder(row.key) == comm_.rank()) part.new_rows.push_back(row.key);
-  part.batch.new_rows = part.new_rows;
+}
+
+void RankTrainer::migrate_to(const ResolvedPlan& plan, int64_t copies_per_move) {
+  if (!holder_map_) return trainer_->migrate_to(plan, copies_per_move);
+  const ResolvedPlan to = by_first_use(plan);
+  trainer_->migrate_to(to, copies_per_move);
+  mapped_ = mapped_keys(tables_, to);
+  next_.reset();
 }
 
 void RankTrainer::place_all() {

@@ -52,7 +52,6 @@ struct PartOfBatch {
   Batch batch;
   std::vector<float> dense, labels;
   std::vector<int64_t> offsets, positions;
-  std::vector<int64_t> new_rows;
 };
 
 /// A trainer on one rank with all that must outlive it. The one place where tests build trainers.
@@ -70,6 +69,8 @@ class RankTrainer {
   /// Collective. Trains on batch k; the mean loss over all ranks' samples, before the update. look_ahead: batch k + 1
   /// follows.
   double step(int64_t k, bool look_ahead = false);
+  /// As Trainer::migrate_to; the batch that was announced is settled anew.
+  void migrate_to(const ResolvedPlan& plan, int64_t copies_per_move);
   /// Collective. Appends this rank's logits of a batch that no step trains on, another for every k.
   void predict(int64_t k, std::vector<float>& logits);
 
@@ -88,7 +89,7 @@ class RankTrainer {
  private:
   RankTrainer(const TrainingCase& problem, std::unique_ptr<Backend> host, Comm& comm);
   std::unique_ptr<PartOfBatch> make_part(int64_t k);
-  void settle(PartOfBatch& part);
+  void settle(const PartOfBatch& part);
 
   TrainingCase problem_;
   Comm& comm_;
