@@ -170,6 +170,7 @@ void Trainer::admit_held(bool filled) {
 }
 
 void Trainer::migrate_to(const ResolvedPlan& plan, int64_t copies_per_move) {
+  SPARROW_CHECK(!migration_, "rows are on their way to another plan already");
   pipeline_.forget();
   if (HolderMap* map = directory_.holder_map()) {
     directory_.dismiss(map->roll_back(steps_));
