@@ -24,7 +24,7 @@ std::string list_text(const std::vector<double>& values) {
 }
 
 std::string bin_text(const LocalityMeasurement::Bin& bin) {
-  return fmt::format("[{:.5g}, {:.0f}, {:.4g}, {}, {}, {}, {}]", bin.lookups, bin.uses, bin.new_share,
+  return fmt::format("[{:.8g}, {:.0f}, {:.4g}, {}, {}, {}, {}]", bin.lookups, bin.uses, bin.new_share,
                      list_text(bin.of_held.into), list_text(bin.of_held.distinct), list_text(bin.of_new.into),
                      list_text(bin.of_new.distinct));
 }

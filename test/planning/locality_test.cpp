@@ -229,6 +229,11 @@ TEST_CASE("HowMuchIsSimulated") {
   effort = locality_effort(8192, 8, 26, int64_t{1} << 30, 16);
   CHECK(effort.batches == 16);
   CHECK(effort.first_counted == 0);
+  // The same with a last batch that is short.
+  effort = locality_effort(8192, 8, 26, 137139, 17);
+  CHECK(effort.batches == 16);
+  CHECK(effort.first_counted == 0);
+  CHECK(locality_effort(8192, 8, 26, 137139, 34).first_counted == 5);  // two passes
   // Large batches: eight of them, and of larger ones parts.
   effort = locality_effort(1 << 18, 128, 26, int64_t{1} << 30, 0);
   CHECK(effort.batch == 1 << 18);
