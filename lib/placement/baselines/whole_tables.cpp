@@ -14,11 +14,25 @@ namespace {
 constexpr int kMeasures = 2;  // traffic and work
 using Measures = std::array<double, kMeasures>;
 
-/// Lookups per sample of one row.
-double use_of(const CostModel& model, int t, size_t c) {
-  double p = 0;
-  for (const auto& group : model.table(t).access.p) p += group[c] / static_cast<double>(model.table(t).access.p.size());
-  return p * model.table(t).lookups;
+/// Lookups per sample of one row, by table and class, and the most and least there are (0 where no row is used).
+struct Uses {
+  explicit Uses(const CostModel& model);
+  std::vector<std::vector<double>> by_class;
+  double highest = 0, lowest = kInfinity;
+};
+
+Uses::Uses(const CostModel& model) {
+  for (int t = 0; t < model.tables(); ++t) {
+    const auto& groups = model.table(t).access.p;
+    std::vector<double>& uses = by_class.emplace_back(model.table(t).access.classes(), 0.0);
+    for (const auto& group : groups)
+      for (size_t c = 0; c < uses.size(); ++c) uses[c] += group[c] / static_cast<double>(groups.size());
+    for (double& use : uses) {
+      use *= model.table(t).lookups;
+      highest = std::max(highest, use);
+      if (use > 0) lowest = std::min(lowest, use);
+    }
+  }
 }
 
 /// The rows of a table that are used no more than a threshold.
@@ -27,17 +41,18 @@ struct ColdPart {
   Measures load{};  ///< bytes sent and received by its holder, bytes gathered and updated there
 };
 
-ColdPart cold_part(const CostModel& model, int t, Transport transport, double threshold) {
+ColdPart cold_part(const CostModel& model, const Uses& uses, int t, Transport transport, double threshold) {
   const Tree& tree = model.tree();
   const TableShape shape = model.shape(t);
   ColdPart cold;
   double mass = 0, distinct = 0, updated = 0;
   for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
-    if (use_of(model, t, c) > threshold) continue;
+    const double use = uses.by_class[t][c];
+    if (use > threshold) continue;
     const double rows = static_cast<double>(model.table(t).access.rows[c]);
     const double* features = model.features_of(t, c);
     cold.rows += rows;
-    mass += rows * use_of(model, t, c) / shape.lookups;
+    mass += rows * use / shape.lookups;
     updated += rows * features[Features::v(0)];
     for (int r : tree.at_level(tree.depth()))
       distinct += rows * static_cast<double>(tree.instances(r)) * features[Features::v(r)];
@@ -165,76 +180,76 @@ std::optional<WholeTables> deal(const CostModel& model, const std::vector<Site>&
 }
 
 /// Rows above the threshold replicated, the rest whole tables.
-std::optional<Plan> split_plan(const CostModel& model, const char* name, Transport transport, double threshold) {
+Placement place(const CostModel& model, const Uses& uses, const std::vector<Site>& sites, const WholeTables& whole,
+                Transport transport, double threshold) {
+  Placement placement;
+  for (Site site : sites) placement.options.push_back({0, Reduction::sparse, {site}});
+  placement.options.push_back({model.tree().depth(), Reduction::dense, {}});
+  for (int r : model.tree().at_level(model.tree().depth())) placement.options.back().sites.push_back({r, 0});
+  for (int t = 0; t < model.tables(); ++t) {
+    TablePlacement placed{transport, {}};
+    Dealer dealer(model, sites, whole.share);
+    const auto& at = whole.places[t];
+    placed.shares.reserve(model.table(t).access.classes());
+    for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
+      const auto rows = static_cast<double>(model.table(t).access.rows[c]);
+      const bool hot = uses.by_class[t][c] > threshold;
+      if (hot || at.slot >= 0)
+        placed.shares.push_back({static_cast<int32_t>(c), static_cast<int32_t>(hot ? sites.size() : at.site), rows});
+      else
+        dealer.deal(c, rows, placed);
+    }
+    placement.tables.push_back(std::move(placed));
+  }
+  return placement;
+}
+
+/// The plan of a threshold, if there is one that fits.
+std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, const char* name, Transport transport,
+                               double threshold) {
   const auto sites = device_sites(model);
   std::vector<ColdPart> cold;
   double hot_bytes = 0;
   for (int t = 0; t < model.tables(); ++t) {
-    cold.push_back(cold_part(model, t, transport, threshold));
+    cold.push_back(cold_part(model, uses, t, transport, threshold));
     hot_bytes += (static_cast<double>(model.table(t).access.total_rows()) - cold[t].rows) * model.shape(t).stored_bytes;
   }
   for (int attempt = 0; attempt < kMargins; ++attempt) {
     const auto whole = deal(model, sites, cold, hot_bytes, margin_of(model, attempt));
     if (!whole) return std::nullopt;
-    Placement placement;
-    for (Site site : sites) placement.options.push_back({0, Reduction::sparse, {site}});
-    placement.options.push_back({model.tree().depth(), Reduction::dense, {}});
-    for (int r : model.tree().at_level(model.tree().depth())) placement.options.back().sites.push_back({r, 0});
+    Plan plan = to_plan(model, place(model, uses, sites, *whole, transport, threshold), name);
     for (int t = 0; t < model.tables(); ++t) {
-      TablePlacement placed{transport, {}};
-      Dealer dealer(model, sites, whole->share);
-      const auto& at = whole->places[t];
-      for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
-        const auto rows = static_cast<double>(model.table(t).access.rows[c]);
-        const bool hot = use_of(model, t, c) > threshold;
-        if (hot || at.slot >= 0)
-          placed.shares.push_back({static_cast<int32_t>(c), static_cast<int32_t>(hot ? sites.size() : at.site), rows});
-        else
-          dealer.deal(c, rows, placed);
-      }
-      placement.tables.push_back(std::move(placed));
+      plan.tables[t].holders.fixed = whole->places[t].slot;
+      plan.tables[t].holders.first_use = false;
     }
-    Plan plan = to_plan(model, placement, name);
-    for (int t = 0; t < model.tables(); ++t) plan.tables[t].holders.fixed = whole->places[t].slot;
     if (fits(model, plan)) return plan;
   }
   return std::nullopt;
-}
-
-/// Logarithms of the highest and the lowest use of a row.
-std::pair<double, double> range_of_use(const CostModel& model) {
-  double highest = 0, lowest = kInfinity;
-  for (int t = 0; t < model.tables(); ++t)
-    for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
-      const double use = use_of(model, t, c);
-      highest = std::max(highest, use);
-      if (use > 0) lowest = std::min(lowest, use);
-    }
-  return {highest, lowest};
 }
 
 }  // namespace
 
 StrategyResult table_wise(const CostModel& model, Transport transport) {
   return with_plan(model, Strategy::table_wise,
-                   split_plan(model, strategy_name(Strategy::table_wise), transport, kInfinity));
+                   split_plan(model, Uses(model), strategy_name(Strategy::table_wise), transport, kInfinity));
 }
 
 /// The best threshold of a geometric scale, from everything cold to everything hot, that fits: coarsely, then near the
 /// best.
 StrategyResult hot_cold(const CostModel& model, Transport transport) {
   constexpr int kThresholds = 32;
-  const auto [highest, lowest] = range_of_use(model);
+  const Uses uses(model);
   StrategyResult best = infeasible(Strategy::hot_cold, "");
   int best_at = 0;
   std::vector<bool> tried(kThresholds + 1, false);
   const auto attempt = [&](int i) {
-    if (i < 0 || i > kThresholds || tried[i] || (i > 0 && highest == 0)) return;
+    if (i < 0 || i > kThresholds || tried[i] || (i > 0 && uses.highest == 0)) return;
     tried[i] = true;
     const double threshold =
-        i == 0 ? highest : highest * std::pow(lowest / highest * 0.99, i / static_cast<double>(kThresholds));
+        i == 0 ? uses.highest
+               : uses.highest * std::pow(uses.lowest / uses.highest * 0.99, i / static_cast<double>(kThresholds));
     StrategyResult result = with_plan(model, Strategy::hot_cold,
-                                      split_plan(model, strategy_name(Strategy::hot_cold), transport, threshold));
+                                      split_plan(model, uses, strategy_name(Strategy::hot_cold), transport, threshold));
     if (i > 0 && (!result.plan || result.cost.seconds >= best.cost.seconds)) return;
     best = std::move(result);
     best_at = i;

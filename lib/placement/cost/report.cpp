@@ -1,5 +1,6 @@
 // What a placement costs, read off its quantities: seconds of every step, T, bytes sent, memory used.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -13,19 +14,28 @@ struct Timed {
   double seconds = 0, latency = 0;
 };
 
-/// Of its busiest instance.
+/// Of its busiest instance. Term by term for a block of instances: neighbours do not wait for each other.
 Timed seconds_of(const TimeRow& row, const Loads& loads, const std::vector<bool>& on) {
   size_t instances = 1;
   for (const auto& [quantity, per_unit] : row.terms) instances = std::max(instances, loads.instances(quantity));
   double busiest = 0;
-  for (size_t i = 0; i < instances; ++i) {
-    double seconds = row.constant;
-    for (const auto& [quantity, per_unit] : row.terms) seconds += per_unit * loads.at(quantity, i);
-    busiest = i == 0 ? seconds : std::max(busiest, seconds);
+  std::array<double, 256> seconds;
+  for (size_t first = 0; first < instances; first += seconds.size()) {
+    const size_t n = std::min(seconds.size(), instances - first);
+    std::fill_n(seconds.begin(), n, row.constant);
+    for (const auto& [quantity, per_unit] : row.terms) {
+      const std::vector<double>& values = loads.values[quantity];
+      if (values.size() == 1)
+        for (size_t i = 0; i < n; ++i) seconds[i] += per_unit * values[0];
+      else
+        for (size_t i = 0; i < n; ++i) seconds[i] += per_unit * values[first + i];
+    }
+    const double most = *std::max_element(seconds.begin(), seconds.begin() + n);
+    busiest = first == 0 ? most : std::max(busiest, most);
   }
   Timed result{busiest, 0};
-  for (const auto& [index, seconds] : row.switch_seconds)
-    if (on[index]) result.latency += seconds;
+  for (const auto& [index, seconds_on] : row.switch_seconds)
+    if (on[index]) result.latency += seconds_on;
   result.seconds += result.latency;
   return result;
 }
@@ -34,7 +44,7 @@ Timed seconds_of(const TimeRow& row, const Loads& loads, const std::vector<bool>
 SentBytes sent_by(const CostModel& model, const Loads& loads, int r, size_t i, int stage) {
   const auto out = [&](Flow kind) { return loads.at(model.quantities().flow(kind, stage, r, Direction::out), i); };
   return {out(Flow::ids) + out(Flow::direct_ids), out(Flow::rows) + out(Flow::direct_rows),
-          out(Flow::gradients) + out(Flow::direct_gradients), out(Flow::up) + out(Flow::down)};
+          out(Flow::gradients) + out(Flow::direct_gradients), out(Flow::up) + out(Flow::down), out(Flow::samples)};
 }
 
 void report_bytes(const CostModel& model, const Loads& loads, Cost& cost) {
@@ -73,12 +83,9 @@ void report_counts(const CostModel& model, const std::vector<bool>& on, Cost& co
       const auto is_on = [&](int index) { return on[index] ? 1.0 : 0.0; };
       cost.messages_mean +=
           weight * (3 * peers * is_on(switches.staged(stage)) + 3 * others * is_on(switches.direct(stage)) +
-                    2 * peers * is_on(switches.reduce(stage)));
+                    2 * peers * is_on(switches.reduce(stage)) + others * is_on(switches.samples(stage)));
     }
-    double distinct = 0;
-    for (int t = 0; t < model.tables(); ++t)
-      for (size_t c = 0; c < model.table(t).access.classes(); ++c)
-        distinct += static_cast<double>(model.table(t).access.rows[c]) * model.features_of(t, c)[Features::v(r)];
+    const double distinct = model.distinct_rows(r);
     cost.distinct_rows_mean += weight * distinct;
     cost.distinct_rows_max = std::max(cost.distinct_rows_max, distinct);
   }
@@ -166,7 +173,27 @@ std::string overlap(const TimeModel& time, const std::vector<StageCost>& steps, 
   return seconds[0] >= seconds[1] ? limit[0] : limit[1];
 }
 
+/// What samples that move beside the iteration add to it.
+void move_samples(const TimeModel& time, Cost& cost) {
+  cost.undisturbed_seconds = cost.seconds;
+  cost.sequential_seconds = time.with_samples(cost.sequential_seconds);
+  cost.overlapped_seconds = time.with_samples(cost.overlapped_seconds);
+  cost.seconds = time.with_samples(cost.seconds);
+  const double added = cost.seconds - cost.undisturbed_seconds;
+  if (added <= 0) return;
+  cost.seconds_by_phase[static_cast<size_t>(Phase::samples)] = added;
+  const bool waits = cost.seconds <= time.assign_seconds;
+  cost.stages.push_back({Phase::samples, "beside the rest", added, 0, waits ? "assigning" : time.samples_resource});
+  if (waits) cost.bottleneck = "assigning samples";
+}
+
 }  // namespace
+
+double TimeModel::with_samples(double seconds) const {
+  const double free = std::min(compute_seconds, seconds);
+  const double hidden = samples_seconds > 0 ? free * std::min(1.0, samples_seconds / seconds) : 0;
+  return std::max(seconds + samples_seconds - hidden, assign_seconds);
+}
 
 std::vector<bool> switches_on(const TimeModel& time, const std::vector<double>& quantities) {
   std::vector<bool> on(time.switch_quantities.size(), false);
@@ -196,8 +223,9 @@ Cost cost_of(const CostModel& model, const Loads& loads, const std::vector<bool>
   }
   const bool overlapped = model.workload().overlapped;
   cost.seconds = overlapped ? cost.overlapped_seconds : cost.sequential_seconds;
-  cost.even_seconds = cost.seconds;
   if (overlapped) cost.bottleneck = overlapped_bottleneck;
+  move_samples(time, cost);
+  cost.even_seconds = cost.seconds;
   cost.samples_per_second =
       cost.seconds > 0 ? static_cast<double>(model.workload().global_batch) / cost.seconds : kInfinity;
   report_bytes(model, loads, cost);
