@@ -9,5 +9,6 @@ int run_generate(int argc, char** argv);
 int run_count(int argc, char** argv);
 int run_calibrate(int argc, char** argv);
 int run_plan(int argc, char** argv);
+int run_locality(int argc, char** argv);
 
 }  // namespace sparrow

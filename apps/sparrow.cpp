@@ -23,6 +23,7 @@ constexpr Command kCommands[] = {
     {"plan", sparrow::run_plan,
      "decide which rows are held, replicated or offloaded, and predict the cost (no MPI, no GPU)"},
     {"calibrate", sparrow::run_calibrate, "measure this machine and write it as a topology file (under mpirun)"},
+    {"locality", sparrow::run_locality, "measure how far samples can go to the ranks that hold their rows"},
     {"generate", sparrow::run_generate, "write shards with the shape of Criteo's data"},
     {"count", sparrow::run_count, "count how often each row is looked up"},
 };

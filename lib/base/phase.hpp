@@ -25,7 +25,7 @@ const char* phase_name(Phase phase);
 constexpr Phase kSendingPhases[] = {Phase::ids, Phase::rows, Phase::gradients, Phase::samples, Phase::allreduce};
 constexpr Phase kTimedPhases[] = {Phase::data,      Phase::ids,       Phase::store,  Phase::rows,   Phase::compute,
                                   Phase::gradients, Phase::allreduce, Phase::update, Phase::waiting};
-constexpr Phase kModelledPhases[] = {Phase::ids,       Phase::store,     Phase::rows,  Phase::compute,
-                                     Phase::gradients, Phase::allreduce, Phase::update};
+constexpr Phase kModelledPhases[] = {Phase::ids,       Phase::store,   Phase::rows,      Phase::compute,
+                                     Phase::gradients, Phase::samples, Phase::allreduce, Phase::update};
 
 }  // namespace sparrow

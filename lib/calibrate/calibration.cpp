@@ -69,7 +69,7 @@ class RowWork {
 
  private:
   Tables make_tables() const;
-  void route() { router_.build(*stream_, batch_, route_); }
+  void route() { router_.build(*stream_, batch_, route_, true); }
 
   const RankContext& context_;
   Backend& backend_;

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/error.hpp"
+#include "checkpoint/holder_files.hpp"
 #include "checkpoint/safetensors.hpp"
 #include "comm/collectives.hpp"
 #include "train/row_reader.hpp"
@@ -141,6 +142,7 @@ void save_checkpoint(Comm& comm, Trainer& trainer, const Store::IdOfPosition& po
   }
   barrier(comm);  // the folder is there
   save_rows(comm, trainer, position_of_id, folder, error);
+  writer.attempt([&] { save_holders(comm, trainer, position_of_id, position.steps, folder); });
   writer.attempt([&] {
     if (save_more) save_more(folder);
   });

@@ -4,6 +4,7 @@
 //     dense.safetensors                      dense parameters by name (bot_l.0.weight, ...), and state.NAME where the
 //                                            optimiser has state
 //     table_00/rows_0000000000.safetensors   "values" (n, dim) and "state" (n, state_dim) of ids first .. first + n - 1
+//     holders/                               who holds rows by first use (holder_files.hpp), if they are
 //     replanning/                            what depends on ranks and plans (run/replanner.hpp), if it re-plans
 //     index.json                             version, progress, shapes; written last: a folder without it is none
 //

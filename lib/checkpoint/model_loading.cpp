@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/error.hpp"
+#include "checkpoint/holder_files.hpp"
 #include "checkpoint/safetensors.hpp"
 
 namespace sparrow {
@@ -142,7 +143,7 @@ class RowLoader {
 };
 
 RunPosition load_folder(Trainer& trainer, const Store::IdOfPosition& id_of_position, const std::string& folder,
-                        bool with_state) {
+                        bool with_state, const std::function<void()>& before_rows) {
   const CheckpointIndex index = read_index(folder);
   const Tables& tables = trainer.directory().tables();
   const RowStore& store = trainer.store().rows();
@@ -154,6 +155,12 @@ RunPosition load_folder(Trainer& trainer, const Store::IdOfPosition& id_of_posit
         "{}: the checkpoint has {} values of optimiser state per row, this optimiser {}: load the weights alone with "
         "train.init",
         folder, index.state_dim, store.state_dim);
+  if (with_state)
+    load_holders(trainer.context().comm, trainer, id_of_position, index.position.steps, folder);
+  else
+    place_all_holders(trainer.context().comm, trainer);
+  if (before_rows) before_rows();
+  trainer.admit_held(!with_state);  // what is not loaded begins as new
   load_dense(trainer, SafetensorsFile(dense_file(folder)), with_state);
   RowFiles files(folder, index, with_state);
   RowLoader(trainer, id_of_position, [&](int table, int64_t id) { return files.place(table, id); }).load();
@@ -162,15 +169,18 @@ RunPosition load_folder(Trainer& trainer, const Store::IdOfPosition& id_of_posit
 
 }  // namespace
 
-RunPosition load_checkpoint(Trainer& trainer, const Store::IdOfPosition& id_of_position, const std::string& path) {
-  return load_folder(trainer, id_of_position, path, true);
+RunPosition load_checkpoint(Trainer& trainer, const Store::IdOfPosition& id_of_position, const std::string& path,
+                            const std::function<void()>& before_rows) {
+  return load_folder(trainer, id_of_position, path, true, before_rows);
 }
 
 void load_weights(Trainer& trainer, const Store::IdOfPosition& id_of_position, const std::string& path) {
   if (std::filesystem::is_directory(path)) {
-    load_folder(trainer, id_of_position, path, false);
+    load_folder(trainer, id_of_position, path, false, {});
     return;
   }
+  place_all_holders(trainer.context().comm, trainer);
+  trainer.admit_held(true);
   const SafetensorsFile file(path);
   load_dense(trainer, file, false);
   const Tables& tables = trainer.directory().tables();

@@ -128,6 +128,12 @@ void visit_fields(Visitor& visit, RunOptions& options) {
   visit("system", options.system);
   visit("placement", options.placement);
   visit("output", options.output);
+  const PlacementOptions& placement = options.placement;
+  visit.require(
+      options.data.split == DataSplit::batches ||
+          (placement.assignment != AssignmentChoice::local && placement.holders.word != HolderChoice::first_use),
+      {"placement", "data"},
+      "data.split: ranks keeps samples where they are: only with assignment: contiguous and holders: arithmetic");
 }
 
 }  // namespace sparrow

@@ -1,20 +1,15 @@
 #include "config/plan_file.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <initializer_list>
-#include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 
 #include "base/error.hpp"
 #include "base/text_file.hpp"
+#include "config/json_reader.hpp"
 
 namespace sparrow {
 namespace {
 
-using nlohmann::json;
 using placement::Plan;
 using placement::Reduction;
 using placement::SampleAssignment;
@@ -26,10 +21,6 @@ constexpr const char* kFormat = "sparrow-plan";
 constexpr int64_t kMostRows = int64_t{1} << 40;  // sums of positions and offsets stay far from overflow
 constexpr int64_t kMostRanks = int64_t{1} << 20;
 constexpr int64_t kMostBytes = int64_t{1} << 28;
-
-std::string quoted(const std::string& text) {
-  return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
-}
 
 std::string option_text(const placement::Option& option, const placement::Tree& tree) {
   std::vector<std::string> sites;
@@ -56,85 +47,7 @@ std::string assignment_text(const SampleAssignment& assignment) {
   return fmt::format("\n\"assignment\": {{\"delay\": {}, \"passes\": {}}},", assignment.delay, assignment.passes);
 }
 
-/// A value of the document with its place.
-class Value {
- public:
-  Value(const json& value, std::string path, const std::string& file)
-      : value_(value), path_(std::move(path)), file_(file) {}
-
-  /// The members of an object: these, and none but these and `others`.
-  std::vector<Value> members(std::initializer_list<const char*> keys,
-                             std::initializer_list<const char*> others = {}) const {
-    if (!value_.is_object()) wrong("not an object");
-    std::vector<Value> result;
-    for (const char* key : keys) {
-      const auto member = value_.find(key);
-      if (member == value_.end()) wrong(fmt::format("key {} is missing", key));
-      result.push_back({*member, path_.empty() ? key : fmt::format("{}.{}", path_, key), file_});
-    }
-    for (const auto& [key, member] : value_.items())
-      if (std::find(keys.begin(), keys.end(), key) == keys.end() &&
-          std::find(others.begin(), others.end(), key) == others.end())
-        wrong(fmt::format("unknown key {}", quoted(key)));
-    return result;
-  }
-  std::optional<Value> member(const char* key) const {
-    const auto found = value_.find(key);
-    if (found == value_.end()) return std::nullopt;
-    return Value(*found, fmt::format("{}.{}", path_, key), file_);
-  }
-  std::vector<Value> items() const {
-    if (!value_.is_array()) wrong("not a list");
-    std::vector<Value> result;
-    for (size_t i = 0; i < value_.size(); ++i) result.push_back({value_[i], fmt::format("{}[{}]", path_, i), file_});
-    return result;
-  }
-  int64_t integer(int64_t least, int64_t most) const {
-    const bool fits = value_.is_number_integer() &&
-                      (!value_.is_number_unsigned() || value_.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
-    const int64_t number = fits ? value_.get<int64_t>() : 0;
-    if (!fits || number < least || number > most) wrong(fmt::format("not a whole number from {} to {}", least, most));
-    return number;
-  }
-  double real(double least, double most) const {
-    const double number = value_.is_number() ? value_.get<double>() : NAN;
-    if (!(number >= least && number <= most)) wrong(fmt::format("not a number from {} to {}", least, most));
-    return number;
-  }
-  bool boolean() const {
-    if (!value_.is_boolean()) wrong("neither true nor false");
-    return value_.get<bool>();
-  }
-  std::string text() const {
-    if (!value_.is_string()) wrong("not a string");
-    return value_.get<std::string>();
-  }
-  /// The number of the word that it is.
-  size_t choice(std::initializer_list<const char*> words) const {
-    const std::string word = text();
-    const auto found = std::find(words.begin(), words.end(), word);
-    if (found == words.end())
-      wrong(fmt::format("unknown value {}; expected: {}", quoted(word), fmt::join(words, ", ")));
-    return static_cast<size_t>(found - words.begin());
-  }
-  /// A list of exactly n whole numbers from 0.
-  std::vector<int64_t> numbers(size_t n) const {
-    std::vector<int64_t> result;
-    for (const Value& item : items()) result.push_back(item.integer(0, kMostRows));
-    if (result.size() != n) wrong(fmt::format("not {} numbers", n));
-    return result;
-  }
-  [[noreturn]] void wrong(const std::string& what) const {
-    fail("{}: {}{}{}", file_, path_, path_.empty() ? "" : ": ", what);
-  }
-
- private:
-  const json& value_;
-  std::string path_;
-  const std::string& file_;
-};
-
-Site read_site(const Value& value, const placement::Tree& tree) {
+Site read_site(const JsonValue& value, const placement::Tree& tree) {
   const auto fields = value.members({"domain", "store", "name"});
   Site site;
   site.domain = static_cast<int>(fields[0].integer(0, tree.size() - 1));
@@ -146,24 +59,24 @@ Site read_site(const Value& value, const placement::Tree& tree) {
   return site;
 }
 
-placement::Option read_option(const Value& value, const placement::Tree& tree) {
+placement::Option read_option(const JsonValue& value, const placement::Tree& tree) {
   const auto fields = value.members({"level", "reduction", "sites"});
   placement::Option option;
   option.level = static_cast<int>(fields[0].integer(0, tree.depth()));
   option.reduction = fields[1].choice({"dense", "sparse"}) == 0 ? Reduction::dense : Reduction::sparse;
-  for (const Value& site : fields[2].items()) option.sites.push_back(read_site(site, tree));
+  for (const JsonValue& site : fields[2].items()) option.sites.push_back(read_site(site, tree));
   return option;
 }
 
 /// The option that a list of numbers ends with.
-int option_of(const Value& value, int64_t number, int64_t options) {
+int option_of(const JsonValue& value, int64_t number, int64_t options) {
   if (number >= options) value.wrong(fmt::format("takes option {}, there are {}", number, options));
   return static_cast<int>(number);
 }
 
 /// Cuts a position out of its interval: it takes another option.
-void except(const Value& exception, int64_t options, std::vector<placement::Interval>& intervals) {
-  const auto numbers = exception.numbers(2);
+void except(const JsonValue& exception, int64_t options, std::vector<placement::Interval>& intervals) {
+  const auto numbers = exception.numbers(2, kMostRows);
   const int64_t position = numbers[0];
   const auto found = std::find_if(intervals.begin(), intervals.end(), [&](const placement::Interval& interval) {
     return interval.first <= position && position < interval.last;
@@ -179,7 +92,7 @@ void except(const Value& exception, int64_t options, std::vector<placement::Inte
 /// Keys of a table that need not be there: how its holders are found, and those that older programs wrote.
 constexpr std::initializer_list<const char*> kOtherKeys = {"holders", "deduplicated", "partial_sums", "slices",
                                                            "exceptions"};
-void read_old_keys(const Value& value, int64_t options, TablePlan& table) {
+void read_old_keys(const JsonValue& value, int64_t options, TablePlan& table) {
   if (const auto deduplicated = value.member("deduplicated"); deduplicated && !deduplicated->boolean())
     table.transport = Transport::pooled;
   if (const auto sums = value.member("partial_sums"); sums && sums->boolean())
@@ -187,10 +100,10 @@ void read_old_keys(const Value& value, int64_t options, TablePlan& table) {
   if (const auto slices = value.member("slices"); slices && !slices->items().empty())
     slices->wrong("tables cut into slices of their columns do not run");
   if (const auto exceptions = value.member("exceptions"))
-    for (const Value& exception : exceptions->items()) except(exception, options, table.intervals);
+    for (const JsonValue& exception : exceptions->items()) except(exception, options, table.intervals);
 }
 
-TablePlan read_table(const Value& value, int64_t options) {
+TablePlan read_table(const JsonValue& value, int64_t options) {
   const auto fields = value.members({"name", "rows", "transport", "offset", "holder_slot", "intervals"}, kOtherKeys);
   TablePlan table;
   table.name = fields[0].text();
@@ -200,39 +113,17 @@ TablePlan read_table(const Value& value, int64_t options) {
   table.holders.fixed = fields[4].integer(-1, kMostRows);
   if (const auto holders = value.member("holders"))
     table.holders.first_use = holders->choice({"arithmetic", "first_use"}) == 1;
-  for (const Value& interval : fields[5].items()) {
-    const auto numbers = interval.numbers(3);
+  for (const JsonValue& interval : fields[5].items()) {
+    const auto numbers = interval.numbers(3, kMostRows);
     table.intervals.push_back({numbers[0], numbers[1], option_of(interval, numbers[2], options)});
   }
   read_old_keys(value, options, table);
   return table;
 }
 
-SampleAssignment read_assignment(const Value& value) {
+SampleAssignment read_assignment(const JsonValue& value) {
   const auto fields = value.members({"delay", "passes"});
   return {true, static_cast<int>(fields[0].integer(1, kMostRanks)), static_cast<int>(fields[1].integer(0, 100))};
-}
-
-json parse_json(std::string_view text, const std::string& name) {
-  // nlohmann keeps the last of several equal keys; a plan with two answers is refused instead.
-  std::vector<std::set<std::string>> open;
-  const auto watch = [&](int, json::parse_event_t event, json& parsed) {
-    if (event == json::parse_event_t::object_start) open.emplace_back();
-    if (event == json::parse_event_t::object_end) open.pop_back();
-    if (event == json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second)
-      fail("{}: key {} twice in one object", name, parsed.dump());
-    return true;
-  };
-  try {
-    return json::parse(text, watch);
-  } catch (const json::parse_error& error) {
-    const auto line =
-        1 +
-        std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, text.size())), '\n');
-    fail_at(name, line, "not JSON: {}", error.what());
-  } catch (const json::out_of_range& error) {  // a number beyond double
-    fail("{}: {}", name, error.what());
-  }
 }
 
 }  // namespace
@@ -256,8 +147,8 @@ void save_plan(const std::string& path, const Plan& plan, const placement::Topol
 
 Plan parse_plan(std::string_view text, const std::string& name, const placement::Topology& topology) {
   const placement::Tree tree(topology);
-  const json document = parse_json(text, name);
-  const Value root(document, "", name);
+  const nlohmann::json document = parse_json(text, name);
+  const JsonValue root(document, "", name);
   const auto fields =
       root.members({"format", "version", "strategy", "topology", "global_batch", "batch_shares", "options", "tables"},
                    {"assignment"});
@@ -267,13 +158,13 @@ Plan parse_plan(std::string_view text, const std::string& name, const placement:
   plan.strategy = fields[2].text();
   plan.topology = fields[3].text();
   plan.global_batch = fields[4].integer(1, kMostRows);
-  for (const Value& share : fields[5].items()) plan.batch_shares.push_back(share.real(0, 1));
+  for (const JsonValue& share : fields[5].items()) plan.batch_shares.push_back(share.real(0, 1));
   const auto& ranks = tree.at_level(tree.depth());
   if (plan.batch_shares.size() != ranks.size())
     fields[5].wrong(fmt::format("{} shares for {} types of rank", plan.batch_shares.size(), ranks.size()));
   if (const auto assignment = root.member("assignment")) plan.assignment = read_assignment(*assignment);
-  for (const Value& option : fields[6].items()) plan.options.push_back(read_option(option, tree));
-  for (const Value& table : fields[7].items()) plan.tables.push_back(read_table(table, std::ssize(plan.options)));
+  for (const JsonValue& option : fields[6].items()) plan.options.push_back(read_option(option, tree));
+  for (const JsonValue& table : fields[7].items()) plan.tables.push_back(read_table(table, std::ssize(plan.options)));
   return plan;
 }
 

@@ -13,9 +13,10 @@ namespace sparrow {
 
 /// Views into memory of whoever made the batch, valid until that one says otherwise.
 struct Batch {
-  int64_t index = 0;           ///< k: number of the global batch in this pass
-  int64_t first_sample = 0;    ///< number in the stream of this part's first sample
-  int64_t samples = 0;         ///< b_r, samples of this part; may be 0
+  int64_t index = 0;  ///< k: number of the global batch in this pass
+  int64_t first_sample =
+      0;                ///< number in the stream of this part's first sample; of the batch's, if samples are assigned
+  int64_t samples = 0;  ///< b_r, samples of this part; may be 0
   int64_t global_samples = 0;  ///< samples of the global batch, over all ranks (short for the last one)
   int tables = 0;
   std::span<const float> dense;        ///< (samples, dense features), row major

@@ -4,14 +4,12 @@
 #include <tuple>
 
 #include "base/error.hpp"
-#include "base/host_memory.hpp"
 
 namespace sparrow {
 namespace {
 
 constexpr int64_t kChunk =
     1024;  // samples parsed at a time; their category values stay in the L2 cache until they are translated
-constexpr size_t kAlignment = kCacheLineBytes;
 
 }  // namespace
 
@@ -40,8 +38,9 @@ void BatchReader::check() const {
   SPARROW_CHECK(options_.epoch >= 0, "epoch {}", options_.epoch);
   SPARROW_CHECK(range_.first >= 0 && range_.first <= range_.last && range_.last <= data_.samples(),
                 "samples {} .. {} of {}", range_.first, range_.last, data_.samples());
-  SPARROW_CHECK(options_.first_batch >= 0 && options_.first_batch <= batches(), "batch {} of {}", options_.first_batch,
-                batches());
+  SPARROW_CHECK(options_.every >= 1, "every {} batches", options_.every);
+  SPARROW_CHECK(options_.first_batch >= 0 && options_.first_batch < batches() + options_.every, "batch {} of {}",
+                options_.first_batch, batches());
   SPARROW_CHECK(positions_.tables() == tables(), "positions of {} tables", positions_.tables());
   for (int t = 0; t < tables(); ++t) {
     const int64_t rows = options_.shapes.rows[t];
@@ -50,25 +49,7 @@ void BatchReader::check() const {
 }
 
 void BatchReader::prepare(BatchBuffer& buffer) const {
-  const auto rounded = [](int64_t count, size_t size) {
-    return (static_cast<size_t>(count) * size + kAlignment - 1) / kAlignment * kAlignment;
-  };
-  const size_t dense = rounded(capacity_ * options_.shapes.dense_features, sizeof(float)),
-               labels = rounded(capacity_, sizeof(float));
-  const size_t offsets = has_bags() ? rounded(tables() * capacity_ + 1, sizeof(int64_t)) : 0;
-  const size_t positions = rounded(options_.shapes.lookups_per_sample() * capacity_, sizeof(int64_t));
-  const size_t bytes = std::max(dense + labels + offsets + positions, kAlignment);
-  buffer.memory = options_.allocate
-                      ? options_.allocate(bytes)
-                      : std::shared_ptr<std::byte>(
-                            allocate_aligned(static_cast<int64_t>(bytes), kCacheLineBytes).release(), FreeAligned());
-  std::byte* at = buffer.memory.get();
-  SPARROW_CHECK(at != nullptr && reinterpret_cast<uintptr_t>(at) % kAlignment == 0,
-                "memory for the loader is not aligned");
-  buffer.dense = reinterpret_cast<float*>(at);
-  buffer.labels = reinterpret_cast<float*>(at += dense);
-  buffer.offsets = reinterpret_cast<int64_t*>(at += labels);
-  buffer.positions = reinterpret_cast<int64_t*>(at += offsets);
+  buffer = BatchBuffer(options_.shapes, capacity_, options_.allocate);
 }
 
 void BatchReader::fill(BatchBuffer& buffer, int64_t k, const std::atomic<bool>& stop) {
@@ -106,26 +87,7 @@ void BatchReader::describe(BatchBuffer& buffer, int64_t k) const {
     batch.first_sample =
         part_of_data(range_.size(), options_.global_batch, options_.rank, ranks, shares).first + k * of_batch;
   }
-  batch.samples = part.size();
-  batch.tables = tables();
-  const size_t samples = static_cast<size_t>(part.size());
-  batch.dense = {buffer.dense, samples * options_.shapes.dense_features};
-  batch.labels = {buffer.labels, samples};
-  batch.positions = {buffer.positions, samples * static_cast<size_t>(options_.shapes.lookups_per_sample())};
-  if (!has_bags()) return;
-  write_offsets(buffer, part.size());
-  batch.offsets = {buffer.offsets, static_cast<size_t>(tables()) * samples + 1};
-}
-
-/// Nearly always they are there already, from the batch before in this buffer.
-void BatchReader::write_offsets(BatchBuffer& buffer, int64_t samples) const {
-  if (buffer.offsets_for == samples) return;
-  int64_t* offset = buffer.offsets;
-  int64_t lookups = 0;
-  for (int t = 0; t < tables(); ++t)
-    for (int64_t i = 0; i < samples; ++i, lookups += options_.shapes.bag_size(t)) *offset++ = lookups;
-  *offset = lookups;
-  buffer.offsets_for = samples;
+  buffer.set_samples(options_.shapes, part.size());
 }
 
 /// Finds the lines of the window that holds sample `at` of the stream; returns how many samples from there on lie in

@@ -3,13 +3,11 @@
 #pragma once
 
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <vector>
 
-#include "data/batch.hpp"
+#include "data/batch_buffer.hpp"
 #include "data/dataset.hpp"
 #include "data/loader.hpp"
 #include "data/position_map.hpp"
@@ -17,17 +15,6 @@
 #include "data/vocabulary.hpp"
 
 namespace sparrow {
-
-/// A batch and the memory behind it.
-struct BatchBuffer {
-  Batch batch;
-  std::shared_ptr<std::byte> memory;
-  float* dense = nullptr;
-  float* labels = nullptr;
-  int64_t* offsets = nullptr;
-  int64_t* positions = nullptr;
-  int64_t offsets_for = -1;  ///< number of samples that `offsets` are written for
-};
 
 /// Not for more than one thread at a time: it has working memory of its own.
 class BatchReader {
@@ -47,10 +34,8 @@ class BatchReader {
 
  private:
   int tables() const { return options_.shapes.tables(); }
-  bool has_bags() const { return options_.shapes.lookups_per_sample() > tables(); }
   void check() const;
   void describe(BatchBuffer& buffer, int64_t k) const;
-  void write_offsets(BatchBuffer& buffer, int64_t samples) const;
   int64_t enter_window(int64_t at, const std::atomic<bool>& stop);
   void read(int64_t at, int64_t count, const SampleTarget& target);
   void translate(int t, int64_t count, int64_t* to) const;

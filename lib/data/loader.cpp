@@ -14,9 +14,8 @@ namespace sparrow {
 struct Loader::State {
   State(const Dataset& data, SampleRange range, const PositionMap& positions, LoaderOptions options)
       : reader(data, range, positions, std::move(options)),
-        ring(static_cast<size_t>(reader.options().ahead) + kInUse),
-        made(reader.options().first_batch),
-        taken(made) {
+        turns((reader.batches() - reader.options().first_batch + reader.options().every - 1) / reader.options().every),
+        ring(static_cast<size_t>(reader.options().ahead) + kInUse) {
     for (BatchBuffer& buffer : ring) reader.prepare(buffer);
     thread = std::thread([this] { run(); });
   }
@@ -28,20 +27,21 @@ struct Loader::State {
     thread.join();
   }
 
-  BatchBuffer& slot(int64_t k) { return ring[static_cast<size_t>(k) % ring.size()]; }
+  BatchBuffer& slot(int64_t turn) { return ring[static_cast<size_t>(turn) % ring.size()]; }
+  int64_t batch_of(int64_t turn) const { return reader.options().first_batch + turn * reader.options().every; }
 
   void run() noexcept {
     try {
-      for (int64_t k = made; k < reader.batches(); ++k) {
+      for (int64_t turn = 0; turn < turns; ++turn) {
         {
           std::unique_lock lock(mutex);
-          // The buffers of batches `taken - 2` and `taken - 1` are in use.
-          changed.wait(lock, [&] { return stop || k - (taken - kInUse) < static_cast<int64_t>(ring.size()); });
+          // The buffers of turns `taken - 2` and `taken - 1` are in use.
+          changed.wait(lock, [&] { return stop || turn - (taken - kInUse) < static_cast<int64_t>(ring.size()); });
         }
-        if (!stop) reader.fill(slot(k), k, stop);
+        if (!stop) reader.fill(slot(turn), batch_of(turn), stop);
         if (stop) return;
         const std::lock_guard lock(mutex);
-        made = k + 1;
+        made = turn + 1;
         changed.notify_all();
       }
     } catch (...) {
@@ -52,12 +52,13 @@ struct Loader::State {
   }
 
   BatchReader reader;
+  const int64_t turns;                  ///< batches to deliver
   static constexpr int64_t kInUse = 2;  ///< batches given out that stay valid
-  std::vector<BatchBuffer> ring;        ///< batch k is in slot k mod (ahead + kInUse)
+  std::vector<BatchBuffer> ring;        ///< the batch of a turn is in slot turn mod (ahead + kInUse)
   std::mutex mutex;
   std::condition_variable changed;
-  int64_t made;   ///< batches before this are read (counted from 0, as if the pass had begun there)
-  int64_t taken;  ///< batches before this were given out; the last two of them are in use
+  int64_t made = 0;   ///< turns before this are read
+  int64_t taken = 0;  ///< turns before this were given out; the last two of them are in use
   std::exception_ptr error;
   std::atomic<bool> stop = false;
   double waited_seconds = 0;
@@ -71,21 +72,21 @@ Loader::~Loader() = default;
 
 const Batch* Loader::next() {
   State& s = *state_;
-  if (s.taken == s.reader.batches()) return nullptr;
+  if (s.taken == s.turns) return nullptr;
   std::unique_lock lock(s.mutex);
-  const int64_t k = s.taken++;  // gives back the buffer of batch k - 2
+  const int64_t turn = s.taken++;  // gives back the buffer of turn - 2
   s.changed.notify_all();
-  const auto ready = [&] { return s.made > k || s.error; };
+  const auto ready = [&] { return s.made > turn || s.error; };
   if (!ready()) {
     const Timer timer;
     s.changed.wait(lock, ready);
     s.waited_seconds += timer.seconds();
   }
-  if (s.made <= k) {
-    s.taken = k;  // asking again gives the same error
+  if (s.made <= turn) {
+    s.taken = turn;  // asking again gives the same error
     std::rethrow_exception(s.error);
   }
-  return &s.slot(k).batch;
+  return &s.slot(turn).batch;
 }
 
 int64_t Loader::batches() const {

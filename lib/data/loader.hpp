@@ -5,14 +5,16 @@
 // p(i) of the range, where p permutes each window of W samples; p depends on (seed, epoch, window) alone.
 //
 // Example: range of 5 samples, B = 4, 2 ranks: rank 0 gets {0, 1}, then {} ; rank 1 gets {2, 3}, then {4}.
+//
+// Where ranks read whole batches in turn (assign/assigned_batches.hpp), each is rank 0 of 1, and first_batch and every
+// say which batches are its.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
+#include "data/batch_buffer.hpp"
 #include "data/batch_source.hpp"
 #include "data/dataset.hpp"
 #include "data/position_map.hpp"
@@ -26,15 +28,14 @@ struct LoaderOptions {
   int rank = 0;
   int ranks = 1;
   std::vector<double> shares;  ///< one per rank (part_of_batch); empty: equal
-  int64_t first_batch = 0;     ///< k to begin with (resume); at most the number of batches
+  int64_t first_batch = 0;     ///< k to begin with (resume)
+  int64_t every = 1;           ///< batches first_batch, first_batch + every, ... alone: those of one rank's turns
   bool split_data = false;     ///< a rank's samples are those of part_of_data(), not a part of each B samples
   int64_t shuffle_window = 0;  ///< samples; 0: the order of the files. Not together with split_data
   uint64_t seed = 1;
   int64_t epoch = 0;
-  int ahead = 4;  ///< batches read ahead of those in use
-  /// Memory for the buffers, all of it asked for in the constructor: at least 64-byte aligned, e.g. pinned. Empty:
-  /// ordinary memory.
-  std::function<std::shared_ptr<std::byte>(size_t bytes)> allocate;
+  int ahead = 4;          ///< batches read ahead of those in use
+  BufferMemory allocate;  ///< for the buffers, all of it asked for in the constructor
 };
 
 class Loader : public BatchSource {

@@ -13,7 +13,8 @@ BatchRoute::BatchRoute(Backend& backend, std::span<const int> peers, int ranks)
       merged_addresses(backend) {}
 
 EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
-                                     const RowStore& store, OffloadedRows* offloaded, DType wire)
+                                     const RowStore& store, OffloadedRows* offloaded, DType wire,
+                                     RowAdmission* admission)
     : context_(context),
       backend_(context.backend),
       host_(context.host),
@@ -22,8 +23,9 @@ EmbeddingExchange::EmbeddingExchange(const RankContext& context, const Directory
       comms_(comms),
       store_(store),
       offloaded_(offloaded),
+      admission_(admission),
       wire_(wire),
-      router_(context.host, directory, comms),
+      router_(context.host, directory, comms, admission),
       divider_(context.host, directory, comms),
       transfer_(context.backend, store.dim, wire),
       rows_(context, comms, store, transfer_),
@@ -84,17 +86,18 @@ void EmbeddingExchange::build(Stream& stream, const Batch& batch, BatchRoute& ro
   route.lookups = static_cast<int64_t>(batch.positions.size());
   route.merged = pooled_ != nullptr;
   if (!pooled_) {
-    router_.build(stream, batch, route.rows);
+    router_.build(stream, batch, route.rows, training);
     route.bags = route.rows.bags;
   } else {
     split(batch);
     Batch row_batch = batch;
     row_batch.offsets = row_offsets_;
     row_batch.positions = row_positions_;
-    router_.build(stream, row_batch, route.rows);
+    router_.build(stream, row_batch, route.rows, training);
     pooled_->build(stream, lookups_, batch.offsets.empty() && !partial_sums_, bag_is_partial_, route.pooled);
     merge_bags(stream, route);
   }
+  if (!route.rows.guests.empty()) admission_->fill_guests(stream, route.rows.guests);
   if (training) sparse_copies_->build(stream, route.rows, route.copies);
   start_offloaded(stream, route, training);
 }

@@ -12,6 +12,7 @@
 #include "exchange/row_exchange.hpp"
 #include "exchange/row_halves.hpp"
 #include "exchange/sparse_copies.hpp"
+#include "store/row_admission.hpp"
 
 namespace sparrow {
 
@@ -51,8 +52,9 @@ class EmbeddingExchange {
  public:
   /// Collective over the context's ranks. Everything passed by reference must outlive it. store: this rank's rows in
   /// device memory, in the directory's slots; offloaded: its slower store, or null if the directory puts nothing there.
+  /// admission: of mapped rows; null where there are none.
   EmbeddingExchange(const RankContext& context, const Directory& directory, const StageComms& comms,
-                    const RowStore& store, OffloadedRows* offloaded, DType wire);
+                    const RowStore& store, OffloadedRows* offloaded, DType wire, RowAdmission* admission = nullptr);
 
   /// Takes the device memory that batches within the bounds share, for the plan in force.
   void reserve(const ExchangeBounds& bounds);
@@ -119,6 +121,7 @@ class EmbeddingExchange {
   const StageComms& comms_;
   RowStore store_;
   OffloadedRows* offloaded_;
+  RowAdmission* admission_;
   DType wire_;
   Router router_;
   RowDivider divider_;

@@ -44,7 +44,7 @@ class Bounds {
   };
   void find_tables();
   int64_t held() const {
-    const SlotRoom held = directory_.held();
+    const SlotRoom held = directory_.most_held();
     return held.device + held.offloaded;
   }
   const std::vector<int>& ranks(int level) const {
@@ -195,6 +195,11 @@ TransferBounds bound_transfer(const ExchangeBounds& bounds) {
   }
   const int64_t pooled = std::max(bounds.pooled.asked, bounds.pooled.requested);
   return {std::max(send, pooled) * bounds.row_bytes, std::max(recv, pooled) * bounds.row_bytes};
+}
+
+int64_t bound_lookups(const BatchLimits& limits) {
+  return std::accumulate(limits.samples.begin(), limits.samples.end(), int64_t{0}) *
+         std::accumulate(limits.lookups.begin(), limits.lookups.end(), int64_t{0});
 }
 
 ExchangeBounds bound_exchange(const Directory& directory, const BatchLimits& limits, int64_t wire_bytes_per_value,

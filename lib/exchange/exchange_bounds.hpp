@@ -67,6 +67,9 @@ TransferBounds bound_transfer(const ExchangeBounds& bounds);
 ExchangeBounds bound_exchange(const Directory& directory, const BatchLimits& limits, int64_t wire_bytes_per_value,
                               bool overlapped);
 
+/// Most lookups of a global batch: no rank is asked for more rows.
+int64_t bound_lookups(const BatchLimits& limits);
+
 /// Options whose copies are kept equal by reducing all their rows (true), or those that were touched (false; also where
 /// there is a single copy). By option.
 std::vector<char> densely_reduced(const ResolvedPlan& plan);

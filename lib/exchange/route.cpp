@@ -39,17 +39,18 @@ int64_t Route::dirty_rows() const {
   return with_previous.known ? std::count(dirty, dirty + rows, uint8_t{1}) : rows;
 }
 
-Router::Router(Backend& host, const Directory& directory, const StageComms& comms)
+Router::Router(Backend& host, const Directory& directory, const StageComms& comms, RowAdmission* admission)
     : host_(host),
       host_stream_(host.make_stream()),
       directory_(directory),
       comms_(comms),
       maker_(host, directory.tables().count()),
       key_exchange_(host, directory.tables()),
+      admission_(admission),
       segments_(static_cast<size_t>(directory.tables().count()) + 1),
       keys_(host, Memory::host) {}
 
-void Router::build(Stream& stream, const Batch& batch, Route& route) {
+void Router::build(Stream& stream, const Batch& batch, Route& route, bool training) {
   const Tables& tables = directory_.tables();
   SPARROW_CHECK(batch.tables == tables.count(), "the batch has {} tables, the model {}", batch.tables, tables.count());
   const auto lookups = static_cast<int64_t>(batch.positions.size());
@@ -81,6 +82,8 @@ void Router::build(Stream& stream, const Batch& batch, Route& route) {
     const int64_t segments[] = {0, static_cast<int64_t>(requests.size())};
     collect(stage, requests.data(), segments, route);
   }
+  for (int level = 0; level <= depth; ++level) find_slots(level, route);
+  place_unknown(stream, training, route);
   route.with_previous.known = route.with_next.known = false;
   for (size_t level = 0; level < route.lists.size(); ++level) {
     route.lists[level].upload(stream);
@@ -103,9 +106,39 @@ void Router::collect(int level, const int64_t* keys, std::span<const int64_t> se
     maker_.make(keys, segments, destination, level > 0 ? &route.stages[static_cast<size_t>(level) - 1].asked : nullptr,
                 list);
   }
+}
+
+/// Slots of a list's rows that are here. Only level 0 can have mapped rows.
+void Router::find_slots(int level, Route& route) {
+  RowList& list = route.lists[level];
   int64_t* slots = list.slots.reserve(list.here);
-  for (int64_t i = 0; i < list.here; ++i) slots[i] = directory_.slot(list.keys.data()[i]);
-  if (level == 0) std::copy_n(slots, list.here, route.held_slots.reserve(list.here));
+  for (int64_t i = 0; i < list.here; ++i) slots[i] = directory_.find_slot(list.keys.data()[i]);
+}
+
+/// Rows of list 0 that have no slot: they are trained for the first time, or guests.
+void Router::place_unknown(Stream& stream, bool training, Route& route) {
+  RowList& list = route.lists[0];
+  int64_t* slots = list.slots.data();
+  unknown_.clear();
+  unknown_keys_.clear();
+  for (int64_t i = 0; i < list.device; ++i) {
+    if (slots[i] >= 0) continue;
+    unknown_.push_back(i);
+    unknown_keys_.push_back(list.keys.data()[i]);
+  }
+  route.guests.clear();
+  if (training && !unknown_.empty()) {
+    SPARROW_CHECK(admission_ != nullptr);
+    admission_->admit(stream, unknown_keys_);
+    for (size_t i = 0; i < unknown_.size(); ++i) slots[unknown_[i]] = directory_.slot(unknown_keys_[i]);
+  } else if (!unknown_.empty()) {
+    const auto guests = static_cast<int64_t>(unknown_.size());
+    SPARROW_CHECK(guests <= directory_.guests(), "{} rows without a slot, planned were {}", guests,
+                  directory_.guests());
+    for (int64_t i = 0; i < guests; ++i) slots[unknown_[i]] = directory_.first_guest() + i;
+    route.guests = unknown_keys_;
+  }
+  std::copy_n(slots, list.here, route.held_slots.reserve(list.here));
 }
 
 }  // namespace sparrow

@@ -28,6 +28,7 @@
 #include "exchange/row_list.hpp"
 #include "exchange/stage_comms.hpp"
 #include "layout/directory.hpp"
+#include "store/row_admission.hpp"
 
 namespace sparrow {
 
@@ -88,6 +89,7 @@ struct Route {
   std::vector<StageCounts> stages;  ///< by stage, 0 .. depth - 1
   Mirrored<int64_t> bag_offsets;    ///< copy of the batch's, empty for bags of one
   Scratch<int64_t> held_slots;      ///< of list 0, all of them the directory's
+  std::vector<int64_t> guests;  ///< keys of rows of list 0 that have no slot of their own (Directory), in their order
   RowSplit with_previous, with_next;
   std::vector<ReceivedRows> received;           ///< by stage, divided as with_previous says
   std::vector<std::array<ListHalf, 2>> halves;  ///< by level, as with_next says
@@ -123,15 +125,19 @@ struct Route {
 
 class Router {
  public:
-  /// Routes are made on the host backend `host`.
-  Router(Backend& host, const Directory& directory, const StageComms& comms);
+  /// Routes are made on the host backend `host`. admission: of mapped rows that are trained for the first time; null:
+  /// no batch is trained on, or no row is mapped.
+  Router(Backend& host, const Directory& directory, const StageComms& comms, RowAdmission* admission = nullptr);
 
   /// Collective: fills `route` for this rank's part of a batch, undivided, and queues what operations need of it to the
   /// device on `stream`, but for the slots: all are the directory's yet, and those in the slower store become the
-  /// batch's first.
-  void build(Stream& stream, const Batch& batch, Route& route);
+  /// batch's first. Mapped rows that have no slot at their holder yet get one, and their initial values, if the batch
+  /// is for training; else they are guests, whose values the caller writes (RowAdmission::fill_guests).
+  void build(Stream& stream, const Batch& batch, Route& route, bool training);
 
  private:
+  void find_slots(int level, Route& route);
+  void place_unknown(Stream& stream, bool training, Route& route);
   void collect(int level, const int64_t* keys, std::span<const int64_t> segments, Route& route);
 
   Backend& host_;
@@ -140,6 +146,8 @@ class Router {
   const StageComms& comms_;
   RowListMaker maker_;
   KeyExchange key_exchange_;
+  RowAdmission* admission_;
+  std::vector<int64_t> unknown_, unknown_keys_;  ///< rows of list 0 that have no slots
   std::vector<int64_t> segments_;
   Scratch<int64_t> keys_;
 };

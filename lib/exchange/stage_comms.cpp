@@ -6,10 +6,7 @@
 
 namespace sparrow {
 
-namespace {
-
-/// Of each rank, the lowest level at which it is in one domain with `own`: messages to it go through that domain.
-std::vector<int> parting_levels(const Hierarchy& hierarchy, int own, const std::vector<int>& ranks) {
+std::vector<int> parting_levels(const Hierarchy& hierarchy, int own, std::span<const int> ranks) {
   std::vector<int> levels;
   for (const int rank : ranks) {
     int level = 0;
@@ -19,8 +16,6 @@ std::vector<int> parting_levels(const Hierarchy& hierarchy, int own, const std::
   }
   return levels;
 }
-
-}  // namespace
 
 StageComms::StageComms(Comm& host, Comm& device, const Hierarchy& hierarchy) {
   SPARROW_CHECK(host.size() == hierarchy.ranks(), "{} ranks run, the topology has {}", host.size(), hierarchy.ranks());

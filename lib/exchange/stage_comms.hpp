@@ -11,6 +11,10 @@
 
 namespace sparrow {
 
+/// Of each rank, the lowest level at which it is in one domain with `own`, as Comm::set_levels takes it: messages to it
+/// go through that domain.
+std::vector<int> parting_levels(const Hierarchy& hierarchy, int own, std::span<const int> ranks);
+
 class StageComms {
  public:
   /// Collective over both communicators, whose ranks are the hierarchy's.

@@ -34,11 +34,19 @@ int Directory::merger(int64_t key, int level, int domain) const {
     const std::vector<int>& children = hierarchy_.children(level, domain);
     domain = children[mix64(static_cast<uint64_t>(key) * 64 + static_cast<uint64_t>(level)) % children.size()];
   }
+  if (interval.mapped) return holder(interval, key);
   return Holders(interval.rule.holders, plan_->options[interval.option].rings[domain]).rank(position(interval, key));
 }
 
 int64_t Directory::slot(int64_t key) const {
+  const int64_t slot = find_slot(key);
+  SPARROW_CHECK(slot >= 0, "rank {} is asked for row {}, which was not admitted", rank_, key);
+  return slot;
+}
+
+int64_t Directory::find_slot(int64_t key) const {
   const Interval& interval = intervals_[interval_of(key)];
+  if (interval.mapped) return slot_table_->find(key);
   const Holders& holders = interval.holders;
   const int64_t at = position(interval, key);
   SPARROW_CHECK(holders.rule.holder(at, holders.k()) == interval.me, "row {} of table {} is not held by rank {}", at,
@@ -63,6 +71,9 @@ void Directory::keys_of_slots(int64_t first, std::span<int64_t> keys) const {
     for (int64_t slot = std::max(first, interval.first_slot); slot < last; ++slot)
       keys[slot - first] = nth_key(interval, slot - interval.first_slot);
   }
+  if (!slot_table_) return;
+  for (int64_t slot = first; slot < std::min(end, first_guest()); ++slot)
+    if (const int64_t key = slot_table_->key_of(slot); key >= 0) keys[slot - first] = key;
 }
 
 std::vector<Directory::SlotRun> Directory::slots_of_option(int option) const {
@@ -80,7 +91,44 @@ std::vector<Directory::SlotRun> Directory::slots_of_option(int option) const {
 SlotRoom Directory::held() const {
   SlotRoom rows;
   for (const Interval& interval : intervals_) (interval.offloaded ? rows.offloaded : rows.device) += interval.slots;
+  if (slot_table_) rows.device += slot_table_->size();
   return rows;
+}
+
+SlotRoom Directory::most_held() const {
+  const bool mapped = std::any_of(intervals_.begin(), intervals_.end(), [](const Interval& i) { return i.mapped; });
+  SlotRoom rows = held();
+  if (mapped) rows.device = device_slots_;
+  return rows;
+}
+
+int64_t Directory::mapped_room() const {
+  return slot_table_ ? free_[0].total() + slot_table_->size() : 0;
+}
+
+void Directory::admit(std::span<const int64_t> keys, std::vector<int64_t>& admitted, std::vector<int64_t>& slots) {
+  const size_t before = admitted.size();
+  for (const int64_t key : keys)
+    if (mapped(key) && slot_table_->find(key) < 0) admitted.push_back(key);
+  const auto coming = static_cast<int64_t>(admitted.size() - before);
+  if (coming > free_[0].total())
+    fail("rank {} has no room for {} more rows in its device memory: {} are free", rank_, coming, free_[0].total());
+  for (size_t next = before; next < admitted.size();) {
+    const FreeSlots::Run run = free_[0].take_last(static_cast<int64_t>(admitted.size() - next));
+    for (int64_t slot = run.first; slot < run.first + run.count; ++slot) {
+      slot_table_->insert(admitted[next++], slot);
+      slots.push_back(slot);
+    }
+  }
+}
+
+void Directory::dismiss(std::span<const int64_t> keys) {
+  for (const int64_t key : keys) {
+    const int64_t slot = mapped(key) ? slot_table_->find(key) : -1;
+    if (slot < 0) continue;
+    slot_table_->erase(key);
+    free_[0].add(slot, 1);
+  }
 }
 
 }  // namespace sparrow

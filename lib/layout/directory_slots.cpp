@@ -6,14 +6,20 @@
 namespace sparrow {
 
 Directory::Directory(const Tables& tables, const Hierarchy& hierarchy, const ResolvedPlan& plan, int rank,
-                     SlotRoom room)
-    : tables_(tables), hierarchy_(hierarchy), rank_(rank) {
+                     SlotRoom room, Mapping mapped)
+    : tables_(tables), hierarchy_(hierarchy), rank_(rank), mapped_(mapped) {
   check(plan);
+  SPARROW_CHECK(mapped_.map == nullptr
+                    ? mapped_.guests == 0 && mapped_.rows == 0
+                    : mapped_.map->ranks() == hierarchy.ranks() && mapped_.map->keys() == tables.total_rows());
   SlotRoom needed;
   for (const Interval& interval : make_intervals(plan))
     (interval.offloaded ? needed.offloaded : needed.device) += interval.slots;
-  device_slots_ = std::max(needed.device, room.device);
+  device_slots_ = std::max(needed.device + mapped_.rows, room.device) + mapped_.guests;
   slots_ = device_slots_ + std::max(needed.offloaded, room.offloaded);
+  free_[0].add(0, first_guest());
+  free_[1].add(device_slots_, slots_ - device_slots_);
+  if (mapped_.map) slot_table_ = std::make_unique<SlotTable>(first_guest(), tables.total_rows());
   follow(plan);
 }
 
@@ -60,9 +66,20 @@ std::vector<Directory::Interval> Directory::make_intervals(const ResolvedPlan& p
       SPARROW_CHECK(rule.holders.offset >= 0);
       const int domain = hierarchy_.domain(option.level, rank_);
       const Holders holders(rule.holders, option.rings[domain]);
-      const Interval whole{
-          0, 0,  t, from.option, option.level, rule, holders, holders.number_of(rank_), option.offloaded_in(domain),
-          0, -1, 0};
+      const bool mapped = mapped_.map != nullptr && is_mapped(option, rule);
+      const Interval whole{0,
+                           0,
+                           t,
+                           from.option,
+                           option.level,
+                           rule,
+                           holders,
+                           holders.number_of(rank_),
+                           option.offloaded_in(domain),
+                           mapped,
+                           0,
+                           -1,
+                           0};
       intervals.push_back(part(whole, tables_.first_key(t) + from.first, tables_.first_key(t) + from.last));
       next = from.last;
     }
@@ -79,7 +96,7 @@ Directory::Interval Directory::part(const Interval& whole, int64_t first_key, in
   piece.first_key = first_key;
   piece.end_key = end_key;
   piece.before = whole.me < 0 ? 0 : holders.rule.before(first, whole.me, holders.k());
-  piece.slots = holders.count(first, position(whole, end_key), whole.me);
+  piece.slots = whole.mapped ? 0 : holders.count(first, position(whole, end_key), whole.me);
   if (whole.first_slot >= 0) piece.first_slot = whole.first_slot + piece.before - whole.before;
   return piece;
 }
@@ -87,13 +104,17 @@ Directory::Interval Directory::part(const Interval& whole, int64_t first_key, in
 /// Gives all rows slots: those that they have, or free ones.
 void Directory::assign(std::vector<Interval> intervals) {
   const std::vector<Interval> pieces = with_kept_slots(intervals);
-  std::array<FreeSlots, 2> free = free_slots(pieces);
+  const std::vector<SlotRun> left = left_slots(pieces);
+  const std::vector<int64_t> left_mapped = left_mapped_keys(pieces);
+  check_room(pieces, left, static_cast<int64_t>(left_mapped.size()));
+  for (const SlotRun& run : left) free_[run.first >= device_slots_ ? 1 : 0].add(run.first, run.count);
+  dismiss(left_mapped);
   intervals.clear();
   for (const Interval& piece : pieces) {
     if (piece.first_slot >= 0 || piece.slots == 0)
       append(piece, intervals);
     else
-      give_slots(piece, free[piece.offloaded ? 1 : 0], intervals);
+      give_slots(piece, free_[piece.offloaded ? 1 : 0], intervals);
   }
   intervals_ = std::move(intervals);
   first_keys_.clear();
@@ -114,7 +135,9 @@ std::vector<Directory::Interval> Directory::with_kept_slots(const std::vector<In
     int64_t from = interval.first_key;  // not yet in pieces
     while (before < intervals_.size() && intervals_[before].end_key <= interval.first_key) ++before;
     for (size_t i = before; i < intervals_.size() && intervals_[i].first_key < interval.end_key; ++i) {
-      if (intervals_[i].offloaded != interval.offloaded || intervals_[i].holders != interval.holders) continue;
+      if (intervals_[i].offloaded != interval.offloaded || intervals_[i].mapped != interval.mapped ||
+          intervals_[i].holders != interval.holders)
+        continue;
       const int64_t first = std::max(interval.first_key, intervals_[i].first_key);
       const int64_t end = std::min(interval.end_key, intervals_[i].end_key);
       if (from < first) pieces.push_back(part(interval, from, first));
@@ -128,23 +151,56 @@ std::vector<Directory::Interval> Directory::with_kept_slots(const std::vector<In
   return pieces;
 }
 
-/// The slots that no piece has: of device memory, and of the slower store.
-std::array<FreeSlots, 2> Directory::free_slots(const std::vector<Interval>& pieces) const {
-  std::vector<SlotRun> used;
+/// The slots that rows have now and no piece keeps.
+std::vector<Directory::SlotRun> Directory::left_slots(const std::vector<Interval>& pieces) const {
+  std::vector<SlotRun> kept, left;
   for (const Interval& piece : pieces)
-    if (piece.first_slot >= 0 && piece.slots > 0) used.push_back({piece.first_slot, piece.slots});
-  used.push_back({device_slots_, 0});  // no run of free slots is in both stores
-  used.push_back({slots_, 0});
-  std::sort(used.begin(), used.end(), [](const SlotRun& a, const SlotRun& b) {
-    return a.first != b.first ? a.first < b.first : a.count < b.count;
-  });
-  std::array<FreeSlots, 2> free;
-  int64_t next = 0;
-  for (const SlotRun& run : used) {
-    free[next >= device_slots_ ? 1 : 0].add(next, run.first - next);
-    next = run.first + run.count;
+    if (piece.first_slot >= 0 && piece.slots > 0) kept.push_back({piece.first_slot, piece.slots});
+  std::sort(kept.begin(), kept.end(), [](const SlotRun& a, const SlotRun& b) { return a.first < b.first; });
+  auto next = kept.begin();  // kept runs are parts of those there are
+  for (const size_t i : by_slot_) {
+    const int64_t end = intervals_[i].first_slot + intervals_[i].slots;
+    int64_t from = intervals_[i].first_slot;
+    for (; next != kept.end() && next->first < end; ++next) {
+      if (from < next->first) left.push_back({from, next->first - from});
+      from = next->first + next->count;
+    }
+    if (from < end) left.push_back({from, end - from});
   }
-  return free;
+  return left;
+}
+
+/// Rows that are mapped now, have slots, and are in no mapped piece.
+std::vector<int64_t> Directory::left_mapped_keys(const std::vector<Interval>& pieces) const {
+  std::vector<int64_t> keys;
+  if (!slot_table_ || slot_table_->size() == 0) return keys;
+  auto before = intervals_.begin();
+  for (const Interval& piece : pieces) {
+    if (piece.mapped) continue;
+    while (before != intervals_.end() && before->end_key <= piece.first_key) ++before;
+    for (auto at = before; at != intervals_.end() && at->first_key < piece.end_key; ++at) {
+      if (!at->mapped) continue;
+      const int64_t end = std::min(at->end_key, piece.end_key);
+      for (int64_t key = std::max(at->first_key, piece.first_key); key < end; ++key)
+        if (slot_table_->find(key) >= 0) keys.push_back(key);
+    }
+  }
+  return keys;
+}
+
+/// Throws Error if the pieces that have no slots yet find too few.
+void Directory::check_room(const std::vector<Interval>& pieces, const std::vector<SlotRun>& left,
+                           int64_t left_mapped) const {
+  std::array<int64_t, 2> free = {free_[0].total() + left_mapped, free_[1].total()};
+  for (const SlotRun& run : left) free[run.first >= device_slots_ ? 1 : 0] += run.count;
+  for (const Interval& piece : pieces) {
+    if (piece.first_slot >= 0 || piece.slots == 0) continue;
+    int64_t& here = free[piece.offloaded ? 1 : 0];
+    if (piece.slots > here)
+      fail("rank {} has no room for {} more rows of table {} in its {}", rank_, piece.slots - here, piece.table,
+           piece.offloaded ? "slower store" : "device memory");
+    here -= piece.slots;
+  }
 }
 
 /// Gives a piece free slots, cut where these end.
@@ -152,9 +208,7 @@ void Directory::give_slots(Interval piece, FreeSlots& free, std::vector<Interval
   while (true) {
     const int64_t after = result.empty() ? 0 : result.back().first_slot + result.back().slots;
     const FreeSlots::Run run = free.take(after, piece.slots);
-    if (run.count == 0)
-      fail("rank {} has no room for {} more rows of table {} in its {}", rank_, piece.slots, piece.table,
-           piece.offloaded ? "slower store" : "device memory");
+    SPARROW_CHECK(run.count > 0);
     const bool whole = run.count == piece.slots;
     const int64_t end = whole ? piece.end_key : nth_key(piece, run.count);
     Interval placed = part(piece, piece.first_key, end);

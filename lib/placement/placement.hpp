@@ -86,8 +86,9 @@
 // 5. Not modelled
 //
 // Chance: loads of a batch around their expectation (how rows are dealt is modelled, dealt.cpp); dependence of columns and
-// samples, which makes distinct rows fewer and locality possible, and of the lookups of one bag, which changes how many
-// vectors a pooled bag is; contention inside a switch; half-duplex links; caches; drift of the distribution during a run.
+// samples, which makes distinct rows fewer (what it makes of assigned samples is measured, section 8), and of the lookups
+// of one bag, which changes how many vectors a pooled bag is; contention inside a switch; half-duplex links; caches; drift
+// of the distribution during a run.
 // Classes of laws and merged counts have a grouping error, bounded and reported.
 //
 // 6. The optimiser (solve.hpp)
@@ -148,7 +149,42 @@
 // 7. The floor (floor_bytes)
 //
 // A scheme that moves whole rows and is exact and synchronous moves at least |S| + |S'| - 1 - [S and S' meet] times a
-// row touched by ranks S now and S' next; summed: w (2 sum_r q_r - u - (1 - prod_r (1 - q_r^2)) / u).
+// row touched by ranks S now and S' next; summed: w (2 sum_r q_r - u - (1 - prod_r (1 - q_r^2)) / u). It is for samples
+// that come to ranks by chance; who chooses their ranks goes below it.
+//
+// 8. Samples that go to their rows (model/locality.hpp)
+//
+// The gradient of a global batch does not depend on which rank computes which of its samples. Samples of like rows are
+// trained where these are held, and rows that were never used before are held where they are used first: both follow
+// from data, not from p, so what they do is measured, by running the assigner on a sample of the data, as two factors per
+// level l of the tree, for rows of about x = p B h lookups in a batch: into_l(x), of the rows that enter a domain of
+// level l, and distinct_l(x), of those it looks up. For rows with one copy that are not pooled
+//
+//     into a, out of e, ids, gradients, dirty and clean (section 3):  v(a) into_level(a)(x)      instead of v(a)
+//     gathered for those who ask directly:                            q distinct_L(x)            instead of q
+//
+// A direct exchange takes the factors of the ranks in every stage, and a little too much with it where nodes are further
+// apart than ranks: the assigner spares the dear links. Factors were measured with certain holders. By first use, held_by_first_use
+// says which rows have them: those in device memory of ranks that train; others (in a slower store, on a server) are held
+// by arithmetic, no sample finds them near, and distinct stands for into. Rows with several copies are touched as ever,
+// and so are pooled bags: hot rows and whole bags are at best looked up by as many ranks. Each class has its factors, so
+// loads stay linear in x_{c,o} and the optimiser, its bound and its prices hold as they are.
+//
+// Who holds what by first use is no arithmetic: a plan deals it evenly, but that one of equal ranks holds `busiest` times
+// the mean.
+//
+// It costs the samples that move. Each rank in turn reads a whole batch and sends every other its part, ahead of use, with
+// the list of new holders: bytes in the ledger of every rank, and s seconds of the busiest link on the way from the reader,
+// once per iteration. The links are free while ranks compute, for C of T seconds, and the exchange of samples falls anywhere:
+//
+//     T' = T + s - C min(1, s / T),        T' >= (seconds of an assignment) / readers
+//
+// as every reader assigns one batch at a time. T' rises with T, so the bound of T gives that of T'. Latencies of these
+// exchanges are hidden. Between the end of a batch's assignment and its use lie W batches: 1 where an iteration takes
+// longer than an assignment, else ceil(assignment / T'), at most the ranks (solve.hpp, delay_of).
+//
+// Not modelled: what the older knowledge of a larger W loses (1 to 5 % more rows); memory of batches under way; cores that
+// assigning takes from computing.
 #pragma once
 
 #include "placement/baselines/strategies.hpp"

@@ -1,5 +1,7 @@
 #include "planning/decide.hpp"
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "config/plan_file.hpp"
 #include "placement/cost/cost_model.hpp"
@@ -9,16 +11,34 @@ namespace sparrow {
 namespace {
 
 using placement::CostModel;
+using placement::Locality;
+using placement::Plan;
+using placement::Topology;
+using placement::Workload;
 
-Decision from_file(const CostModel& model, const PlacementOptions& options) {
+bool uses_first_use(const Plan& plan) {
+  return std::any_of(plan.tables.begin(), plan.tables.end(),
+                     [](const placement::TablePlan& table) { return table.holders.first_use; });
+}
+
+Workload with_locality(Workload workload, Locality locality) {
+  workload.locality = std::move(locality);
+  return workload;
+}
+
+Decision from_file(const Topology& topology, const Workload& workload, const PlacementOptions& options) {
   Decision decision;
-  decision.plan = load_plan(options.plan, model.tree().topology());
+  decision.plan = load_plan(options.plan, topology);
+  decision.locality = locality_for_plan(workload.locality, decision.plan);
+  const Workload planned = with_locality(workload, decision.locality);
+  const CostModel model(topology, planned);
   try {
-    placement::check(decision.plan, model.tree().topology(), model.workload());
+    placement::check(decision.plan, topology, planned);
   } catch (const Error& error) {
     fail("{}: {}", options.plan, error.what());
   }
   decision.cost = placement::evaluate(model, decision.plan);
+  decision.floor_bytes = placement::floor_bytes(model);
   return decision;
 }
 
@@ -28,7 +48,10 @@ Decision from_strategy(const CostModel& model, const PlacementOptions& options) 
   if (!result.plan)
     fail("strategy {}: {}", result.name,
          result.cost.infeasible.empty() ? "it has no plan on this topology" : result.cost.infeasible);
-  return {std::move(*result.plan), std::move(result.cost), 0, std::nullopt};
+  Decision decision;
+  decision.plan = std::move(*result.plan);
+  decision.cost = std::move(result.cost);
+  return decision;
 }
 
 Decision from_optimiser(const CostModel& model, const PlacementOptions& options) {
@@ -40,12 +63,16 @@ Decision from_optimiser(const CostModel& model, const PlacementOptions& options)
   // Rates are measured, and no better than this. A plan that promises less over the simplest one is not worth its
   // complexity, and noise of the clock must not choose between plans that are as good as each other.
   constexpr double kRateTolerance = 1.05;
-  for (const placement::StrategyResult& other : decision.optimum->strategies)
-    if (other.strategy == placement::Strategy::held && other.plan &&
-        other.cost.seconds <= kRateTolerance * decision.cost.seconds) {
-      decision.plan = *other.plan;
-      decision.cost = other.cost;
-    }
+  std::vector<placement::StrategyResult> others = decision.optimum->strategies;
+  if (model.workload().locality.in_turn())  // those are of contiguous parts
+    others = {placement::evaluate_strategy(model, placement::Strategy::held, {false, false})};
+  for (placement::StrategyResult& other : others) {
+    if (other.strategy != placement::Strategy::held || !other.plan) continue;
+    decision.held_seconds = other.cost.seconds;
+    if (other.cost.seconds > kRateTolerance * decision.cost.seconds) continue;
+    decision.plan = std::move(*other.plan);
+    decision.cost = std::move(other.cost);
+  }
   return decision;
 }
 
@@ -56,9 +83,80 @@ std::vector<double> reserved_bytes(const CostModel& model) {
   return reserved;
 }
 
+/// Of an iteration, the share of the steps that wait for a link.
+double share_of_links(const placement::Cost& cost) {
+  double links = 0;
+  for (const placement::StageCost& stage : cost.stages)
+    if (stage.level > 0 && (stage.phase == Phase::ids || stage.phase == Phase::rows || stage.phase == Phase::gradients))
+      links += stage.seconds;
+  return cost.sequential_seconds > 0 ? links / cost.sequential_seconds : 0;
+}
+
+/// A second pass of refinement takes 2 to 3 % off the rows that move, and assigning 1.6 times as long. It is for links
+/// that an iteration does little else than wait for.
+int passes_for(const CostModel& model, const Decision& decision) {
+  constexpr double kDominant = 0.7, kTwicePasses = 1.6;
+  const Locality& locality = model.workload().locality;
+  const double assigning =
+      kTwicePasses * locality.assigning_seconds(static_cast<double>(model.workload().global_batch));
+  const bool twice = share_of_links(decision.cost) >= kDominant && assigning <= decision.cost.seconds;
+  return std::max(locality.passes, twice ? 2 : 1);
+}
+
+/// W and passes of a plan whose samples are assigned: as asked for, else as its iteration has time for.
+void choose_effort(const CostModel& model, const PlacementOptions& options, Decision& decision) {
+  placement::SampleAssignment& assignment = decision.plan.assignment;
+  if (!assignment.local) {
+    assignment = {};
+    return;
+  }
+  const auto ranks = static_cast<int>(std::min<int64_t>(model.tree().ranks(), INT32_MAX));
+  assignment.delay = options.assignment_delay > 0 ? std::min(options.assignment_delay, ranks)
+                                                  : placement::delay_of(model, decision.cost.seconds);
+  assignment.passes = options.assignment_passes >= 0 ? options.assignment_passes : passes_for(model, decision);
+}
+
+/// The plan where samples are assigned and rows are held as this locality says.
+Decision made_for(const Topology& topology, const Workload& workload, const PlacementOptions& options,
+                  Locality locality) {
+  const Workload planned = with_locality(workload, std::move(locality));
+  const CostModel model(topology, planned);
+  Decision decision = options.strategy ? from_strategy(model, options) : from_optimiser(model, options);
+  const std::vector<double> reserved = reserved_bytes(model);
+  placement::check(decision.plan, topology, planned, reserved);
+  if (decision.prefers_held()) placement::check(decision.optimum->plan, topology, planned, reserved);
+  choose_effort(model, options, decision);
+  if (decision.optimum) decision.optimum->plan.assignment = decision.plan.assignment;
+  decision.locality = locality_for_plan(planned.locality, decision.plan);
+  decision.floor_bytes = decision.optimum ? decision.optimum->floor_bytes : placement::floor_bytes(model);
+  return decision;
+}
+
+/// The better of both optima; samples go to their rows if that is faster by more than rates are known.
+Decision better_of(Decision contiguous, Decision assigned) {
+  constexpr double kTolerance = 1.03;
+  const auto way = [](const Decision& decision) {
+    const placement::Cost& cost = decision.optimum->cost;
+    return SamplesDecision::Way{cost.seconds, decision.bound(), cost.sent_mean.rows + cost.sent_mean.gradients};
+  };
+  const SamplesDecision samples{way(assigned), way(contiguous), ""};
+  const double bound = std::min(contiguous.bound(), assigned.bound());
+  const double faster = samples.contiguous.seconds / samples.assigned.seconds;
+  const bool local = faster > kTolerance;
+  Decision decision = local ? std::move(assigned) : std::move(contiguous);
+  decision.samples = samples;
+  decision.optimum->bound = bound;
+  decision.optimum->gap = bound > 0 ? decision.optimum->cost.seconds / bound - 1 : 0;
+  if (!local)
+    decision.samples.why_not = fmt::format(
+        "links take {:.0f} % of the iteration, which would be {:.2f} times as fast, no more than rates may be wrong",
+        100 * share_of_links(decision.cost), faster);
+  return decision;
+}
+
 }  // namespace
 
-placement::SolveOptions solve_options(const placement::Workload& workload, bool combine) {
+placement::SolveOptions solve_options(const Workload& workload, bool combine) {
   placement::SolveOptions options;
   options.combine = combine;
   // Where ranks see different data rows differ in more than one way, and more of them in what is best. (15 clients that
@@ -67,20 +165,50 @@ placement::SolveOptions solve_options(const placement::Workload& workload, bool 
   return options;
 }
 
-Decision decide(const placement::Topology& topology, const placement::Workload& workload,
-                const PlacementOptions& options) {
-  const CostModel model(topology, workload);
-  Decision decision;
-  if (!options.plan.empty()) {
-    decision = from_file(model, options);
-  } else {
-    decision = options.strategy ? from_strategy(model, options) : from_optimiser(model, options);
-    const std::vector<double> reserved = reserved_bytes(model);
-    placement::check(decision.plan, topology, workload, reserved);
-    if (decision.prefers_held()) placement::check(decision.optimum->plan, topology, workload, reserved);
+Locality locality_for_plan(const Locality& known, bool local, bool first_use) {
+  if (!local && !first_use) return {};
+  Locality locality = known;
+  locality.local = local;
+  locality.first_use = first_use;
+  if (!first_use) locality.new_holder_bytes = 0;
+  if (!local) locality.seconds_per_sample = 0;
+  if (local != known.local) {  // measured of something else
+    locality.tables.clear();
+    locality.busiest = 1;
+  } else if (known.first_use && !first_use) {  // holders are not where samples were sent
+    locality.busiest = 1;
+    for (std::vector<Locality::Bin>& bins : locality.tables)
+      for (Locality::Bin& bin : bins) bin.into = bin.distinct;
   }
-  decision.floor_bytes = decision.optimum ? decision.optimum->floor_bytes : placement::floor_bytes(model);
-  return decision;
+  return locality;
+}
+
+Locality locality_for_plan(const Locality& known, const Plan& plan) {
+  return locality_for_plan(known, plan.assignment.local, uses_first_use(plan));
+}
+
+Decision decide(const Topology& topology, const Workload& workload, const PlacementOptions& options,
+                const std::string& samples_stay) {
+  if (!options.plan.empty()) return from_file(topology, workload, options);
+  const Locality& known = workload.locality;
+  const HolderChoice holders = options.holders.word;
+  const bool automatic = options.assignment == AssignmentChoice::automatic;
+  const auto assigned = [&] {
+    return made_for(topology, workload, options, locality_for_plan(known, true, holders != HolderChoice::arithmetic));
+  };
+  const auto contiguous = [&](std::string why) {
+    const bool first_use = samples_stay.empty() && holders == HolderChoice::first_use;
+    Decision decision = made_for(topology, workload, options, locality_for_plan(known, false, first_use));
+    if (options.assignment != AssignmentChoice::contiguous) decision.samples.why_not = std::move(why);
+    return decision;
+  };
+  if (options.assignment == AssignmentChoice::contiguous || !samples_stay.empty()) return contiguous(samples_stay);
+  if (!automatic) return assigned();
+  if (options.strategy)
+    return contiguous(
+        fmt::format("the strategy {} is run as it is elsewhere", placement::strategy_name(*options.strategy)));
+  if (!known.local) return contiguous("it is not known how near their rows samples can be brought");
+  return better_of(contiguous(""), assigned());
 }
 
 }  // namespace sparrow

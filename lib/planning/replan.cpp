@@ -45,8 +45,11 @@ std::optional<placement::Plan> best_plan(const ReplanProblem& problem, const pla
   placement::Topology topology = problem.system.topology;
   PlacementOptions options;  // the optimum, whatever plan the run began with
   options.combine = problem.options.placement.combine;
+  options.assignment = problem.plan.assignment.local ? AssignmentChoice::local : AssignmentChoice::contiguous;
+  options.holders = workload.locality.first_use ? HolderChoice::first_use : HolderChoice::arithmetic;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     placement::Plan plan = by_position(decide(topology, workload, options).plan, problem.profiles, problem.plan);
+    plan.assignment = problem.plan.assignment;
     const placement::CostModel model(problem.system.topology, workload);
     if (placement::fits(model, plan)) return plan;
     for (placement::Domain& domain : topology.domains)
@@ -59,7 +62,8 @@ std::optional<placement::Plan> best_plan(const ReplanProblem& problem, const pla
 /// What moving from one plan to the other costs.
 void weigh_move(const ReplanProblem& problem, const placement::Workload& workload, const placement::Cost& now,
                 const ResolvedPlan& next, Replan& replan) {
-  const PlanChange change(problem.tables, problem.system.hierarchy, resolve(problem.plan, problem.system), next, 1);
+  const PlanChange change(problem.tables, problem.system.hierarchy, resolve(problem.plan, problem.system), next, 1,
+                          {true, nullptr});
   const std::vector<int64_t> copies = change.copies_between_ranks();
   const int64_t ranks = problem.system.hierarchy.ranks();
   for (int64_t i = 0; i < ranks * ranks; ++i)
@@ -82,7 +86,8 @@ Replan decide(const ReplanProblem& problem, int64_t iterations) {
   replan.iterations = iterations;
   std::vector<placement::TableDistribution> access;
   for (const AccessProfile& profile : problem.profiles) access.push_back(profile.distribution);
-  const placement::Workload workload = make_workload(problem.options, problem.shapes, std::move(access));
+  placement::Workload workload = make_workload(problem.options, problem.shapes, std::move(access));
+  workload.locality = locality_for_plan(problem.locality, problem.plan);
   const placement::CostModel model(problem.system.topology, workload);
   const placement::Cost now = placement::evaluate(model, placement_by_class(problem.plan, problem.profiles));
   replan.seconds_now = replan.seconds_next = now.seconds;

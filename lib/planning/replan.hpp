@@ -6,7 +6,8 @@
 //          move
 //
 // both T with the counts of now, by the cost model that made the plan. The plan changes if gain > cost and T falls by
-// more than kLeastGain, below which differences are the sampling error of the counts.
+// more than kLeastGain, below which differences are the sampling error of the counts. How samples are assigned, and who
+// holds rows, stays as the run began.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +46,7 @@ struct ReplanProblem {
   const SystemShape& system;
   const placement::Plan& plan;
   std::vector<AccessProfile> profiles;
+  placement::Locality locality = {};  ///< known of assigned samples, as when the run was planned
 };
 
 /// iterations: until the next question or the end.

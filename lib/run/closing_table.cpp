@@ -33,16 +33,17 @@ void print_ledger(const json& summary) {
   const auto ms = [](double seconds) { return fmt::format("{:.3f}", 1e3 * seconds); };
   fmt::print("\n");
   print("per iteration and rank", "predicted", "measured");
-  for (const char* phase : {"ids", "rows", "gradients", "allreduce", "total"})
+  for (const char* phase : {"ids", "rows", "gradients", "samples", "allreduce", "total"})
     row(fmt::format("{} sent", phase), predicted["bytes_per_iteration"][phase], summary["bytes_per_iteration"][phase],
         human_bytes);
   row("distinct rows", predicted["distinct_rows_per_iteration"], summary["distinct_rows_per_iteration"], whole);
   for (const char* moved : {"read", "written"})
     if (const json& counted = summary["store_bytes_per_iteration"][moved]; number(counted) > 0)
       row(fmt::format("offloaded rows {}", moved), predicted["store_bytes_per_iteration"][moved], counted, human_bytes);
+  const json& measured = summary["seconds_by_phase"];
   for (const Phase phase : kModelledPhases)
-    row(fmt::format("{}, ms", phase_name(phase)), predicted["seconds_by_phase"][phase_name(phase)],
-        summary["seconds_by_phase"][phase_name(phase)], ms);
+    if (const char* name = phase_name(phase); measured.contains(name))  // samples move beside the rest
+      row(fmt::format("{}, ms", name), predicted["seconds_by_phase"][name], measured[name], ms);
   const json& lanes = summary["pipeline"];
   if (lanes["overlapped"].get<bool>()) {
     row("critical path, ms", predicted["critical_path_seconds"], lanes["critical_path_seconds"], ms);

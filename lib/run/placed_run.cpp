@@ -1,13 +1,16 @@
 #include "run/placed_run.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
 #include "data/parts.hpp"
 #include "placement/cost/cost_model.hpp"
+#include "run/node_memory.hpp"
 #include "run/run_system.hpp"
+#include "train/row_reader.hpp"
 
 namespace sparrow {
 
@@ -65,17 +68,60 @@ TrainerOptions trainer_options(Comm& comm, const PlanningProblem& problem, const
 /// Places the rows of one run by one plan or another.
 struct Placing {
   const RankContext& context;
+  int node;
   const PlanningProblem& problem;
   const Tables& tables;
   SystemShape& system;
+  std::optional<NodeMemory> map_memory = {};
 
-  PlannedRun plan() const { return plan_run(context.comm, system, problem); }
+  PlannedRun plan() const {
+    return plan_run(context.comm, system, problem);
+  }
 
-  PlacedRun placed(PlannedRun planned) const {
+  /// Whether rows are mapped by this plan, or may be by one that follows it.
+  bool may_be_mapped(const placement::Plan& plan) const {
+    const PlacementOptions& options = problem.options.placement;
+    const bool later = options.replan_every > 0 &&
+                       (options.holders == HolderChoice::automatic || options.holders == HolderChoice::first_use);
+    return later || std::any_of(plan.tables.begin(), plan.tables.end(),
+                                [](const placement::TablePlan& table) { return table.holders.first_use; });
+  }
+
+  /// Collective.
+  std::unique_ptr<HolderMap> make_map(const PlannedRun& planned) {
+    constexpr int64_t kMostAhead = 32;  // batches that are settled before the one that is trained
+    if (!may_be_mapped(planned.plan)) return nullptr;
+    Comm& comm = context.comm;
+    if (!map_memory) map_memory = node_memory(comm, node, HolderMap::bytes(tables.total_rows(), comm.size()));
+    // What other rows leave of the rank's memory:
+    const int64_t arithmetic =
+        Directory(tables, system.hierarchy, planned.resolved, comm.rank()).held().device -
+        mapped_rows_by_arithmetic(planned.resolved, comm.size())[static_cast<size_t>(comm.rank())];
+    const int64_t all = room_for_rows(system, make_workload(problem), comm.rank()).device;
+    const std::vector<int64_t> limit = all_gather(comm, std::max<int64_t>(0, all - arithmetic));
+    const int64_t delay = problem.options.placement.replan_every > 0 ? comm.size() : planned.plan.assignment.delay;
+    return std::make_unique<HolderMap>(map_memory->data, tables.total_rows(),
+                                       room_of_mapped_rows(planned.resolved, limit), map_memory->leader,
+                                       delay + kMostAhead);
+  }
+
+  /// Collective.
+  PlacedRun placed(PlannedRun planned) {
+    std::unique_ptr<HolderMap> map = make_map(planned);
+    return placed(std::move(planned), std::move(map));
+  }
+
+  PlacedRun placed(PlannedRun planned, std::unique_ptr<HolderMap> map) const {
     TrainerOptions options = trainer_options(context.comm, problem, system);
-    Directory directory(tables, system.hierarchy, planned.resolved, context.comm.rank(), options.room);
+    const int rank = context.comm.rank(), ranks = context.comm.size();
+    Mapping mapping;
+    if (map)
+      mapping = {map.get(), map->room()[static_cast<size_t>(rank)],
+                 std::min(tables.total_rows(),
+                          std::max(bound_lookups(options.limits), RowReader::most_guests(tables, ranks)))};
+    Directory directory(tables, system.hierarchy, planned.resolved, rank, options.room, mapping);
     MemoryPlan memory = plan_memory(context.backend, directory, options);
-    return {std::move(planned), std::move(options), std::move(directory), std::move(memory)};
+    return {std::move(planned), std::move(options), std::move(map), std::move(directory), std::move(memory)};
   }
 
   /// Says what the parts of memory need where planning finds no plan.
@@ -86,7 +132,7 @@ struct Placing {
       if (lack.bytes > 0) fail("{}\n{}", error.what(), lack.why);
       PlannedRun held;
       held.resolved = ResolvedPlan::uniform(tables, system.hierarchy, 0);
-      const MemoryPlan memory = placed(std::move(held)).memory;
+      const MemoryPlan memory = placed(std::move(held), nullptr).memory;
       fail("{}\nif every row were held by one rank, rank {} would need\n{}", error.what(), context.comm.rank(),
            describe(memory.needs, memory.budget));
     }
@@ -104,10 +150,10 @@ struct Placing {
 
 }  // namespace
 
-PlacedRun plan_within_memory(const RankContext& context, const PlanningProblem& problem, const Tables& tables,
+PlacedRun plan_within_memory(const RankContext& context, int node, const PlanningProblem& problem, const Tables& tables,
                              SystemShape& system) {
   constexpr int kAttempts = 10;
-  const Placing placing{context, problem, tables, system};
+  Placing placing{context, node, problem, tables, system};
   if (context.backend.device_is_host()) return placing.placed(placing.plan());
   MemoryLack lack;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {

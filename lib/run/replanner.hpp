@@ -31,7 +31,7 @@ class Replanner {
  public:
   /// first: the plan that `trainer` was made for. Everything passed by reference must outlive it.
   Replanner(const RunOptions& options, const TrainingData& data, const Tables& tables, const SystemShape& system,
-            const placement::Plan& first, Trainer& trainer);
+            const Decision& first, Trainer& trainer);
 
   /// After every step on this rank's part of a batch.
   void note_step(const Batch& batch);
@@ -45,6 +45,9 @@ class Replanner {
   /// Collective. Sent per rank and iteration (mean over ranks) under the plan in force: since the last question was
   /// asked, or its answer carried out.
   double counted_bytes() const;
+
+  /// That rows follow, or move to.
+  const placement::Plan& plan() const { return plan_; }
 
   /// Into the folder of a checkpoint, called by every rank (throws Error naming the file that could not be written),
   /// and (collective) from it, for a trainer that was made for plan.json: before the rows are loaded, for it says where
@@ -63,9 +66,10 @@ class Replanner {
   const SystemShape& system_;
   Trainer& trainer_;
   Comm& comm_;
-  placement::Plan plan_;          ///< that rows follow or move to
-  placement::Plan settled_plan_;  ///< that rows follow or come from
-  Ledger settled_ledger_;         ///< when the last question was asked, or its answer carried out
+  const placement::Locality locality_;  ///< of assigned samples
+  placement::Plan plan_;                ///< that rows follow or move to
+  placement::Plan settled_plan_;        ///< that rows follow or come from
+  Ledger settled_ledger_;               ///< when the last question was asked, or its answer carried out
   bool moving_ = false;
   AccessCounter counter_;
   std::vector<std::vector<int64_t>> cuts_;  ///< by table: where the classes of the first count begin

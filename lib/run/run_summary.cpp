@@ -53,8 +53,8 @@ json sent_bytes(const PerIteration& per_iteration, const Traffic& traffic) {
 }
 
 json sent_bytes(const placement::SentBytes& sent) {
-  return {{"ids", sent.ids}, {"rows", sent.rows},           {"gradients", sent.gradients},
-          {"samples", 0.0},  {"allreduce", sent.allreduce}, {"total", sent.total()}};
+  return {{"ids", sent.ids},         {"rows", sent.rows},           {"gradients", sent.gradients},
+          {"samples", sent.samples}, {"allreduce", sent.allreduce}, {"total", sent.total()}};
 }
 
 /// value(phase number) of every phase that sends, and their sum.

@@ -41,13 +41,15 @@ class TrainingLoop {
  private:
   void restore();
   void open_records();
-  void pass(BatchSource& batches);
+  void pass();
   void after_step(const Batch& batch, double loss_sum);
   void report();
   bool asked_to_stop() const;
   void evaluate_model();
   void save();
+  bool replanning_due(int64_t samples) const;
   void replan();
+  void stop_batches();
   void finish();
   void tell_stopped() const;
 
@@ -68,6 +70,7 @@ class TrainingLoop {
   double interval_loss_ = 0;
   int64_t interval_samples_ = 0, interval_steps_ = 0, evaluated_at_ = -1;
   RunResult result_;
+  std::unique_ptr<BatchSource> batches_;  ///< of the pass; null once the plan has changed that they are made for
   bool stop_ = false;
 };
 
@@ -93,11 +96,16 @@ TrainingLoop::TrainingLoop(const RunFolder& folder, Run& run, const std::functio
 /// What the run continues from, or begins with.
 void TrainingLoop::restore() {
   if (options_.placement.replan_every > 0)
-    replanner_ =
-        std::make_unique<Replanner>(options_, run_.data, run_.tables, run_.system, run_.planned.plan, trainer_);
-  if (const std::string saved = folder_.saved_replanning(); !saved.empty()) replanner_->load(saved);
+    replanner_ = std::make_unique<Replanner>(options_, run_.data, run_.tables, run_.system, run_.planned, trainer_);
   if (folder_.continues()) {
-    position_ = load_checkpoint(trainer_, run_.id_of, folder_.checkpoint());
+    position_ = load_checkpoint(trainer_, run_.id_of, folder_.checkpoint(), [&] {
+      const std::string saved = folder_.saved_replanning();
+      if (saved.empty()) return;
+      replanner_->load(saved);
+      if (!trainer_.migration()) return;
+      run_.planned.plan = replanner_->plan();  // samples are assigned by the plan that rows move to
+      run_.planned.resolved = resolve(run_.planned.plan, run_.system);
+    });
     spdlog::info("continuing from {} ({} samples)", folder_.checkpoint(), position_.samples);
     if (position_.samples >= total_samples_)
       spdlog::info(
@@ -123,7 +131,9 @@ RunResult TrainingLoop::train() {
   clock_.restart();
   while (position_.samples < total_samples_ && !stop_) {
     const int64_t number = position_.samples / per_pass;
-    pass(*run_.training_batches(number, (position_.samples - number * per_pass) / options_.train.global_batch));
+    batches_ = run_.training_batches(number, (position_.samples - number * per_pass) / options_.train.global_batch);
+    pass();
+    batches_.reset();
   }
   trainer_.drain();
   if (interval_steps_ > 0) report();
@@ -135,22 +145,26 @@ RunResult TrainingLoop::train() {
   return result_;
 }
 
-void TrainingLoop::pass(BatchSource& batches) {
+void TrainingLoop::pass() {
   const BatchesInUse in_use(trainer_);
   const auto next_batch = [&] {
     Ledger::Booking booking(trainer_.ledger(), Phase::data);
-    return batches.next();
+    return batches_->next();
   };
   for (const Batch* batch = next_batch(); batch != nullptr;) {
-    const bool last = position_.samples + batch->global_samples >= total_samples_;
-    const Batch* next = last ? nullptr : next_batch();
+    const int64_t samples = position_.samples + batch->global_samples;
+    // Another plan may assign the samples of the next batch otherwise: it is not taken before that is decided.
+    const bool may_change = run_.planned.plan.in_turn() && replanning_due(samples);
+    const Batch* next = samples >= total_samples_ || may_change ? nullptr : next_batch();
     after_step(*batch, trainer_.step(*batch, next));
-    batch = stop_ ? nullptr : next;
+    if (stop_ || !batches_) return;
+    batch = may_change && position_.samples < total_samples_ ? next_batch() : next;
   }
 }
 
 void TrainingLoop::after_step(const Batch& batch, double loss_sum) {
   const int64_t before = position_.samples;
+  const bool replan_now = replanning_due(before + batch.global_samples);
   position_ = {trainer_.steps(), before + batch.global_samples};
   interval_loss_ += loss_sum;
   interval_samples_ += batch.global_samples;
@@ -159,7 +173,7 @@ void TrainingLoop::after_step(const Batch& batch, double loss_sum) {
   if (replanner_) replanner_->note_step(batch);
   if (position_.samples >= total_samples_) return;  // what is due at the end has its place there
   const auto due = [&](int64_t every) { return every > 0 && position_.samples / every > before / every; };
-  if (due(options_.placement.replan_every)) replan();
+  if (replan_now) replan();
   if (due(options_.train.eval_every)) evaluate_model();
   if (due(options_.output.checkpoint_every)) save();
 }
@@ -185,6 +199,12 @@ bool TrainingLoop::asked_to_stop() const {
   return sum(comm_, stop_asked_() ? 1.0 : 0.0) > 0;
 }
 
+/// Whether it is asked at so many samples if another plan is worth moving to.
+bool TrainingLoop::replanning_due(int64_t samples) const {
+  const int64_t every = options_.placement.replan_every;
+  return every > 0 && samples / every > position_.samples / every;
+}
+
 void TrainingLoop::replan() {
   const int64_t batch = options_.train.global_batch;
   const int64_t left = std::min(options_.placement.replan_every, total_samples_ - position_.samples);
@@ -197,8 +217,19 @@ void TrainingLoop::replan() {
     progress_->clear();
     spdlog::info("{}", describe(*answer));
   }
+  if (answer->changes && (run_.planned.plan.in_turn() || answer->next->plan.in_turn())) stop_batches();
   replanner_->carry_out(*answer);
   if (answer->changes) run_.planned = *answer->next;
+}
+
+/// Batches that are assigned by the plan that was in force are not trained: others take their place.
+void TrainingLoop::stop_batches() {
+  trainer_.release_batches();
+  batches_.reset();
+  if (!run_.holder_map) return;
+  barrier(comm_);  // nothing is forgotten before all ranks have settled all
+  run_.holder_map->roll_back(position_.steps);
+  barrier(comm_);
 }
 
 void TrainingLoop::evaluate_model() {

@@ -16,6 +16,17 @@ Store::Store(Backend& backend, const Directory& directory, int64_t state_dim, co
       rows_{values_.data(), state_.data(), directory.device_slots(), directory.tables().dim(), state_dim} {
   if (directory.offloaded_slots() > 0)
     offloaded_ = make_offloaded_rows(backend, directory.offloaded_slots(), rows_.dim, state_dim, offloaded);
+  if (directory.holder_map() == nullptr) return;
+  initial_.state = Array<float>(backend, Memory::device, kChunk * state_dim, MemoryPart::row_state);
+  reserve_ids(directory.guests());
+}
+
+/// For calls of fill() with n rows.
+void Store::reserve_ids(int64_t n) {
+  if (n <= initial_.ids.size()) return;
+  initial_.ids = Array<int64_t>();  // first: the old and the new need not exist together
+  initial_.ids = Array<int64_t>(backend_, Memory::device, n, MemoryPart::exchange);
+  if (!backend_.device_is_host()) initial_.pinned_ids = Array<int64_t>(backend_, Memory::pinned, n);
 }
 
 void Store::write(Stream& stream, int64_t first, int64_t n, const float* values, const float* state) {
@@ -58,20 +69,24 @@ void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const
   const SlotRoom held = directory_.held();  // at first, the lowest slots of each store
   const int64_t most = std::min(kChunk, std::max(held.device, held.offloaded));
   std::vector<float> values(offloaded_ ? static_cast<size_t>(most * rows_.dim) : 0);
-  const std::vector<float> state(most * rows_.state_dim, initial_state);
+  const std::vector<float> state(std::max(most * rows_.state_dim, initial_.state.size()), initial_state);
   const Array<float> made(backend_, Memory::device, static_cast<int64_t>(values.size()));
   const Array<int64_t> ids(backend_, Memory::device, most);
   if (!id_of) return;
+  initial_.seed = seed;
+  initial_.id_of = id_of;
+  backend_.copy(stream, initial_.state.data(), state.data(), initial_.state.size() * 4);
+  backend_.synchronize(stream);
   for (int64_t first = 0; first < held.device; first += kChunk) {
     const int64_t n = std::min(kChunk, held.device - first);
-    make_initial(stream, seed, id_of, first, n, ids, rows_.values + first * rows_.dim);
+    make_initial(stream, first, n, ids, rows_.values + first * rows_.dim);
     backend_.copy(stream, rows_.state + first * rows_.state_dim, state.data(), n * rows_.state_dim * 4);
     backend_.synchronize(stream);
   }
   const int64_t offloaded_end = rows_.slots + held.offloaded;
   for (int64_t first = rows_.slots; first < offloaded_end; first += kChunk) {
     const int64_t n = std::min(kChunk, offloaded_end - first);
-    make_initial(stream, seed, id_of, first, n, ids, made.data());
+    make_initial(stream, first, n, ids, made.data());
     backend_.copy(stream, values.data(), made.data(), n * rows_.dim * 4);
     backend_.synchronize(stream);
     offloaded_->write(first - rows_.slots, n, values.data(), state.data());
@@ -80,8 +95,7 @@ void Store::initialise(Stream& stream, uint64_t seed, float initial_state, const
 }
 
 /// Initial values (n, dim) of the rows in slots first .. first + n - 1, in device memory.
-void Store::make_initial(Stream& stream, uint64_t seed, const IdOfPosition& id_of, int64_t first, int64_t n,
-                         const Array<int64_t>& device_ids, float* values) {
+void Store::make_initial(Stream& stream, int64_t first, int64_t n, const Array<int64_t>& device_ids, float* values) {
   const Tables& tables = directory_.tables();
   std::vector<int64_t> keys(n), ids;
   directory_.keys_of_slots(first, keys);
@@ -91,12 +105,43 @@ void Store::make_initial(Stream& stream, uint64_t seed, const IdOfPosition& id_o
     const auto begin = static_cast<int64_t>(i);
     ids.clear();
     for (; i < keys.size() && keys[i] >= tables.first_key(table) && keys[i] < end; ++i)
-      ids.push_back(id_of(table, keys[i] - tables.first_key(table)));
+      ids.push_back(initial_.id_of(table, keys[i] - tables.first_key(table)));
     const auto count = static_cast<int64_t>(ids.size());
     backend_.copy(stream, device_ids.data(), ids.data(), count * 8);
-    backend_.init_rows(stream, seed, static_cast<uint32_t>(table), device_ids.data(), count, rows_.dim,
+    backend_.init_rows(stream, initial_.seed, static_cast<uint32_t>(table), device_ids.data(), count, rows_.dim,
                        tables.initial_bound(table), values + begin * rows_.dim);
     backend_.synchronize(stream);
+  }
+}
+
+void Store::fill(Stream& stream, std::span<const int64_t> keys, std::span<const int64_t> slots) {
+  const Tables& tables = directory_.tables();
+  const size_t n = keys.size();
+  SPARROW_CHECK(slots.size() == n);
+  if (n == 0 || !initial_.id_of) return;
+  reserve_ids(static_cast<int64_t>(n));
+  const bool on_host = backend_.device_is_host();
+  int64_t* ids = on_host ? initial_.ids.data() : initial_.pinned_ids.data();
+  int table = tables.table_of(keys[0]);
+  const auto in_table = [&](int64_t key) {
+    return key >= tables.first_key(table) && key < tables.first_key(table) + tables.rows(table);
+  };
+  for (size_t i = 0; i < n; ++i) {
+    if (!in_table(keys[i])) table = tables.table_of(keys[i]);
+    ids[i] = initial_.id_of(table, keys[i] - tables.first_key(table));
+  }
+  if (!on_host) backend_.copy(stream, initial_.ids.data(), ids, static_cast<int64_t>(n) * 8);
+  for (size_t i = 0; i < n;) {  // neighbouring slots, rows of one table
+    const size_t begin = i;
+    table = tables.table_of(keys[i]);
+    for (++i; i < n && static_cast<int64_t>(i - begin) < kChunk && slots[i] == slots[i - 1] + 1 && in_table(keys[i]);)
+      ++i;
+    const auto count = static_cast<int64_t>(i - begin);
+    backend_.init_rows(stream, initial_.seed, static_cast<uint32_t>(table), initial_.ids.data() + begin, count,
+                       rows_.dim, tables.initial_bound(table), rows_.values + slots[begin] * rows_.dim);
+    if (rows_.state_dim > 0)
+      backend_.copy(stream, rows_.state + slots[begin] * rows_.state_dim, initial_.state.data(),
+                    count * rows_.state_dim * 4);
   }
 }
 

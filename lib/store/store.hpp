@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "kernels/backend.hpp"
 #include "layout/directory.hpp"
@@ -31,21 +32,33 @@ class Store {
   /// Maps positions of table t to row ids: ids[i] = id of position[i].
   using IdOfPosition = std::function<int64_t(int table, int64_t position)>;
 
-  /// Initial values of every row held, state filled with initial_state. Before any row has moved. Needs some device
-  /// memory while it runs; without id_of it takes that and fills nothing.
+  /// Initial values of every row held, state filled with initial_state; the same for rows that come later (fill).
+  /// Before any row has moved or was admitted. Needs some device memory while it runs; without id_of it takes that and
+  /// fills nothing.
   void initialise(Stream& stream, uint64_t seed, float initial_state, const IdOfPosition& id_of);
+
+  /// After initialise(): queues the initial values and state of rows in device memory, of these keys and slots. The host
+  /// must not call it again before `stream` has passed this.
+  void fill(Stream& stream, std::span<const int64_t> keys, std::span<const int64_t> slots);
 
   int64_t bytes() const { return values_.size() * 4 + state_.size() * 4; }  ///< of device memory
 
  private:
   static constexpr int64_t kChunk = 1 << 14;  ///< rows that are made at a time
-  void make_initial(Stream& stream, uint64_t seed, const IdOfPosition& id_of, int64_t first, int64_t n,
-                    const Array<int64_t>& device_ids, float* values);
+  void make_initial(Stream& stream, int64_t first, int64_t n, const Array<int64_t>& device_ids, float* values);
+  void reserve_ids(int64_t n);
 
   Backend& backend_;
   const Directory& directory_;
   Array<float> values_, state_;
   RowStore rows_;
+  // What rows are filled with, and on the way to the device, where some are filled after the start:
+  struct Initial {
+    uint64_t seed = 0;
+    IdOfPosition id_of;
+    Array<float> state;              ///< (kChunk, state_dim), in device memory
+    Array<int64_t> ids, pinned_ids;  ///< of one call; pinned ones only where the device has a memory of its own
+  } initial_;
   std::unique_ptr<OffloadedRows> offloaded_;
 };
 

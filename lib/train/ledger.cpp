@@ -35,6 +35,11 @@ PathSeconds& PathSeconds::operator+=(const PathSeconds& other) {
   return *this;
 }
 
+void Ledger::add(const Traffic& sent) {
+  traffic = traffic + sent;
+  if (!stages.empty()) stages[0] = stages[0] + sent;
+}
+
 void Ledger::take(Ledger& other) {
   for (size_t lane = 0; lane < seconds.size(); ++lane)
     for (size_t phase = 0; phase < seconds[lane].size(); ++phase) seconds[lane][phase] += other.seconds[lane][phase];

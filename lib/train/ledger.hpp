@@ -56,6 +56,8 @@ struct Ledger {
   double seconds_of(Phase phase) const {
     return seconds[0][static_cast<size_t>(phase)] + seconds[1][static_cast<size_t>(phase)];
   }
+  /// Adds what was sent beside the stages, from any rank to any: that is the root's stage.
+  void add(const Traffic& sent);
   /// Adds what another ledger has, with the same stages, and empties it.
   void take(Ledger& other);
 

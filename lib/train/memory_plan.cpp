@@ -45,8 +45,8 @@ MemoryPlan plan_memory(Backend& backend, const Directory& directory, const Train
   plan.budget = backend.free_memory();
   CountingBackend counting(backend);
   SilentComm nobody(directory.rank(), directory.hierarchy().ranks());
-  Directory same_room(directory.tables(), directory.hierarchy(), directory.plan(), directory.rank(),
-                      {directory.device_slots(), directory.offloaded_slots()});
+  Directory same_room(directory.tables(), directory.hierarchy(), directory.plan(), directory.rank(), directory.room(),
+                      {directory.holder_map(), 0, directory.guests()});
   Trainer trainer({counting, counting, nobody, nobody}, std::move(same_room), {}, options, nullptr);
   Migration::Buffers moved(counting, trainer.store().rows());
   moved.reserve(options.most_moved);

@@ -34,6 +34,10 @@ RowStore state_of(const RowStore& rows) {
 
 }  // namespace
 
+int64_t RowReader::most_guests(const Tables& tables, int ranks) {
+  return ranks * std::min(kMostRows, *std::max_element(tables.rows().begin(), tables.rows().end()));
+}
+
 RowReader::RowReader(Trainer& trainer)
     : trainer_(trainer),
       rows_(trainer.store().rows()),
@@ -65,7 +69,8 @@ const RowReader::Rows& RowReader::read(int table, const std::vector<int64_t>& po
   batch.tables = tables;
   batch.offsets = offsets_;
   batch.positions = positions;
-  router_.build(trainer_.stream(), batch, route_);
+  router_.build(trainer_.stream(), batch, route_, false);
+  trainer_.row_admission().fill_guests(trainer_.stream(), route_.guests);
   load_offloaded();
   take(values_, offloaded_.rows(), n, rows_.dim, read_.values);
   if (rows_.state_dim > 0) take(state_, state_of(offloaded_.rows()), n, rows_.state_dim, read_.state);

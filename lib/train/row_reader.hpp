@@ -12,6 +12,9 @@ class RowReader {
  public:
   static constexpr int64_t kMostRows = 16384;  ///< read at a time
 
+  /// Most rows that one rank is asked for at a time: of its guests (layout/directory.hpp).
+  static int64_t most_guests(const Tables& tables, int ranks);
+
   /// The trainer must outlive it. Between steps, after drain().
   explicit RowReader(Trainer& trainer);
 

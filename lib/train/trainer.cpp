@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "comm/collectives.hpp"
 
 namespace sparrow {
 
@@ -34,7 +35,8 @@ Trainer::Trainer(const RankContext& context, Directory directory, MemoryPlan mem
       memory_(std::move(memory)),
       store_(backend_, directory_, state_dim(options.optimizer.sparse.kind, directory_.tables().dim()),
              options.offloaded),
-      exchange_(context_, directory_, comms_, store_.rows(), store_.offloaded(), options.wire),
+      admission_(directory_, store_),
+      exchange_(context_, directory_, comms_, store_.rows(), store_.offloaded(), options.wire, &admission_),
       model_(backend_, *stream_, options.model, options.precision, max_samples(), options.seed),
       reduce_dense_(backend_, context.device_comm, directory_.hierarchy(), model_.parameter_count(), DType::f32),
       dense_state_(backend_, Memory::device,
@@ -143,20 +145,63 @@ void Trainer::reduce_gradients() {
   reduce_dense_.sum(*stream_, model_.gradients());
 }
 
+void Trainer::admit_held(bool filled) {
+  constexpr size_t kAtATime = 1 << 14;
+  const HolderMap* map = directory_.holder_map();
+  if (map == nullptr) return;
+  std::vector<int64_t> keys, admitted, slots;
+  const auto admit = [&] {
+    admitted.clear();
+    slots.clear();
+    directory_.admit(keys, admitted, slots);
+    if (filled) {
+      store_.fill(*stream_, admitted, slots);
+      backend_.synchronize(*stream_);
+    }
+    keys.clear();
+  };
+  for (const KeyRange& range : mapped_keys(directory_.tables(), directory_.plan()))
+    for (int64_t key = range.first; key < range.end; ++key) {
+      if (map->holder(key) != directory_.rank()) continue;
+      keys.push_back(key);
+      if (keys.size() == kAtATime) admit();
+    }
+  admit();
+}
+
 void Trainer::migrate_to(const ResolvedPlan& plan, int64_t copies_per_move) {
+  pipeline_.forget();
+  if (HolderMap* map = directory_.holder_map()) {
+    directory_.dismiss(map->roll_back(steps_));
+    barrier(context_.comm);
+  }
   std::string why_not;
   const int slices = Migration::slices_that_fit(context_.comm, directory_, plan, why_not);
   if (slices == 0) fail("{}", why_not);
   if (options_.most_moved > 0) copies_per_move = std::min(copies_per_move, options_.most_moved);
+  settle_moved_rows(plan);
   continue_migration(plan, {copies_per_move, slices, 0});
+}
+
+/// Rows that only one of the plans maps get the holders that they are moved from or to. So a row that leaves the map has
+/// one until it has moved, whoever assigns samples meanwhile.
+void Trainer::settle_moved_rows(const ResolvedPlan& plan) {
+  HolderMap* map = directory_.holder_map();
+  if (map == nullptr) return;
+  const Tables& tables = directory_.tables();
+  const std::vector<KeyRange> from = mapped_keys(tables, directory_.plan()), to = mapped_keys(tables, plan);
+  for (const KeyRange& range : without({{0, tables.total_rows()}}, from)) map->forget(range);  // of earlier moves
+  place_by_arithmetic(*map, tables, directory_.plan(), without(from, to), false);
+  place_by_arithmetic(*map, tables, plan, without(to, from), false);
+  barrier(context_.comm);
 }
 
 std::string Trainer::lack_of_room(const ResolvedPlan& plan) const {
   std::string why_not;
   Migration::slices_that_fit(context_.comm, directory_, plan, why_not);
   if (!why_not.empty() || backend_.device_is_host()) return why_not;
-  const Directory next(directory_.tables(), directory_.hierarchy(), plan, directory_.rank(),
-                       {directory_.device_slots(), directory_.offloaded_slots()});
+  const Directory next(directory_.tables(), directory_.hierarchy(), plan, directory_.rank(), directory_.room(),
+                       {directory_.holder_map(), 0, directory_.guests()});
   return lack_of_memory(context_.comm, plan_memory(backend_, next, options_).needs, memory_.budget).why;
 }
 
@@ -164,6 +209,11 @@ void Trainer::continue_migration(const ResolvedPlan& plan, const MigrationState&
   SPARROW_CHECK(!migration_, "rows are on their way to another plan already");
   pipeline_.forget();
   migration_ = std::make_unique<Migration>(context_, directory_, store_, plan, state);
+  if (HolderMap* map = directory_.holder_map()) {
+    map->set_room(all_gather(context_.comm, migration_->room_of_mapped_rows()),
+                  mapped_keys(directory_.tables(), plan));
+    barrier(context_.comm);
+  }
   take_plan();
   if (migration_->finished()) migration_.reset();
 }

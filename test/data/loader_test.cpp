@@ -208,6 +208,25 @@ TEST_CASE_METHOD(Fixture, "A pass resumed at batch k is the rest of the pass", "
   CHECK_THROWS_AS(Loader(data, range, positions, options), Error);
 }
 
+TEST_CASE_METHOD(Fixture, "Turns are whole batches of the same stream", "[loader]") {
+  for (const int64_t window : {0, 600}) {
+    options.first_batch = 0, options.every = 1, options.shuffle_window = window;
+    const std::vector<Kept> whole = load(data, options);  // 9 batches
+    options.ahead = 1;
+    for (const int64_t every : {2, 3, 8, 9, 20}) {
+      options.every = every;
+      for (const int64_t first : {0, 1, 5, 8, 9}) {
+        options.first_batch = first;
+        std::vector<Kept> expected;
+        for (int64_t k = first; k < std::ssize(whole); k += every) expected.push_back(whole[k]);
+        CHECK(load(data, options) == expected);
+      }
+      options.first_batch = 9 + every;
+      CHECK_THROWS_AS(Loader(data, range, positions, options), Error);
+    }
+  }
+}
+
 TEST_CASE_METHOD(Fixture, "A batch and the one before it stay as they were while the loader runs ahead", "[loader]") {
   options.global_batch = 10;
   options.ahead = 2;
@@ -281,6 +300,7 @@ TEST_CASE_METHOD(Fixture, "Options that make no sense are Errors", "[loader]") {
   refused([](LoaderOptions& o) { o.shuffle_window = -1; });
   refused([](LoaderOptions& o) { o.split_data = true, o.shuffle_window = 10; });
   refused([](LoaderOptions& o) { o.first_batch = -1; });
+  refused([](LoaderOptions& o) { o.every = 0; });
   refused([](LoaderOptions& o) { o.shapes.rows[3] = 999; });
   CHECK_THROWS_AS(Loader(data, {0, 2501}, positions, options), Error);
 }

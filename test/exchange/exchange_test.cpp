@@ -220,7 +220,7 @@ TEST_CASE("ARowCrossesTheNetworkOncePerNode") {
       batch.samples = 40;
       batch.tables = 1;
       batch.positions = positions;
-      router.build(*stream, batch, route);
+      router.build(*stream, batch, route, true);
       exchange.fetch_whole(*stream, route, {});
       const std::lock_guard lock(mutex);
       between_nodes += comms.traffic(0).received_bytes[static_cast<size_t>(Phase::rows)];

@@ -203,7 +203,7 @@ class ContinuousSearch {
 }  // namespace
 
 TEST_CASE("No placement of whole rows is below the bound, nor is the plan better than the best of them") {
-  std::mt19937_64 random(11);
+  std::mt19937_64 random(11), of_locality(111);
   int exact = 0, instances = 0;
   for (int i = 0; i < 150; ++i) {
     std::vector<Table> tables;
@@ -218,6 +218,7 @@ TEST_CASE("No placement of whole rows is below the bound, nor is the plan better
     w.overlapped = i / 3 % 2 == 0;
     if (i % 5 == 0) w.dense_bytes = 100;
     const Topology topology = small_machine(random, i % 3);
+    if (i % 7 < 3) w.locality = random_locality(of_locality, 2, Tree(topology).depth());
     const CostModel model(topology, w);
     const double brute = brute_force(model);
     if (std::isinf(brute)) {
@@ -288,11 +289,13 @@ TEST_CASE("The optimum before rounding equals that of an exhaustive search over 
 }
 
 TEST_CASE("Random machines: the programme is solved to its bound, and whole rows cost little more") {
-  std::mt19937_64 random(5);
+  std::mt19937_64 random(5), of_locality(15);
   for (int i = 0; i < 120; ++i) {
     Workload w = random_workload(random, static_cast<int>(integer(random, 1, 12)));
     w.overlapped = i % 2 == 1;
     const Topology topology = random_topology(random, bytes_needed(w));
+    if (i % 3 == 2)
+      w.locality = random_locality(of_locality, static_cast<int>(w.tables.size()), Tree(topology).depth());
     CAPTURE(i);
     SolveOptions alone;
     alone.compare_strategies = false;
@@ -309,7 +312,8 @@ TEST_CASE("Random machines: the programme is solved to its bound, and whole rows
     CHECK(solution.bound <= solution.cost.seconds * (1 + 1e-9));
     CHECK(family.relaxed_seconds <= family.bound * (1 + 1e-6));
     for (const StrategyResult& result : solution.strategies)
-      if (result.cost.infeasible.empty()) CHECK(solution.cost.seconds <= result.cost.seconds * (1 + 1e-12));
+      if (result.cost.infeasible.empty() && !w.locality.in_turn())
+        CHECK(solution.cost.seconds <= result.cost.seconds * (1 + 1e-12));
     const CostModel model(topology, w);
     CHECK(evaluate(model, family.plan).seconds == Approx(family.cost.seconds).epsilon(1e-9));
     CHECK(evaluate(model, to_placement(family.plan, w)).seconds == Approx(family.even_seconds).epsilon(1e-9));

@@ -146,6 +146,29 @@ Workload random_workload(std::mt19937_64& random, int tables) {
   return result;
 }
 
+Locality random_locality(std::mt19937_64& random, int tables, int levels) {
+  Locality locality;
+  locality.local = true;
+  locality.first_use = random() % 3 != 0;
+  locality.busiest = uniform(random, 1, 1.2);
+  locality.sample_bytes = uniform(random, 0, 50);
+  locality.new_holder_bytes = uniform(random, 0, 100);
+  locality.seconds_per_sample = random() % 2 == 0 ? 0 : std::exp(uniform(random, std::log(1e-11), std::log(1e-7)));
+  for (int t = 0; t < tables; ++t) {
+    double lookups = uniform(random, 0.01, 2);
+    locality.tables.emplace_back();
+    for (int64_t bins = integer(random, 0, 4); bins > 0; --bins, lookups *= uniform(random, 1.5, 20)) {
+      Locality::Bin bin{lookups, {}, {}};
+      for (int l = 0; l < levels; ++l) {
+        bin.distinct.push_back(uniform(random, 0.5, 1));
+        bin.into.push_back(bin.distinct.back() * uniform(random, 0, 1));
+      }
+      locality.tables.back().push_back(std::move(bin));
+    }
+  }
+  return locality;
+}
+
 double mass_of(const TableDistribution& access) {
   double sum = 0;
   for (size_t c = 0; c < access.classes(); ++c) sum += static_cast<double>(access.rows[c]) * access.p[0][c];

@@ -35,6 +35,9 @@ Workload workload(std::vector<Table> tables, int64_t batch);
 /// Random tables of few classes.
 Workload random_workload(std::mt19937_64& random, int tables);
 
+/// What assigning samples to the rows of so many tables might do, on a tree of `levels` levels.
+Locality random_locality(std::mt19937_64& random, int tables, int levels);
+
 /// Sum of all probabilities.
 double mass_of(const TableDistribution& access);
 /// Distinct rows expected of so many draws.

@@ -4,12 +4,17 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <mutex>
 #include <random>
+
+#include "base/random.hpp"
+#include "base/shared_memory.hpp"
 
 #include "comm/collectives.hpp"
 #include "data/parts.hpp"
 #include "test/support/thread_comm.hpp"
+#include "train/row_reader.hpp"
 
 namespace sparrow::test {
 
@@ -122,8 +127,21 @@ RankTrainer::RankTrainer(const TrainingCase& problem, const RankContext& context
   options.limits.lookups.assign(problem.rows.size(), problem.longest_bag);
   options.limits.with_offsets = problem.longest_bag != 1;
   options.most_moved = problem.most_moved;
-  const ResolvedPlan plan = problem.plan.value_or(ResolvedPlan::uniform(tables_, hierarchy_, 0));
-  Directory directory(tables_, hierarchy_, plan, comm_.rank(), options.room);
+  ResolvedPlan plan = problem.plan.value_or(ResolvedPlan::uniform(tables_, hierarchy_, 0));
+  Mapping mapping;
+  if (problem.first_use) {
+    constexpr int64_t kRemembered = 8;
+    plan = by_first_use(plan);
+    const int64_t rows = tables_.total_rows();
+    const std::vector<int64_t> room =
+        problem.mapped_room.empty() ? std::vector<int64_t>(comm_.size(), rows) : problem.mapped_room;
+    holder_map_ =
+        std::make_unique<HolderMap>(zeroed_memory(HolderMap::bytes(rows, comm_.size())), rows, room, true, kRemembered);
+    mapped_ = mapped_keys(tables_, plan);
+    mapping = {holder_map_.get(), room[comm_.rank()], std::min(rows, bound_lookups(options.limits))};
+    mapping.guests = std::max(mapping.guests, std::min(rows, RowReader::most_guests(tables_, comm_.size())));
+  }
+  Directory directory(tables_, hierarchy_, plan, comm_.rank(), options.room, mapping);
   MemoryPlan memory = plan_memory(context.backend, directory, options);
   context.backend.restart_most_memory();
   trainer_ = std::make_unique<Trainer>(context, std::move(directory), std::move(memory), options, id_of());
@@ -133,10 +151,54 @@ Store::IdOfPosition RankTrainer::id_of() const {
   return [rows = problem_.rows](int table, int64_t position) { return rows[table] - 1 - position; };
 }
 
+std::unique_ptr<PartOfBatch> RankTrainer::make_part(int64_t k) {
+  auto part = std::make_unique<PartOfBatch>(problem_, k, comm_.rank(), comm_.size());
+  if (holder_map_) settle(*part);
+  return part;
+}
+
+/// New rows are held by one of the ranks that train them, in turn by key.
+void RankTrainer::settle(const PartOfBatch& part) {
+  std::map<int64_t, std::vector<int>> users;
+  for (int rank = 0; rank < comm_.size(); ++rank) {
+    const PartOfBatch other(problem_, part.batch.index, rank, comm_.size());
+    for (int t = 0; t < other.batch.tables; ++t)
+      for (int64_t l = other.batch.first_lookup(t); l < other.batch.first_lookup(t + 1); ++l) {
+        const int64_t key = tables_.first_key(t) + other.positions[l];
+        if (!contains(mapped_, key) || holder_map_->holder(key) != HolderMap::kNobody) continue;
+        std::vector<int>& ranks = users[key];
+        if (ranks.empty() || ranks.back() != rank) ranks.push_back(rank);
+      }
+  }
+  std::vector<HolderMap::NewHolder> rows;
+  for (const auto& [key, ranks] : users) rows.push_back({key, ranks[mix64(static_cast<uint64_t>(key)) % ranks.size()]});
+  if (holder_map_->version() == 0) holder_map_->roll_back(part.batch.index);  // where the test begins
+  holder_map_->settle(part.batch.index, rows);
+}
+
+void RankTrainer::migrate_to(const ResolvedPlan& plan, int64_t copies_per_move) {
+  if (!holder_map_) return trainer_->migrate_to(plan, copies_per_move);
+  const ResolvedPlan to = by_first_use(plan);
+  trainer_->migrate_to(to, copies_per_move);
+  mapped_ = mapped_keys(tables_, to);
+  next_.reset();
+}
+
+void RankTrainer::place_all() {
+  place_by_arithmetic(*holder_map_, tables_, trainer_->directory().plan(), mapped_);
+  trainer_->admit_held(true);
+}
+
+ResolvedPlan by_first_use(ResolvedPlan plan) {
+  for (ResolvedTable& table : plan.tables)
+    for (TableRule& rule : table.rules) rule.holders.first_use = true;
+  return plan;
+}
+
 double RankTrainer::step(int64_t k, bool look_ahead) {
   std::unique_ptr<PartOfBatch> part = std::move(next_);
-  if (!part) part = std::make_unique<PartOfBatch>(problem_, k, comm_.rank(), comm_.size());
-  if (look_ahead) next_ = std::make_unique<PartOfBatch>(problem_, k + 1, comm_.rank(), comm_.size());
+  if (!part) part = make_part(k);
+  if (look_ahead) next_ = make_part(k + 1);
   const double loss = trainer_->step(part->batch, next_ ? &next_->batch : nullptr);
   return sum(comm_, loss) / static_cast<double>(problem_.global_batch);
 }

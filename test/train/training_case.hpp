@@ -26,8 +26,10 @@ struct TrainingCase {
   std::optional<Hierarchy> hierarchy;  ///< none: flat
   std::optional<ResolvedPlan> plan;    ///< for that hierarchy; none: every row on one rank
   DType wire = DType::f32;
-  SlotRoom room;           ///< of each rank, for rows that move
-  int64_t most_moved = 0;  ///< see TrainerOptions
+  SlotRoom room;                     ///< of each rank, for rows that move
+  int64_t most_moved = 0;            ///< see TrainerOptions
+  bool first_use = false;            ///< rows with one copy are held by a rank that uses them first
+  std::vector<int64_t> mapped_room;  ///< most of these at each rank; empty: enough for all
   bool overlapped = false;
   uint64_t seed = 11;
 };
@@ -67,6 +69,8 @@ class RankTrainer {
   /// Collective. Trains on batch k; the mean loss over all ranks' samples, before the update. look_ahead: batch k + 1
   /// follows.
   double step(int64_t k, bool look_ahead = false);
+  /// As Trainer::migrate_to; the batch that was announced is settled anew.
+  void migrate_to(const ResolvedPlan& plan, int64_t copies_per_move);
   /// Collective. Appends this rank's logits of a batch that no step trains on, another for every k.
   void predict(int64_t k, std::vector<float>& logits);
 
@@ -74,12 +78,18 @@ class RankTrainer {
   void read_state(ModelState& state);
   void write_state(const ModelState& state);
 
+  HolderMap* holder_map() { return holder_map_.get(); }
+  /// Every row gets the holder that arithmetic says, unless it has one.
+  void place_all();
+
   /// Positions run against ids, so that a mix-up of the two shows.
   Store::IdOfPosition id_of() const;
   Store::IdOfPosition position_of() const { return id_of(); }
 
  private:
   RankTrainer(const TrainingCase& problem, std::unique_ptr<Backend> host, Comm& comm);
+  std::unique_ptr<PartOfBatch> make_part(int64_t k);
+  void settle(const PartOfBatch& part);
 
   TrainingCase problem_;
   Comm& comm_;
@@ -87,8 +97,13 @@ class RankTrainer {
   Hierarchy hierarchy_;
   std::unique_ptr<Backend> own_backend_;
   std::unique_ptr<PartOfBatch> next_;  ///< announced
+  std::unique_ptr<HolderMap> holder_map_;
+  std::vector<KeyRange> mapped_;
   std::unique_ptr<Trainer> trainer_;
 };
+
+/// The plan with the holders of all its tables by first use.
+ResolvedPlan by_first_use(ResolvedPlan plan);
 
 /// A model state of the right sizes, all zero.
 ModelState empty_state(const TrainingCase& problem);

@@ -222,7 +222,10 @@ std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, const c
     const Placement placement = place(model, uses, sites, *whole, transport, threshold);
     if (limit < kInfinity && evaluate(model, placement).seconds > limit * (1 + 1e-9)) return std::nullopt;
     Plan plan = to_plan(model, placement, name);
-    for (int t = 0; t < model.tables(); ++t) plan.tables[t].holders.fixed = whole->places[t].slot;
+    for (int t = 0; t < model.tables(); ++t) {
+      plan.tables[t].holders.fixed = whole->places[t].slot;
+      plan.tables[t].holders.first_use = false;
+    }
     if (fits(model, plan)) return plan;
   }
   return std::nullopt;

@@ -87,17 +87,18 @@ struct StoreCost {
 
 /// Bytes one rank sends per iteration: mean over all ranks, and the busiest rank type.
 struct SentBytes {
-  double ids = 0, rows = 0, gradients = 0, allreduce = 0;
-  double total() const { return ids + rows + gradients + allreduce; }
+  double ids = 0, rows = 0, gradients = 0, allreduce = 0, samples = 0;
+  double total() const { return ids + rows + gradients + allreduce + samples; }
   void add(const SentBytes& other, double weight) {
     ids += weight * other.ids, rows += weight * other.rows, gradients += weight * other.gradients;
-    allreduce += weight * other.allreduce;
+    allreduce += weight * other.allreduce, samples += weight * other.samples;
   }
 };
 
 struct Cost {
-  double seconds = 0;       ///< T; sequential or overlapped as the workload says
-  double even_seconds = 0;  ///< T if what a plan deals to slots were spread evenly over them
+  double seconds = 0;              ///< T; sequential or overlapped as the workload says
+  double even_seconds = 0;         ///< T if what a plan deals to slots were spread evenly over them
+  double undisturbed_seconds = 0;  ///< T if no samples moved beside the iteration
   double sequential_seconds = 0;
   double overlapped_seconds = 0;
   double compute_seconds = 0;
@@ -130,7 +131,7 @@ Cost evaluate(const CostModel& model, const Placement& placement);
 
 /// The least bytes any exact synchronous scheme that moves whole rows sends per iteration, all ranks together, for a
 /// given assignment of samples to ranks: sum of w (2 sum_r q_r - u - (1 - prod_r (1 - q_r^2)) / u) over rows (theory
-/// section 7).
+/// section 7; where samples are assigned as if they were not).
 double floor_bytes(const CostModel& model);
 
 /// touched(p, k) = 1 - (1 - p)^k for k draws, without losing the digits of small p.

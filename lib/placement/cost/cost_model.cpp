@@ -88,6 +88,8 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
   features_.packed = std::any_of(workload.tables.begin(), workload.tables.end(), [&](const Table& table) {
     return pack_blocks(table.row_bytes + table.state_bytes, granule).rows > 1;
   });
+  features_.assigned = workload.locality.in_turn() && !workload.locality.tables.empty();
+  validate(workload.locality, tables(), tree_.depth());
   if (tree_.access_groups() > features_.groups)
     fail("workload: probabilities for {} access groups, topology {} draws from {}", features_.groups, topology.name,
          tree_.access_groups());
@@ -96,12 +98,17 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
   occurs_.assign(f, false);
   for (const Table& table : workload.tables) {
     std::vector<double> features(table.access.classes() * f, 0);
-    for (size_t c = 0; c < table.access.classes(); ++c) find_features(table, c, granule, features.data() + c * f);
+    const auto t = static_cast<int>(features_of_.size());
+    for (size_t c = 0; c < table.access.classes(); ++c) {
+      find_features(table, c, granule, features.data() + c * f);
+      if (features_.assigned) find_assigned(t, c, features.data() + c * f);
+    }
     for (size_t i = 0; i < features.size(); ++i)
       if (features[i] > 0) occurs_[i % f] = true;
     features_of_.push_back(std::move(features));
   }
   find_dense_loads();
+  find_sample_loads();
   find_distinct_rows();
   find_reserved();
   time_ = make_time_model(*this);
@@ -136,6 +143,25 @@ void CostModel::find_features(const Table& table, size_t c, int64_t granule, dou
     values[features_.blocks(a)] = touched(values[Features::v(a)], in_block) / in_block;
 }
 
+/// What assigning samples makes of v(a), from the features that are known already.
+void CostModel::find_assigned(int t, size_t c, double* values) const {
+  const Table& table = workload_->tables[t];
+  double p = 0;
+  for (const auto& group : table.access.p) p += group[c] / features_.groups;
+  const double lookups = p * static_cast<double>(workload_->global_batch) * table.lookups;
+  const Locality::Bin bin = workload_->locality.at(t, lookups, tree_.depth());
+  for (int a = 0; a < tree_.size(); ++a) {
+    const int level = tree_.level(a);
+    const double into = level > 0 ? bin.into[level - 1] : 1, distinct = level > 0 ? bin.distinct[level - 1] : 1;
+    values[features_.into(a)] = into * values[Features::v(a)];
+    values[features_.into_dirty(a)] = into * values[features_.dirty(a)];
+    values[features_.into_clean(a)] = into * values[features_.clean(a)];
+    values[features_.distinct(a)] = distinct * values[Features::v(a)];
+    values[features_.distinct_dirty(a)] = distinct * values[features_.dirty(a)];
+    values[features_.distinct_clean(a)] = distinct * values[features_.clean(a)];
+  }
+}
+
 /// The all-reduce of the dense parameters: as one replicated row of their size, which no table has.
 void CostModel::find_dense_loads() {
   base_.assign(quantities_.size(), 0);
@@ -159,12 +185,42 @@ void CostModel::find_dense_loads() {
   for (int r : ranks) at(quantities_.dense_update(r)) = workload_->dense_bytes;
 }
 
+/// Samples go from the rank that reads a batch, each in turn, to those that train them; new holders to all.
+void CostModel::find_sample_loads() {
+  const Locality& locality = workload_->locality;
+  if (!locality.in_turn()) return;
+  const std::vector<int>& ranks = tree_.at_level(tree_.depth());
+  double readers = 0;
+  for (int r : ranks)
+    if (batch_of(r) > 0) readers += static_cast<double>(tree_.instances(r));
+  const auto add = [&](int stage, int rank, Direction way, double bytes) {
+    for (int q = quantities_.flow(Flow::samples, stage, rank, way); q >= 0; q = quantities_.above(q))
+      base_[q] += bytes * static_cast<double>(tree_.instances_in(rank, quantities_.owner(q)));
+  };
+  for (int rank : ranks)
+    for (int stage = 1; stage <= tree_.depth(); ++stage) {
+      const int a = tree_.ancestor(rank, stage), parent = tree_.domain(a).parent;
+      for (int other : ranks) {
+        if (!tree_.inside(other, parent)) continue;
+        const double beside = static_cast<double>(tree_.instances_in(other, parent) -
+                                                  (tree_.inside(other, a) ? tree_.instances_in(other, a) : 0));
+        const auto bytes_to = [&](int receiver) {
+          return beside / readers * (batch_of(receiver) * locality.sample_bytes + locality.new_holder_bytes);
+        };
+        if (batch_of(rank) > 0) add(stage, rank, Direction::out, bytes_to(other));
+        if (batch_of(other) > 0) add(stage, rank, Direction::in, bytes_to(rank));
+      }
+    }
+}
+
 void CostModel::find_distinct_rows() {
   distinct_rows_.assign(tree_.size(), 0);
-  for (int r : tree_.at_level(tree_.depth()))
+  for (int r : tree_.at_level(tree_.depth())) {
+    const int looked_up = features_.assigned ? features_.distinct(r) : Features::v(r);
     for (int t = 0; t < tables(); ++t)
       for (size_t c = 0; c < table(t).access.classes(); ++c)
-        distinct_rows_[r] += static_cast<double>(table(t).access.rows[c]) * features_of(t, c)[Features::v(r)];
+        distinct_rows_[r] += static_cast<double>(table(t).access.rows[c]) * features_of(t, c)[looked_up];
+  }
 }
 
 /// What the batch itself takes of a rank's device memory.

@@ -1,6 +1,6 @@
 // The cost model as linear forms. For a pair (topology, workload) it knows
 //   features      of a class: 1, v(a), u v(a) and (1 - u) v(a) for every domain type a, and p of every access group: all
-//                 that loads depend on;
+//                 that loads depend on; where samples are assigned, v(a) times its factors as well;
 //   quantities    of an iteration: bytes of each flow (stage, domain, direction), work of each rank type, bytes moved and
 //                 kept by each store;
 //   coefficients  with which one row of an option, of given features, adds to each quantity (loads.cpp);
@@ -43,8 +43,9 @@ enum class Flow : uint8_t {
   clean_direct_gradients,
   dense_up,
   dense_down,  // of the dense parameters
+  samples,     // from who reads them to who trains them; the mean over the readers in turn
 };
-constexpr int kFlows = 20;
+constexpr int kFlows = 21;
 enum class Direction : uint8_t { in, out };
 
 /// Numbering of the quantities. All are per instance of their domain and per iteration.
@@ -85,8 +86,9 @@ class Quantities {
 /// Numbering of the features of a class.
 struct Features {
   int domains = 0, groups = 1;
-  bool packed = false;  ///< some slower store moves blocks of several rows
-  int size() const { return 1 + (packed ? 4 : 3) * domains + groups; }
+  bool packed = false;    ///< some slower store moves blocks of several rows
+  bool assigned = false;  ///< samples go to their rows
+  int size() const { return 1 + (packed ? 4 : 3) * domains + groups + (assigned ? 6 * domains : 0); }
   static constexpr int one() { return 0; }
   static constexpr int v(int a) { return 1 + a; }         ///< touched by a in an iteration
   int dirty(int a) const { return 1 + domains + a; }      ///< u v(a): touched by anyone now and by a in the next
@@ -94,8 +96,19 @@ struct Features {
   int p(int group) const { return 1 + 3 * domains + group; }
   /// Blocks of the row's store that a touches in an iteration, per row of them; only if packed.
   int blocks(int a) const { return 1 + 3 * domains + groups + a; }
+  // Only if assigned: the same three of rows that have one copy; v(a) as far as they enter a from elsewhere, and as far
+  // as a looks them up.
+  int into(int a) const { return of_assigned(0) + a; }
+  int into_dirty(int a) const { return of_assigned(1) + a; }
+  int into_clean(int a) const { return of_assigned(2) + a; }
+  int distinct(int a) const { return of_assigned(3) + a; }
+  int distinct_dirty(int a) const { return of_assigned(4) + a; }
+  int distinct_clean(int a) const { return of_assigned(5) + a; }
   /// Only in rank terms and sums: vectors per sample of a rank that draws from the group.
   int pairs(int group) const { return size() + group; }
+
+ private:
+  int of_assigned(int kind) const { return 1 + (packed ? 4 : 3) * domains + groups + kind * domains; }
 };
 
 /// coefficient * feature is added to quantity by one row.
@@ -112,6 +125,7 @@ struct TableShape {
 
 /// Numbers of the switches: messages of staged and direct exchanges and of reductions per stage, use of each slower
 /// store. Of the overlapped iteration: exchanges of clean rows, reductions of rows and of the dense parameters apart.
+/// Samples that move.
 struct Switches {
   int depth;
   int staged(int stage) const { return stage - 1; }
@@ -121,7 +135,8 @@ struct Switches {
   int clean_direct(int stage) const { return 4 * depth + stage - 1; }
   int copies(int stage) const { return 5 * depth + stage - 1; }
   int dense(int stage) const { return 6 * depth + stage - 1; }
-  int store(int index) const { return 7 * depth + index; }
+  int samples(int stage) const { return 7 * depth + stage - 1; }
+  int store(int index) const { return 8 * depth + index; }
 };
 
 /// A row of the time model: seconds of one resource within one step = sum of coefficient * quantity + the constants of
@@ -164,6 +179,13 @@ struct TimeModel {
   double compute_seconds = 0;                       ///< of the slowest rank
   double compute_behind_seconds = 0;                ///< of these, behind the gradients of the bags
   double dense_seconds = 0;                         ///< of the dense chain, with these: no placement changes it
+  // Of batches that are read in turn:
+  double samples_seconds = 0;  ///< that the busiest link of a batch's reader is busy with its samples; mean of readers
+  std::string samples_resource;  ///< that link
+  double assign_seconds = 0;     ///< between two batches, when every reader assigns all the time
+
+  /// T where samples move beside an iteration that takes `seconds` without them (placement.hpp, section 8).
+  double with_samples(double seconds) const;
 };
 
 class CostModel {
@@ -199,7 +221,9 @@ class CostModel {
 
  private:
   void find_features(const Table& table, size_t c, int64_t granule, double* values) const;
+  void find_assigned(int t, size_t c, double* values) const;
   void find_dense_loads();
+  void find_sample_loads();
   void find_distinct_rows();
   void find_reserved();
 
@@ -265,6 +289,10 @@ struct Loads {
   }
   size_t instances(int quantity) const { return values[quantity].size(); }
 };
+
+/// Whether the map of holders says who holds rows of the option, if it is used at all: rows with one copy, in device
+/// memory of ranks that train.
+bool held_by_first_use(const CostModel& model, const Option& option);
 
 /// Steps and rows of the time model.
 TimeModel make_time_model(const CostModel& model);

@@ -94,7 +94,8 @@ struct GroupKey {
   int option = 0, copy_domain = 0;
   Transport transport{};
   TableShape shape;
-  int64_t fixed = -1;  ///< the slot of whole tables, where what proxies do is counted by position
+  int64_t fixed = -1;         ///< the slot of whole tables, where what proxies do is counted by position
+  bool by_first_use = false;  ///< not dealt by arithmetic
   auto operator<=>(const GroupKey&) const = default;
 };
 
@@ -153,6 +154,7 @@ class GroupLoads {
   };
   RankIn holder(int64_t place) const { return holders_[(key_.fixed >= 0 ? key_.fixed : place) % std::ssize(holders_)]; }
   void find_holders();
+  double share_by_first_use(int64_t instance, int64_t instances) const;
   const Sums& held(int d, int feature);
   const Sums& proxied(int level, int rank, int feature);
   Sums& proxied_sums(int level, int rank, int feature) {
@@ -189,6 +191,13 @@ void GroupLoads::find_holders() {
       holders_.push_back({rank, slot * tree_.instances_in(rank, site_.domain) + instance});
 }
 
+/// What a rank holds by first use, relative to the mean of its type: one of them is the busiest, as measured.
+double GroupLoads::share_by_first_use(int64_t instance, int64_t instances) const {
+  const double most = std::min(model_.workload().locality.busiest, static_cast<double>(instances));
+  if (instances < 2 || instance == 0) return instances < 2 ? 1 : most;
+  return (static_cast<double>(instances) - most) / static_cast<double>(instances - 1);
+}
+
 /// Of the rows that the instances of d hold.
 const GroupLoads::Sums& GroupLoads::held(int d, int feature) {
   Sums& sums = held_[d * width_ + feature];
@@ -201,6 +210,8 @@ const GroupLoads::Sums& GroupLoads::held(int d, int feature) {
         const auto [rank, instance] = key_.fixed < 0 ? holders_[i] : holder(place);
         if (rank == d) sums[instance] += values[place];
       }
+    for (int64_t i = 0; i < std::ssize(sums) && key_.by_first_use; ++i)
+      sums[i] *= share_by_first_use(i, std::ssize(sums));
   }
   const std::vector<int>& children = tree_.children(d);
   for (auto child = children.rbegin(); child != children.rend(); ++child)
@@ -342,6 +353,9 @@ class PlanReader {
   template <class Action>
   void for_runs(int t, Action action) const;
   void add_pairs(int t, Places& masses, Places& to);
+  bool by_first_use(int t, int option) const {
+    return plan_.tables[t].by_first_use(plan_.options[option]) && held_by_first_use(model_, plan_.options[option]);
+  }
   int64_t holders(const Option& option, int copy_domain) const;
   int64_t places(const Option& option, int copy_domain, Transport transport) const;
   Places& group(int t, int option, int copy_domain);
@@ -374,6 +388,7 @@ Places& PlanReader::group(int t, int option, int copy_domain) {
   const TablePlan& table = plan_.tables[t];
   GroupKey key{option, copy_domain, transport_of(plan_.options[option], table.transport), model_.shape(t), -1};
   if (key.transport == Transport::staged) key.fixed = table.holders.fixed;
+  key.by_first_use = by_first_use(t, option);
   const auto found = groups_.find(key);
   if (found != groups_.end()) return found->second;
   return groups_.emplace(key, Places(places(plan_.options[option], copy_domain, key.transport), width_)).first->second;
@@ -418,7 +433,10 @@ void PlanReader::read(int t) {
     const Option& chosen = plan_.options[option];
     const Transport transport = transport_of(chosen, table.transport);
     const auto add = [&](Places& to, const double* values, int n) {
-      if (fixed >= 0 && transport != Transport::staged)
+      if (by_first_use(t, option))
+        for (int i = 0; i < n; ++i)
+          to.add_everywhere(i, static_cast<double>(rows) * values[i] / static_cast<double>(to.count));
+      else if (fixed >= 0 && transport != Transport::staged)
         to.add_at(fixed, static_cast<double>(rows), values, n);
       else
         to.add(first + table.holders.offset, rows, values, n);

@@ -64,7 +64,9 @@ class TermBuilder {
         rank_(rank),
         reads_each_(reads_each),
         ahead_(option.level == 0 && !is_pooled(transport)),
-        dense_(summed_whole(tree_, option)) {}
+        dense_(summed_whole(tree_, option)),
+        assigned_(ahead_ && model.features().assigned),
+        holders_known_(!model.workload().locality.first_use || held_by_first_use(model, option)) {}
 
   void staged_exchange();
   void direct_exchange();
@@ -81,6 +83,20 @@ class TermBuilder {
   // Rows with several copies, and bags pooled elsewhere, all wait for the update before.
   int dirty(int a) const { return ahead_ ? model_.features().dirty(a) : Features::v(a); }
   int clean(int a) const { return ahead_ ? model_.features().clean(a) : -1; }
+  /// Rows that domain or rank a asks for: those it looks up, where samples go to their rows those it does not hold. Rows
+  /// that are not held by first use are elsewhere as if by chance.
+  int asked(int a) const {
+    if (!assigned_) return Features::v(a);
+    return holders_known_ ? model_.features().into(a) : model_.features().distinct(a);
+  }
+  int asked_dirty(int a) const {
+    if (!assigned_) return dirty(a);
+    return holders_known_ ? model_.features().into_dirty(a) : model_.features().distinct_dirty(a);
+  }
+  int asked_clean(int a) const {
+    if (!assigned_) return clean(a);
+    return holders_known_ ? model_.features().into_clean(a) : model_.features().distinct_clean(a);
+  }
   int p(int rank) const { return model_.features().p(tree_.domain(rank).access_group); }
   int own() const { return block_.held(tree_.depth()); }
   int all() const { return block_.held(option_.level); }
@@ -114,6 +130,8 @@ class TermBuilder {
   const bool reads_each_;
   const bool ahead_;  // whether rows that the batch before leaves alone move ahead
   const bool dense_;
+  const bool assigned_;       // whether the assignment of samples changes who asks for the rows
+  const bool holders_known_;  // to whoever assigns, as they were measured
   std::vector<RankTerm> result_;
 };
 
@@ -121,13 +139,13 @@ void TermBuilder::add_rows(const ExchangeFlows& flows, int stage, Direction rows
                            double amount) {
   const Direction back = rows_direction == Direction::in ? Direction::out : Direction::in;
   const double bytes = amount * shape_.wire_bytes;
-  add_flow(flows.rows, stage, rows_direction, Features::v(a), block, bytes);
-  add_flow(flows.dirty_rows, stage, rows_direction, dirty(a), block, bytes);
-  add_flow(flows.clean_rows, stage, rows_direction, clean(a), block, bytes);
-  add_flow(flows.gradients, stage, back, Features::v(a), block, bytes);
-  add_flow(flows.dirty_gradients, stage, back, dirty(a), block, bytes);
-  add_flow(flows.clean_gradients, stage, back, clean(a), block, bytes);
-  add_flow(flows.ids, stage, back, Features::v(a), block, amount * shape_.id_bytes);
+  add_flow(flows.rows, stage, rows_direction, asked(a), block, bytes);
+  add_flow(flows.dirty_rows, stage, rows_direction, asked_dirty(a), block, bytes);
+  add_flow(flows.clean_rows, stage, rows_direction, asked_clean(a), block, bytes);
+  add_flow(flows.gradients, stage, back, asked(a), block, bytes);
+  add_flow(flows.dirty_gradients, stage, back, asked_dirty(a), block, bytes);
+  add_flow(flows.clean_gradients, stage, back, asked_clean(a), block, bytes);
+  add_flow(flows.ids, stage, back, asked(a), block, amount * shape_.id_bytes);
 }
 
 /// A domain's source of a row is the holder if it is inside, else the domain's proxy.
@@ -245,10 +263,11 @@ void TermBuilder::store() {
 /// into bags.
 void TermBuilder::gather_for_others() {
   if (option_.level == tree_.depth()) return;
+  const Features& features = model_.features();
   const auto touched_by = [&](int a, double amount) {
-    add(q_.gather(rank_), Features::v(a), own(), amount);
-    add(q_.dirty_gather(rank_), dirty(a), own(), amount);
-    add(q_.clean_gather(rank_), clean(a), own(), amount);
+    add(q_.gather(rank_), assigned_ ? features.distinct(a) : Features::v(a), own(), amount);
+    add(q_.dirty_gather(rank_), assigned_ ? features.distinct_dirty(a) : dirty(a), own(), amount);
+    add(q_.clean_gather(rank_), assigned_ ? features.distinct_clean(a) : clean(a), own(), amount);
   };
   if (transport_ == Transport::staged) return touched_by(copy_domain_, shape_.row_bytes);
   for (int asking : ranks()) {
@@ -307,6 +326,11 @@ std::vector<double> fair_shares(const Tree& tree, const Option& option, int copy
 }
 
 }  // namespace
+
+bool held_by_first_use(const CostModel& model, const Option& option) {
+  const Site site = option.sites[0];
+  return option.level == 0 && model.tree().is_device(site) && model.batch_of(site.domain) > 0;
+}
 
 Transport transport_of(const Option& option, Transport transport) {
   return option.level > 0 && is_pooled(transport) ? Transport::direct : transport;

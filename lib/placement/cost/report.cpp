@@ -44,7 +44,7 @@ Timed seconds_of(const TimeRow& row, const Loads& loads, const std::vector<bool>
 SentBytes sent_by(const CostModel& model, const Loads& loads, int r, size_t i, int stage) {
   const auto out = [&](Flow kind) { return loads.at(model.quantities().flow(kind, stage, r, Direction::out), i); };
   return {out(Flow::ids) + out(Flow::direct_ids), out(Flow::rows) + out(Flow::direct_rows),
-          out(Flow::gradients) + out(Flow::direct_gradients), out(Flow::up) + out(Flow::down)};
+          out(Flow::gradients) + out(Flow::direct_gradients), out(Flow::up) + out(Flow::down), out(Flow::samples)};
 }
 
 void report_bytes(const CostModel& model, const Loads& loads, Cost& cost) {
@@ -83,7 +83,7 @@ void report_counts(const CostModel& model, const std::vector<bool>& on, Cost& co
       const auto is_on = [&](int index) { return on[index] ? 1.0 : 0.0; };
       cost.messages_mean +=
           weight * (3 * peers * is_on(switches.staged(stage)) + 3 * others * is_on(switches.direct(stage)) +
-                    2 * peers * is_on(switches.reduce(stage)));
+                    2 * peers * is_on(switches.reduce(stage)) + others * is_on(switches.samples(stage)));
     }
     const double distinct = model.distinct_rows(r);
     cost.distinct_rows_mean += weight * distinct;
@@ -173,7 +173,27 @@ std::string overlap(const TimeModel& time, const std::vector<StageCost>& steps, 
   return seconds[0] >= seconds[1] ? limit[0] : limit[1];
 }
 
+/// What samples that move beside the iteration add to it.
+void move_samples(const TimeModel& time, Cost& cost) {
+  cost.undisturbed_seconds = cost.seconds;
+  cost.sequential_seconds = time.with_samples(cost.sequential_seconds);
+  cost.overlapped_seconds = time.with_samples(cost.overlapped_seconds);
+  cost.seconds = time.with_samples(cost.seconds);
+  const double added = cost.seconds - cost.undisturbed_seconds;
+  if (added <= 0) return;
+  cost.seconds_by_phase[static_cast<size_t>(Phase::samples)] = added;
+  const bool waits = cost.seconds <= time.assign_seconds;
+  cost.stages.push_back({Phase::samples, "beside the rest", added, 0, waits ? "assigning" : time.samples_resource});
+  if (waits) cost.bottleneck = "assigning samples";
+}
+
 }  // namespace
+
+double TimeModel::with_samples(double seconds) const {
+  const double free = std::min(compute_seconds, seconds);
+  const double hidden = samples_seconds > 0 ? free * std::min(1.0, samples_seconds / seconds) : 0;
+  return std::max(seconds + samples_seconds - hidden, assign_seconds);
+}
 
 std::vector<bool> switches_on(const TimeModel& time, const std::vector<double>& quantities) {
   std::vector<bool> on(time.switch_quantities.size(), false);
@@ -203,8 +223,9 @@ Cost cost_of(const CostModel& model, const Loads& loads, const std::vector<bool>
   }
   const bool overlapped = model.workload().overlapped;
   cost.seconds = overlapped ? cost.overlapped_seconds : cost.sequential_seconds;
-  cost.even_seconds = cost.seconds;
   if (overlapped) cost.bottleneck = overlapped_bottleneck;
+  move_samples(time, cost);
+  cost.even_seconds = cost.seconds;
   cost.samples_per_second =
       cost.seconds > 0 ? static_cast<double>(model.workload().global_batch) / cost.seconds : kInfinity;
   report_bytes(model, loads, cost);

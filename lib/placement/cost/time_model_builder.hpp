@@ -51,14 +51,17 @@ class TimeModelBuilder {
   void share_links();
   void share_stores();
   double dense_chain_seconds() const;
+  void samples();
+  double reader_seconds(int reader, std::string& resource) const;
 
   void totals();
   void set_switches();
 
   double messages(const Carried& flow, int e) const {
     const int a = tree_.ancestor(e, flow.stage), parent = tree_.domain(a).parent;
-    const bool direct =
-        flow.switch_index == switches_.direct(flow.stage) || flow.switch_index == switches_.clean_direct(flow.stage);
+    const bool direct = flow.switch_index == switches_.direct(flow.stage) ||
+                        flow.switch_index == switches_.clean_direct(flow.stage) ||
+                        flow.switch_index == switches_.samples(flow.stage);
     const auto peers = direct ? tree_.ranks_in(parent) - tree_.ranks_in(a) : tree_.peers(a);
     return static_cast<double>(tree_.ranks_in(e)) * static_cast<double>(peers);
   }

@@ -163,6 +163,7 @@ void TimeModelBuilder::totals() {
     for (Flow kind : {Flow::direct_ids, Flow::direct_rows, Flow::direct_gradients})
       flows.push_back({kind, stage, switches_.direct(stage)});
     for (Flow kind : {Flow::up, Flow::down}) flows.push_back({kind, stage, switches_.reduce(stage)});
+    if (model_.workload().locality.in_turn()) flows.push_back({Flow::samples, stage, switches_.samples(stage)});
   }
   for (int e = 1; e < tree_.size(); ++e)
     for (const Port& port : tree_.domain(e).ports)
@@ -213,6 +214,7 @@ void TimeModelBuilder::set_switches() {
         add(switches_.copies(stage), Flow::dirty_down);
         add(switches_.dense(stage), Flow::dense_up);
         add(switches_.dense(stage), Flow::dense_down);
+        add(switches_.samples(stage), Flow::samples);
       }
   for (size_t i = 0; i < sites.size(); ++i)
     time_.switch_quantities[switches_.store(static_cast<int>(i))].push_back(q_.memory(sites[i]));
@@ -232,6 +234,59 @@ void TimeModelBuilder::sequential() {
   store_step(true);
 }
 
+/// Seconds of the busiest port while one rank of this type sends the samples of a batch to all.
+double TimeModelBuilder::reader_seconds(int reader, std::string& resource) const {
+  const Locality& locality = model_.workload().locality;
+  double longest = 0;
+  const auto busy = [&](int e, const Port& port, Direction way, double bytes, double messages) {
+    const double rate = way == Direction::out ? port.out_bytes_per_s : port.in_bytes_per_s;
+    const double seconds = bytes > 0 ? bytes / rate + port.overhead_s * messages : 0;
+    if (seconds <= longest) return;
+    longest = seconds;
+    resource = fmt::format("{} {} {}", tree_.path(e), port.name, way == Direction::out ? "out" : "in");
+  };
+  const auto bytes_to = [&](double batch, double ranks) {
+    return batch * locality.sample_bytes + ranks * locality.new_holder_bytes;
+  };
+  for (int e = 1; e < tree_.size(); ++e)
+    for (const Port& port : tree_.domain(e).ports) {
+      const int last = port.last_stage == 0 ? tree_.level(e) : port.last_stage;
+      double batch = 0, ranks = 0;  // that are reached through the port
+      for (int stage = port.first_stage; stage <= std::min(last, tree_.level(e)); ++stage) {
+        const int a = tree_.ancestor(reader, stage), parent = tree_.domain(a).parent;
+        if (tree_.inside(reader, e)) {
+          batch += model_.batch_of(parent) - model_.batch_of(a);
+          ranks += static_cast<double>(tree_.ranks_in(parent) - tree_.ranks_in(a));
+        }
+        // To one instance of e beside a.
+        const bool beside = tree_.inside(e, parent) && (!tree_.inside(e, a) || tree_.peers(a) > 0);
+        const auto received = static_cast<double>(tree_.ranks_in(e));
+        if (beside) busy(e, port, Direction::in, bytes_to(model_.batch_of(e), received), received);
+      }
+      busy(e, port, Direction::out, bytes_to(batch, ranks), ranks);
+    }
+  return longest;
+}
+
+/// Samples of a batch are sent while ones before it are trained.
+void TimeModelBuilder::samples() {
+  const Locality& locality = model_.workload().locality;
+  if (!locality.in_turn()) return;
+  double readers = 0, longest = 0;
+  for (int r : ranks()) {
+    if (model_.batch_of(r) <= 0) continue;
+    const auto instances = static_cast<double>(tree_.instances(r));
+    std::string resource;
+    const double seconds = reader_seconds(r, resource);
+    readers += instances;
+    time_.samples_seconds += instances * seconds;
+    if (seconds > longest) longest = seconds, time_.samples_resource = resource;
+  }
+  time_.samples_seconds /= readers;
+  if (locality.local)
+    time_.assign_seconds = locality.assigning_seconds(static_cast<double>(model_.workload().global_batch)) / readers;
+}
+
 TimeModel TimeModelBuilder::build() {
   for (int r : ranks()) {
     const double samples_per_flop = model_.batch_of(r) / tree_.domain(r).flops_per_s;
@@ -242,6 +297,7 @@ TimeModel TimeModelBuilder::build() {
   set_switches();
   sequential();
   overlapped();
+  samples();
   totals();
   return std::move(time_);
 }

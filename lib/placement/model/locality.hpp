@@ -12,21 +12,36 @@
 namespace sparrow::placement {
 
 struct Locality {
+  bool local = false;      ///< samples are assigned; false: contiguous parts of batches
+  bool first_use = false;  ///< holders are those by which it was measured: a map by first use; false: arithmetic
+  int passes = 1;          ///< of refinement, with which it was measured
+
   /// Rows of a table whose expected lookups in a global batch (p B h) are about `lookups`.
   struct Bin {
     double lookups = 0;
     std::vector<double> into;      ///< [level - 1], levels 1 .. L of the topology
     std::vector<double> distinct;  ///< [level - 1]
   };
-  std::vector<std::vector<Bin>> tables;  ///< by rising lookups; between bins: linear in log(lookups); beyond: the last
+  /// By rising lookups; between bins: linear in log(lookups); beyond the ends: the last. No bins: nothing is known of
+  /// the table, 1. No tables: of none.
+  std::vector<std::vector<Bin>> tables;
 
-  double busiest = 1;             ///< rows asked for by the busiest rank of equal ones, relative to the mean
-  double moved_samples = 0;       ///< share of a batch's samples that move from their reader to another rank
+  double busiest = 1;             ///< most rows that one of equal ranks sends, or asks for, relative to the mean
   double sample_bytes = 0;        ///< of one sample that moves
   double new_holder_bytes = 0;    ///< of the new holders of a batch, to one rank
   double seconds_per_sample = 0;  ///< of one core, assigning
+  int threads = 1;                ///< cores of a reader that assign its batch
 
-  bool empty() const { return tables.empty(); }
+  /// Whether batches are read in turn, so that samples move.
+  bool in_turn() const { return local || first_use; }
+  /// From the rows of a batch of so many samples to their ranks.
+  double assigning_seconds(double samples) const { return seconds_per_sample * samples / threads; }
+  /// Of one of this table's rows: a bin of its own, as interpolated.
+  Bin at(int table, double lookups, int levels) const;
 };
+
+/// Throws Error for factors that are no numbers from 0 on, bins out of order or of other than `levels` levels, or bins
+/// for other than `tables` tables.
+void validate(const Locality& locality, int tables, int levels);
 
 }  // namespace sparrow::placement

@@ -197,6 +197,17 @@ void balance_memory(const CostModel& model, Plan& plan) {
   }
 }
 
+/// As the workload says that samples are assigned and rows are held.
+void assign_samples(const CostModel& model, Plan& plan) {
+  const Locality& locality = model.workload().locality;
+  plan.assignment = {locality.local, 1, locality.passes};
+  for (TablePlan& table : plan.tables)
+    table.holders.first_use =
+        locality.first_use && table.transport <= Transport::direct && table.holders.fixed < 0 &&
+        std::any_of(table.intervals.begin(), table.intervals.end(),
+                    [&](const Interval& interval) { return held_by_first_use(model, plan.options[interval.option]); });
+}
+
 }  // namespace
 
 bool fits(const CostModel& model, const Plan& plan) {
@@ -236,6 +247,7 @@ Plan to_plan(const CostModel& model, const Placement& placement, const std::stri
   }
   choose_offsets(model, placement, plan);
   if (!fits(model, plan)) balance_memory(model, plan);
+  assign_samples(model, plan);
   return plan;
 }
 

@@ -30,6 +30,11 @@ struct TablePlan {
   Transport transport = Transport::staged;
   HolderRule holders;
   std::vector<Interval> intervals;  ///< ascending, without gaps, covering 0 .. rows
+
+  /// Whether rows of the option are held by whoever uses them first, if it holds rows in device memory.
+  bool by_first_use(const Option& option) const {
+    return holders.first_use && holders.fixed < 0 && option.level == 0 && transport <= Transport::direct;
+  }
 };
 
 /// Which rank trains which sample of a global batch.

@@ -32,7 +32,7 @@ struct Workload {
       0;  ///< activations and what else grows with a rank's batch; taken from its device memory
   bool sized_buffers =
       false;                ///< also take exchange buffers (expected distinct rows + margin, see buffers.hpp) from it
-  Locality locality;        ///< of samples that are assigned; empty: contiguous parts of batches
+  Locality locality;        ///< how samples are assigned, and what that does; by default: contiguous parts of batches
   bool overlapped = false;  ///< T of the pipelined iteration instead of the sequential one
 };
 

@@ -65,7 +65,7 @@ FamilyResult Search::rounded(const FamilyLimits& limits, const SolveOptions& set
   if (!first.feasible) return first;
   known_.push_back(first.book);
   if (!limits.any(Pooling::along)) relaxed_ = std::min(relaxed_, first.relaxed_seconds);
-  if (evaluate(model_, first.placement).seconds >= best_) return first;  // it need not fit
+  if (evaluate(model_, first.placement).undisturbed_seconds >= best_) return first;  // it need not fit
   FamilyResult result = first;
   constexpr int kAttempts = 8;
   for (int attempt = 0; !make_room(result.placement, attempt, extra); ++attempt) {
@@ -86,8 +86,8 @@ FamilyResult Search::rounded(const FamilyLimits& limits, const SolveOptions& set
 
 bool Search::keep_if_best(const FamilyLimits& limits, const FamilyResult& result) {
   Cost cost = evaluate(model_, result.placement);
-  if (cost.seconds >= best_) return false;
-  best_ = cost.seconds;
+  if (cost.undisturbed_seconds >= best_) return false;
+  best_ = cost.undisturbed_seconds;
   solution_.cost = std::move(cost);
   solution_.plan = to_plan(model_, result.placement, "optimal");
   solution_.quantity_prices = result.quantity_price;
@@ -199,8 +199,8 @@ void Search::run() {
     visit(node);
   }
   for (const Node& node : open_) close(node.bound);
-  solution_.bound = std::min(closed_, best_);  // they meet up to rounding of the last bit
-  solution_.relaxed_seconds = std::min(relaxed_, best_);
+  solution_.bound = model_.time().with_samples(std::min(closed_, best_));  // they meet up to rounding of the last bit
+  solution_.relaxed_seconds = model_.time().with_samples(std::min(relaxed_, best_));
 }
 
 }  // namespace sparrow::placement

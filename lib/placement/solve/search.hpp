@@ -56,7 +56,9 @@ class Search {
   Solution& solution_;
   std::vector<Node> open_;
   std::vector<PriceBook> known_;
-  double best_ = kInfinity, relaxed_ = kInfinity, closed_ = kInfinity, work_ = 0;
+  // Seconds, but for samples that move: they add the less, the less there is without them.
+  double best_ = kInfinity, relaxed_ = kInfinity, closed_ = kInfinity;
+  double work_ = 0;
 };
 
 }  // namespace sparrow::placement

@@ -32,7 +32,21 @@ void check_fits(const CostModel& model) {
          capacity, stores);
 }
 
+/// As they are run elsewhere: each rank trains its part of a batch.
+std::vector<StrategyResult> evaluate_strategies(const Topology& topology, const Workload& workload) {
+  Workload contiguous = workload;
+  contiguous.locality = {};
+  return evaluate_strategies(CostModel(topology, contiguous));
+}
+
 }  // namespace
+
+int delay_of(const CostModel& model, double seconds) {
+  const Locality& locality = model.workload().locality;
+  if (!locality.local || !(seconds > 0)) return 1;
+  const double assigning = locality.assigning_seconds(static_cast<double>(model.workload().global_batch));
+  return static_cast<int>(std::clamp(std::ceil(assigning / seconds), 1.0, static_cast<double>(model.tree().ranks())));
+}
 
 Solution solve(const Topology& topology, const Workload& workload, const SolveOptions& options) {
   const CostModel model(topology, workload);
@@ -42,10 +56,11 @@ Solution solve(const Topology& topology, const Workload& workload, const SolveOp
   Search(model, options, solution).run();
   solution.even_seconds = solution.cost.seconds;
   if (!solution.plan.tables.empty()) solution.cost = evaluate(model, solution.plan);
+  solution.plan.assignment.delay = delay_of(model, solution.cost.seconds);
   if (options.compare_strategies) {
-    solution.strategies = evaluate_strategies(model);
+    solution.strategies = evaluate_strategies(topology, workload);
     for (const StrategyResult& result : solution.strategies) {
-      if (!result.cost.infeasible.empty() || result.cost.seconds <= 0) continue;
+      if (!result.cost.infeasible.empty() || result.cost.seconds <= 0 || workload.locality.in_turn()) continue;
       solution.bound = std::min(solution.bound, result.cost.seconds);
       if (result.cost.seconds >= solution.cost.seconds || !result.plan) continue;
       solution.cost = result.cost;

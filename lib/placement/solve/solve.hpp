@@ -37,7 +37,7 @@ struct Price {
 struct Solution {
   Plan plan;
   Cost cost;
-  double bound = 0;            ///< no member of the family and no named strategy is faster
+  double bound = 0;            ///< no member of the family and (but where samples are assigned) no strategy is faster
   double gap = 0;              ///< cost.seconds / bound - 1: what the search leaves open, and what slots are uneven
   double even_seconds = 0;     ///< T of the family's best placement if every slot had its fair share
   double relaxed_seconds = 0;  ///< before rounding to whole rows: optimum of the linear programme
@@ -51,6 +51,11 @@ struct Solution {
   std::vector<double> quantity_prices;  ///< for `explain`: seconds per unit of each quantity of the cost model
 };
 
+/// W of a plan (SampleAssignment): 1 where an iteration takes longer than an assignment, at most the ranks.
+int delay_of(const CostModel& model, double seconds);
+
+/// Where the workload says that samples are assigned, the plan is the best with which they are; the named strategies are
+/// listed beside it as they are run elsewhere, with contiguous parts of batches, and bound nothing.
 /// Throws Error naming the store, what is needed and what is there when the rows do not fit.
 Solution solve(const Topology& topology, const Workload& workload, const SolveOptions& options = {});
 
