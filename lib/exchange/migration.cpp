@@ -14,14 +14,23 @@ MigrationTotals& MigrationTotals::operator+=(const MigrationTotals& other) {
   return *this;
 }
 
+namespace {
+
+MappedBy mapped_by(const Directory& directory) {
+  return {directory.holder_map() != nullptr, directory.holder_map()};
+}
+
+}  // namespace
+
 Migration::Migration(const RankContext& context, Directory& directory, Store& store, ResolvedPlan to,
                      const MigrationState& state)
     : context_(context),
       backend_(context.backend),
       directory_(directory),
       store_(store),
+      admission_(directory, store),
       to_(std::move(to)),
-      change_(directory.tables(), directory.hierarchy(), directory.plan(), to_, state.slices),
+      change_(directory.tables(), directory.hierarchy(), directory.plan(), to_, state.slices, mapped_by(directory)),
       state_(state),
       buffers_(context.backend, store.rows()) {
   SPARROW_CHECK(state.copies_per_move > 0 && state.done >= 0 && state.done <= change_.positions(),
@@ -32,22 +41,35 @@ Migration::Migration(const RankContext& context, Directory& directory, Store& st
 
 int Migration::slices_that_fit(Comm& comm, const Directory& directory, const ResolvedPlan& to, std::string& why_not) {
   constexpr int kMostSlices = 1024;
-  const SlotRoom room{directory.device_slots(), directory.offloaded_slots()};
+  const SlotRoom room = directory.room();
   std::string lack;
   for (int slices = 1; slices <= kMostSlices; slices *= 4) {
-    const PlanChange change(directory.tables(), directory.hierarchy(), directory.plan(), to, slices);
-    const SlotRoom most = change.most_held(comm.rank());
+    const PlanChange change(directory.tables(), directory.hierarchy(), directory.plan(), to, slices,
+                            mapped_by(directory));
+    SlotRoom most = change.most_held(comm.rank());
+    const PlanChange::Staying staying = change.staying(comm.rank());
+    const int64_t left = room.device - most.device;  // for mapped rows that stay, and come to be used on the way
+    most.device += staying.held;
     const bool fits = most.device <= room.device && most.offloaded <= room.offloaded;
     lack = fits ? ""
                 : fmt::format("{} rows in device memory and {} in the slower store, there is room for {} and {}",
                               most.device, most.offloaded, room.device, room.offloaded);
-    if (sum(comm, int64_t{fits ? 0 : 1}) == 0) return slices;
+    const bool all_fit = sum(comm, int64_t{fits ? 0 : 1}) == 0;
+    const int64_t left_by_all = sum(comm, left);
+    if (all_fit && left_by_all >= staying.all) return slices;
+    if (all_fit)
+      lack = fmt::format("at most {} of {} rows that are held by first use", left_by_all, staying.all);
   }
   const std::vector<std::string> lacks = all_gather(comm, lack);
   const auto first = std::find_if(lacks.begin(), lacks.end(), [](const std::string& text) { return !text.empty(); });
   why_not =
       fmt::format("rows cannot move to the new plan: on the way rank {} would hold {}", first - lacks.begin(), *first);
   return 0;
+}
+
+int64_t Migration::room_of_mapped_rows() const {
+  const int rank = directory_.rank();
+  return directory_.room().device - change_.most_held(rank).device + change_.coming_to_map(rank);
 }
 
 void Migration::Rows::count() {
@@ -73,7 +95,7 @@ void Migration::move(Stream& stream) {
   const Timer timer;
   if (!backend_.device_is_host()) buffers_.reserve(state_.copies_per_move);
   const int64_t end = change_.end_of_step(state_.done, state_.copies_per_move);
-  list(state_.done, end);
+  list(stream, state_.done, end);
   pack(stream);
   totals_.positions += end - state_.done;
   state_.done = end;
@@ -84,16 +106,23 @@ void Migration::move(Stream& stream) {
 }
 
 /// What this rank sends, as slots that the rows have now, and what it gets, as keys.
-void Migration::list(int64_t begin, int64_t end) {
+void Migration::list(Stream& stream, int64_t begin, int64_t end) {
   const int me = directory_.rank();
   for (Rows* rows : {&sent_, &received_}) {
     rows->by_rank.resize(context_.comm.size());
     for (auto& list : rows->by_rank) list.clear();
   }
+  std::vector<int64_t> never_used;
   change_.visit(begin, end, [&](const PlanChange::RowMove& copy) {
-    if (copy.source == me) sent_.by_rank[copy.destination].push_back(directory_.slot(copy.key));
+    if (copy.source == me) sent_.by_rank[copy.destination].push_back(copy.key);
+    if (copy.source == me && directory_.find_slot(copy.key) < 0) never_used.push_back(copy.key);
     if (copy.destination == me) received_.by_rank[copy.source].push_back(copy.key);
   });
+  std::sort(never_used.begin(), never_used.end());
+  never_used.erase(std::unique(never_used.begin(), never_used.end()), never_used.end());
+  if (!never_used.empty()) admission_.admit(stream, never_used);
+  for (auto& keys : sent_.by_rank)
+    for (int64_t& key : keys) key = directory_.slot(key);
   sent_.count();
   received_.count();
 }
@@ -146,8 +175,9 @@ void Migration::exchange(Stream& stream) {
 void Migration::unpack(Stream& stream) {
   const RowStore& rows = store_.rows();
   std::vector<std::pair<int64_t, int64_t>> device, offloaded;  // (slot of the store, number among the received)
-  std::vector<int64_t> offloaded_slots;
+  std::vector<int64_t> offloaded_slots, admitted, slots;
   int64_t item = 0;
+  for (const auto& keys : received_.by_rank) directory_.admit(keys, admitted, slots);  // those that are mapped now
   for (const auto& keys : received_.by_rank)
     for (const int64_t key : keys) {
       const int64_t slot = directory_.slot(key);

@@ -8,6 +8,9 @@
 // slot is given away, slots that leave in a chunk are used again in the same chunk, and no second store is needed: the
 // memory is the most that the change lets a rank hold (PlanChange::most_held), plus the buffers of one chunk.
 //
+// Mapped rows (layout/mapped_rows.hpp) that become others, or were others: what the map says of them is settled before,
+// and they travel like all. One that was never used gets its initial values from its holder.
+//
 // Example, 2 ranks, rows 0..3 held by rank 0 1 0 1, in the new plan all by both. Chunk {0 1}: rank 0 packs row 0 for
 // itself and for rank 1; rank 1 packs row 1 for rank 0 and itself; each then has rows 0 1 at neighbouring slots.
 //
@@ -23,6 +26,7 @@
 #include "exchange/rank_context.hpp"
 #include "exchange/row_transfer.hpp"
 #include "layout/plan_change.hpp"
+#include "store/row_admission.hpp"
 #include "store/store.hpp"
 
 namespace sparrow {
@@ -45,7 +49,8 @@ struct MigrationTotals {
 
 class Migration {
  public:
-  /// From the directory's plan to `to`. state.done > 0: of a run that is continued; the directory follows the plan on
+  /// From the directory's plan to `to`, which is to have holders in the map for all rows that only one of the plans
+  /// maps. state.done > 0: of a run that is continued; the directory follows the plan on
   /// the way at once, what is in the store is undefined afterwards. Everything passed by reference must outlive it.
   Migration(const RankContext& context, Directory& directory, Store& store, ResolvedPlan to,
             const MigrationState& state);
@@ -68,6 +73,10 @@ class Migration {
   void move(Stream& stream);
   bool finished() const { return state_.done == change_.positions(); }
 
+  /// The plan that rows move to.
+  const ResolvedPlan& to() const { return to_; }
+  /// Mapped rows that this rank may hold from now on, so that there is room for all others at any time on the way.
+  int64_t room_of_mapped_rows() const;
   const MigrationState& state() const { return state_; }
   int64_t positions() const { return change_.positions(); }
   const MigrationTotals& totals() const { return totals_; }
@@ -75,11 +84,11 @@ class Migration {
  private:
   /// Rows that go to each rank or come from it.
   struct Rows {
-    std::vector<std::vector<int64_t>> by_rank;  ///< slots here (sent), keys (received)
+    std::vector<std::vector<int64_t>> by_rank;  ///< keys; of those sent, slots in the end
     ItemsByRank counts{0};
     void count();
   };
-  void list(int64_t begin, int64_t end);
+  void list(Stream& stream, int64_t begin, int64_t end);
   void pack(Stream& stream);
   void exchange(Stream& stream);
   void unpack(Stream& stream);
@@ -90,6 +99,7 @@ class Migration {
   Backend& backend_;
   Directory& directory_;
   Store& store_;
+  RowAdmission admission_;
   ResolvedPlan to_;
   PlanChange change_;
   MigrationState state_;

@@ -44,7 +44,10 @@ SparseCopies::SparseCopies(const RankContext& context, const Directory& director
 }
 
 void SparseCopies::build(Stream& stream, const Route& route, CopyRoute& copies) {
-  if (!needed_) return;
+  if (!needed_) {  // what an earlier plan left there is no row of this batch
+    for (CopyRoute::Level& level : copies.levels) level.final_count = level.final_device = 0;
+    return;
+  }
   for (int level = depth(); level >= 0; --level) list_up(level, route, copies);
   CopyRoute::Level& root = copies.levels[0];
   root.delivered_count = root.merged.count;
@@ -140,7 +143,10 @@ void SparseCopies::list_final(int level, CopyRoute& copies) {
 
 void SparseCopies::reduce(Stream& stream, const Route& route, CopyRoute& copies, const RowStore& offloaded,
                           std::vector<RowUpdate>& updates) {
-  if (!needed_) return;
+  if (!needed_) {  // what an earlier plan left there is no row of this batch
+    for (CopyRoute::Level& level : copies.levels) level.final_count = level.final_device = 0;
+    return;
+  }
   for (int level = depth(); level >= 0; --level) merge(stream, level, route, copies);
   // Copies must not differ by what travelled and what did not: every copy is updated with a sum that fits the wire.
   const RowList& all = copies.levels[0].merged;

@@ -6,8 +6,8 @@
 namespace sparrow {
 
 PlanChange::PlanChange(const Tables& tables, const Hierarchy& hierarchy, const ResolvedPlan& from,
-                       const ResolvedPlan& to, int slices)
-    : tables_(tables), hierarchy_(hierarchy), from_{from}, to_{to}, options_(to.options) {
+                       const ResolvedPlan& to, int slices, MappedBy mapped)
+    : tables_(tables), hierarchy_(hierarchy), mapped_(mapped), from_{from}, to_{to}, options_(to.options) {
   SPARROW_CHECK(slices >= 1);
   SPARROW_CHECK(static_cast<int>(from.tables.size()) == tables.count() && from.tables.size() == to.tables.size());
   for (Plan* side : {&from_, &to_}) side->moving.assign(side->plan.options.size(), -1);
@@ -35,8 +35,29 @@ void PlanChange::add_moving_option(Plan& plan, const Side& side) {
   if (found == options_.end()) options_.push_back(option);
 }
 
-PlanChange::Side PlanChange::side(const ResolvedPlan& plan, int table, const ResolvedInterval& interval) {
-  return {interval.option, &plan.options.at(interval.option), plan.tables[table].rules[0].holders};
+PlanChange::Side PlanChange::side(const ResolvedPlan& plan, int table, const ResolvedInterval& interval) const {
+  const ResolvedOption& option = plan.options.at(interval.option);
+  const TableRule& rule = plan.tables[table].rules[0];
+  return {interval.option, &option, rule.holders, mapped_.mapping && is_mapped(option, rule)};
+}
+
+/// The rank that has a row in a domain of the side's level.
+int PlanChange::rank(const Side& side, int domain, const Piece& piece, int64_t position) const {
+  const int known =
+      side.mapped && mapped_.known ? mapped_.known->holder(tables_.first_key(piece.table) + position) : HolderMap::kNobody;
+  return known != HolderMap::kNobody ? known : side.holders(domain).rank(position);
+}
+
+/// How many of positions first .. end - 1 the rank has.
+int64_t PlanChange::held(const Side& side, const Piece& piece, int64_t first, int64_t end, int of_rank) const {
+  const int domain = hierarchy_.domain(side.option->level, of_rank);
+  if (!side.mapped || !mapped_.known) {
+    const Holders holders = side.holders(domain);
+    return holders.count(first, end, holders.number_of(of_rank));
+  }
+  int64_t rows = 0;
+  for (int64_t position = first; position < end; ++position) rows += rank(side, domain, piece, position) == of_rank;
+  return rows;
 }
 
 void PlanChange::cut_table(int table) {
@@ -61,6 +82,7 @@ void PlanChange::cut_table(int table) {
 }
 
 bool PlanChange::stays(const Side& from, const Side& to, int rank) const {
+  if (from.mapped || to.mapped) return from.mapped && to.mapped;
   const int f = hierarchy_.domain(from.option->level, rank), t = hierarchy_.domain(to.option->level, rank);
   return from.option->offloaded_in(f) == to.option->offloaded_in(t) && from.holders(f) == to.holders(t);
 }
@@ -138,9 +160,9 @@ void PlanChange::visit_position(const Piece& piece, int64_t position,
                                 const std::function<void(const RowMove&)>& action) const {
   const int64_t key = tables_.first_key(piece.table) + position;
   for (int domain = 0; domain < piece.to.domains(); ++domain) {
-    const int destination = piece.to.holders(domain).rank(position);
+    const int destination = rank(piece.to, domain, piece, position);
     if (piece.stays[destination]) continue;
-    action({key, piece.from.holders(hierarchy_.domain(piece.from.option->level, destination)).rank(position),
+    action({key, rank(piece.from, hierarchy_.domain(piece.from.option->level, destination), piece, position),
             destination});
   }
 }
@@ -153,25 +175,46 @@ void PlanChange::visit(int64_t begin, int64_t end, const std::function<void(cons
   }
 }
 
-void PlanChange::add_held(const Side& side, int64_t first, int64_t end, int rank, SlotRoom& rows) const {
-  const int domain = hierarchy_.domain(side.option->level, rank);
-  const Holders holders = side.holders(domain);
-  (side.option->offloaded_in(domain) ? rows.offloaded : rows.device) +=
-      holders.count(first, end, holders.number_of(rank));
+void PlanChange::add_held(const Side& side, const Piece& piece, int64_t first, int64_t end, int rank,
+                          SlotRoom& rows) const {
+  const bool offloaded = side.option->offloaded_in(hierarchy_.domain(side.option->level, rank));
+  (offloaded ? rows.offloaded : rows.device) += held(side, piece, first, end, rank);
+}
+
+PlanChange::Staying PlanChange::staying(int rank) const {
+  Staying rows;
+  for (const Piece& piece : pieces_) {
+    if (!piece.stays_mapped()) continue;
+    rows.all += piece.end - piece.first;
+    const int64_t shift = tables_.first_key(piece.table);
+    for (int64_t position = piece.first; position < piece.end && mapped_.known; ++position)
+      rows.held += mapped_.known->holder(shift + position) == rank;
+  }
+  return rows;
+}
+
+int64_t PlanChange::coming_to_map(int rank) const {
+  int64_t rows = 0;
+  for (const Piece& piece : pieces_)
+    if (piece.to.mapped && !piece.from.mapped) rows += held(piece.to, piece, piece.first, piece.end, rank);
+  return rows;
 }
 
 SlotRoom PlanChange::most_held(int rank) const {
   SlotRoom now;
-  for (const Piece& piece : pieces_) add_held(piece.from, piece.first, piece.end, rank, now);
+  for (const Piece& piece : pieces_)
+    if (!piece.stays_mapped()) add_held(piece.from, piece, piece.first, piece.end, rank, now);
   SlotRoom most = now;
   const auto holders = [&](const Side& side) { return side.holders(hierarchy_.domain(side.option->level, rank)).k(); };
   for (const Slice& slice : slices_) {
     const Piece& piece = pieces_[slice.piece];
     SlotRoom leave, come;
-    add_held(piece.from, slice.first, slice.end, rank, leave);
-    add_held(piece.to, slice.first, slice.end, rank, come);
+    add_held(piece.from, piece, slice.first, slice.end, rank, leave);
+    add_held(piece.to, piece, slice.first, slice.end, rank, come);
     // Within a slice rows come and go in turn; the coming ones may be ahead by what is in one turn of the holders.
-    const int64_t turn = holders(piece.to) + holders(piece.from);
+    // Of mapped rows there are no turns.
+    const int64_t turn =
+        piece.from.mapped || piece.to.mapped ? slice.end - slice.first : holders(piece.to) + holders(piece.from);
     for (int64_t SlotRoom::*store : {&SlotRoom::device, &SlotRoom::offloaded}) {
       const int64_t after = now.*store + come.*store - leave.*store;
       const int64_t most_here = std::max(now.*store, after) + std::min(come.*store, turn);

@@ -7,6 +7,9 @@
 // one. So the state between the plans is one number, `done`: how many positions have moved. Every such state is a plan
 // like any other (with two rules per table), under which training is exact.
 //
+// Mapped rows (mapped_rows.hpp) that are mapped in both plans stay, whoever holds them. Where one plan maps a row and the
+// other does not, it moves, from or to the rank that the map says: before anything moves, every such row has a holder.
+//
 // Copies of moving rows are kept equal by touched rows alone (sparse), because their number changes all the time; dense
 // reductions of rows that stay go on.
 //
@@ -29,12 +32,19 @@
 
 namespace sparrow {
 
+/// Whether rows can be mapped, and where they are, which must outlive what is made with it; null: they count as if they
+/// were where arithmetic says.
+struct MappedBy {
+  bool mapping = false;
+  const HolderMap* known = nullptr;
+};
+
 class PlanChange {
  public:
   /// Both plans are of these tables and this hierarchy, and none is itself on the way. Keeps references to tables and
   /// hierarchy. slices >= 1.
   PlanChange(const Tables& tables, const Hierarchy& hierarchy, const ResolvedPlan& from, const ResolvedPlan& to,
-             int slices);
+             int slices, MappedBy mapped = {});
   PlanChange(const PlanChange&) = delete;  // pieces refer to the plans in here
 
   /// Positions that move, of all tables.
@@ -55,8 +65,17 @@ class PlanChange {
   /// The end of the positions, from number `begin` on, that make at most so many copies; at least one position.
   int64_t end_of_step(int64_t begin, int64_t copies) const;
 
-  /// Most rows that `rank` holds at any time on the way, in each of its stores (not at the same time, perhaps).
+  /// Most rows that `rank` holds at any time on the way, in each of its stores (not at the same time, perhaps), but for
+  /// mapped rows that stay.
   SlotRoom most_held(int rank) const;
+
+  /// Mapped rows that stay: of all ranks, and those that `rank` holds so far.
+  struct Staying {
+    int64_t all = 0, held = 0;
+  };
+  Staying staying(int rank) const;
+  /// Rows that become mapped and are `rank`'s then.
+  int64_t coming_to_map(int rank) const;
 
   /// How many copies go from each rank to each other: copies[source * ranks + destination].
   std::vector<int64_t> copies_between_ranks() const;
@@ -72,6 +91,7 @@ class PlanChange {
     int number = 0;  ///< of the option in the plan
     const ResolvedOption* option = nullptr;
     HolderRule rule;
+    bool mapped = false;
     int domains() const { return static_cast<int>(option->rings.size()); }
     Holders holders(int domain) const { return {rule, option->rings[domain]}; }
   };
@@ -82,6 +102,7 @@ class PlanChange {
     Side from, to;
     std::vector<char> stays;  ///< by rank: its rows of the piece are the same in both plans
     bool moves;               ///< some rank's do not stay
+    bool stays_mapped() const { return from.mapped && to.mapped; }
   };
   struct Slice {
     size_t piece;
@@ -89,7 +110,9 @@ class PlanChange {
     int64_t begin;       ///< in the order of all that move
     int64_t behind() const { return begin + end - first; }
   };
-  static Side side(const ResolvedPlan& plan, int table, const ResolvedInterval& interval);
+  Side side(const ResolvedPlan& plan, int table, const ResolvedInterval& interval) const;
+  int rank(const Side& side, int domain, const Piece& piece, int64_t position) const;
+  int64_t held(const Side& side, const Piece& piece, int64_t first, int64_t end, int rank) const;
   void cut_table(int table);
   bool stays(const Side& from, const Side& to, int rank) const;
   void order(int slices);
@@ -97,10 +120,11 @@ class PlanChange {
   std::vector<Slice>::const_iterator slice_at(int64_t number) const;
   void visit_position(const Piece& piece, int64_t position, const std::function<void(const RowMove&)>& action) const;
   /// Adds the rows of positions [first, end) that the rank holds to those of the store they are in.
-  void add_held(const Side& side, int64_t first, int64_t end, int rank, SlotRoom& rows) const;
+  void add_held(const Side& side, const Piece& piece, int64_t first, int64_t end, int rank, SlotRoom& rows) const;
 
   const Tables& tables_;
   const Hierarchy& hierarchy_;
+  MappedBy mapped_;
   Plan from_, to_;
   std::vector<Piece> pieces_;  ///< table by table
   std::vector<Slice> slices_;

@@ -62,7 +62,8 @@ std::optional<placement::Plan> best_plan(const ReplanProblem& problem, const pla
 /// What moving from one plan to the other costs.
 void weigh_move(const ReplanProblem& problem, const placement::Workload& workload, const placement::Cost& now,
                 const ResolvedPlan& next, Replan& replan) {
-  const PlanChange change(problem.tables, problem.system.hierarchy, resolve(problem.plan, problem.system), next, 1);
+  const PlanChange change(problem.tables, problem.system.hierarchy, resolve(problem.plan, problem.system), next, 1,
+                          {true, nullptr});
   const std::vector<int64_t> copies = change.copies_between_ranks();
   const int64_t ranks = problem.system.hierarchy.ranks();
   for (int64_t i = 0; i < ranks * ranks; ++i)

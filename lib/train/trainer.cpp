@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "comm/collectives.hpp"
 
 namespace sparrow {
 
@@ -169,11 +170,30 @@ void Trainer::admit_held(bool filled) {
 }
 
 void Trainer::migrate_to(const ResolvedPlan& plan, int64_t copies_per_move) {
+  pipeline_.forget();
+  if (HolderMap* map = directory_.holder_map()) {
+    directory_.dismiss(map->roll_back(steps_));
+    barrier(context_.comm);
+  }
   std::string why_not;
   const int slices = Migration::slices_that_fit(context_.comm, directory_, plan, why_not);
   if (slices == 0) fail("{}", why_not);
   if (options_.most_moved > 0) copies_per_move = std::min(copies_per_move, options_.most_moved);
+  settle_moved_rows(plan);
   continue_migration(plan, {copies_per_move, slices, 0});
+}
+
+/// Rows that only one of the plans maps get the holders that they are moved from or to. So a row that leaves the map has
+/// one until it has moved, whoever assigns samples meanwhile.
+void Trainer::settle_moved_rows(const ResolvedPlan& plan) {
+  HolderMap* map = directory_.holder_map();
+  if (map == nullptr) return;
+  const Tables& tables = directory_.tables();
+  const std::vector<KeyRange> from = mapped_keys(tables, directory_.plan()), to = mapped_keys(tables, plan);
+  for (const KeyRange& range : without({{0, tables.total_rows()}}, from)) map->forget(range);  // of earlier moves
+  place_by_arithmetic(*map, tables, directory_.plan(), without(from, to), false);
+  place_by_arithmetic(*map, tables, plan, without(to, from), false);
+  barrier(context_.comm);
 }
 
 std::string Trainer::lack_of_room(const ResolvedPlan& plan) const {
@@ -189,6 +209,11 @@ void Trainer::continue_migration(const ResolvedPlan& plan, const MigrationState&
   SPARROW_CHECK(!migration_, "rows are on their way to another plan already");
   pipeline_.forget();
   migration_ = std::make_unique<Migration>(context_, directory_, store_, plan, state);
+  if (HolderMap* map = directory_.holder_map()) {
+    map->set_room(all_gather(context_.comm, migration_->room_of_mapped_rows()),
+                  mapped_keys(directory_.tables(), plan));
+    barrier(context_.comm);
+  }
   take_plan();
   if (migration_->finished()) migration_.reset();
 }

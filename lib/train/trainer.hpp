@@ -61,7 +61,8 @@ class Trainer {
 
   /// Collective, between steps: rows move to `plan`, some before every step from the next one on, until all have. No
   /// move may be under way. Throws Error, on all ranks alike, if a rank has no room on the way. Training does not
-  /// change. Tests force any schedule of plans with it. Where device memory is planned, what the new plan needs of it
+  /// change. Where a map has holders, no rank may settle batches meanwhile: those that were settled ahead are
+  /// forgotten. Tests force any schedule of plans with it. Where device memory is planned, what the new plan needs of it
   /// is taken when it is in force; while rows move, buffers may grow.
   void migrate_to(const ResolvedPlan& plan, int64_t copies_per_move);
   /// Collective. Why rows cannot move to `plan`: which rank has no room on the way, or too little device memory for the
@@ -71,6 +72,8 @@ class Trainer {
   void continue_migration(const ResolvedPlan& plan, const MigrationState& state);
   /// Collective, between steps: the next rows of a move under way. step() begins with it.
   void move_rows();
+  /// The plan that rows follow, or move to.
+  const ResolvedPlan& plan_ahead() const { return migration_ ? migration_->to() : directory_.plan(); }
   /// The move under way; null if none is.
   const Migration* migration() const { return migration_.get(); }
   /// Of all moves that are over, and the one under way.
@@ -110,6 +113,7 @@ class Trainer {
   void forward_dense(const Batch& batch);
   void reduce_gradients();
   void take_plan();
+  void settle_moved_rows(const ResolvedPlan& plan);
   void reserve();
   int64_t max_samples() const { return options_.limits.samples.at(context_.comm.rank()); }
 

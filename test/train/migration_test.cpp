@@ -20,7 +20,9 @@ constexpr double kSameLoss = 1e-6, kSameParameters = 1e-5, kSameLossOver20Steps 
 /// States of all ranks as one. Counts values that differ between copies of a row.
 class MergedState {
  public:
-  explicit MergedState(const TrainingCase& problem) : problem_(problem), all_(unset()) {}
+  /// initial: of rows that no rank has; null: not a number.
+  explicit MergedState(const TrainingCase& problem, const ModelState* initial = nullptr)
+      : problem_(problem), initial_(initial), all_(unset()) {}
 
   void add(RankTrainer& trainer, int rank) {
     ModelState mine = unset();
@@ -33,7 +35,13 @@ class MergedState {
     merge(all_.values, mine.values);
     merge(all_.state, mine.state);
   }
-  const ModelState& state() const { return all_; }
+  ModelState state() const {
+    ModelState state = all_;
+    if (!initial_) return state;
+    fill_up(state.values, initial_->values);
+    fill_up(state.state, initial_->state);
+    return state;
+  }
   int64_t differences() const { return differences_; }
 
  private:
@@ -51,7 +59,13 @@ class MergedState {
         all[t][i] = part[t][i];
       }
   }
+  static void fill_up(std::vector<std::vector<float>>& all, const std::vector<std::vector<float>>& initial) {
+    for (size_t t = 0; t < all.size(); ++t)
+      for (size_t i = 0; i < all[t].size(); ++i)
+        if (std::isnan(all[t][i])) all[t][i] = initial[t][i];
+  }
   const TrainingCase& problem_;
+  const ModelState* initial_;
   ModelState all_;
   int64_t differences_ = 0;
   std::mutex mutex_;
@@ -92,7 +106,7 @@ Trained train_with_schedule(const TrainingCase& problem, int ranks, int64_t step
         size_t next = 0;
         for (int64_t k = first; k < first + steps; ++k) {
           if (!trainer->migration() && next < schedule.plans.size()) {
-            trainer->migrate_to(schedule.plans[next], schedule.copies_per_move[next]);
+            trainer.migrate_to(schedule.plans[next], schedule.copies_per_move[next]);
             ++next;
           }
           const double loss = trainer.step(k);
@@ -104,6 +118,11 @@ Trained train_with_schedule(const TrainingCase& problem, int ranks, int64_t step
   CHECK(merged.differences() == 0);
   result.state = merged.state();
   return result;
+}
+
+/// Whether the next plan may come before step k: on all ranks alike, and not before every step.
+bool random_rest(int64_t k) {
+  return k % 3 != 1;
 }
 
 /// What a rank sees of a run: losses, predictions on the way, its rows at the end.
@@ -130,7 +149,7 @@ std::vector<Seen> run_with_schedule(TrainingCase problem, bool overlapped, int r
         size_t next = 0, rest = 0;
         for (int64_t k = 0; k < kSteps; ++k) {
           if (!trainer->migration() && next < schedule.plans.size() && rest++ == next % 3) {
-            trainer->migrate_to(schedule.plans[next], schedule.copies_per_move[next]);
+            trainer.migrate_to(schedule.plans[next], schedule.copies_per_move[next]);
             ++next;
             rest = 0;
           }
@@ -245,7 +264,7 @@ TEST_CASE("AMoveChangesNoBitOfAnyRowOrItsOptimiserState") {
             for (int64_t k = 0; k < 3; ++k) trainer.step(k);
             states[0]->add(trainer, comm.rank());
             for (size_t i = 0; i < schedule.plans.size(); ++i) {
-              trainer->migrate_to(schedule.plans[i], schedule.copies_per_move[i]);
+              trainer.migrate_to(schedule.plans[i], schedule.copies_per_move[i]);
               trainer->move_rows();
               states[2 * i + 1]->add(trainer, comm.rank());
               while (trainer->migration()) trainer->move_rows();
@@ -258,6 +277,111 @@ TEST_CASE("AMoveChangesNoBitOfAnyRowOrItsOptimiserState") {
         CHECK(state->state() == states[0]->state());  // and no value is missing: NaN is unequal to itself
       }
     }
+}
+
+TEST_CASE("RowsByFirstUseTrainTheSameUnderAnyScheduleOfPlans") {
+  int64_t moves = 0, schedules = 0;
+  std::mt19937 random(25);
+  TrainingCase problem = with_adagrad({}, OptimizerKind::rowwise_adagrad);
+  problem.rows = {1, 5, 40, 2000};  // some rows of which are never used
+  const ModelState initial = train(problem, 1, 0).state;
+  const Trained expected = train(problem, 1, 20);
+  const Tables tables(problem.rows, problem.model.embedding_dim);
+  for (const auto& [name, hierarchy] : hierarchies())
+    for (int i = 0; i < 3; ++i) {
+      INFO(name << ", schedule " << i);
+      problem.hierarchy = hierarchy;
+      problem.room = room_for_all(problem);
+      problem.room.device *= 2;
+      problem.first_use = true;
+      problem.plan = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
+      Schedule schedule = random_schedule(problem, hierarchy, 20, random);
+      const int64_t sizes[] = {150, 900, 100000};
+      for (int64_t& copies : schedule.copies_per_move) copies = sizes[random() % std::size(sizes)];
+      for (size_t p = 0; p < schedule.plans.size(); p += 2)
+        schedule.plans[p] = ResolvedPlan::uniform(tables, hierarchy, 0);  // all of it mapped
+      MergedState merged(problem, &initial);
+      std::vector<double> losses;
+      run_ranks(
+          hierarchy.ranks(),
+          [&](Comm& comm) {
+            RankTrainer trainer(problem, comm);
+            size_t next = 0;
+            for (int64_t k = 0; k < 20; ++k) {
+              if (!trainer->migration() && next < schedule.plans.size() && random_rest(k)) {
+                trainer.migrate_to(schedule.plans[next], schedule.copies_per_move[next]);
+                ++next;
+              }
+              const double loss = trainer.step(k, k < 19);
+              if (comm.rank() == 0) losses.push_back(loss);
+              std::vector<float> logits;
+              if (k % 4 == 3) trainer.predict(k, logits);
+            }
+            merged.add(trainer, comm.rank());
+            if (comm.rank() == 0) moves += static_cast<int64_t>(next);
+          },
+          60);
+      CHECK(merged.differences() == 0);
+      for (size_t k = 0; k < expected.losses.size(); ++k)
+        CHECK(std::abs(losses[k] - expected.losses[k]) <= kSameLossOver20Steps);
+      CHECK(relative_difference(merged.state(), expected.state) <= 20 * kSameParameters);
+      ++schedules;
+    }
+  CHECK(moves > 3 * schedules);
+}
+
+TEST_CASE("AMoveOfRowsByFirstUseChangesNoBitOfAnyRowOrItsOptimiserState") {
+  std::mt19937 random(26);
+  for (const auto& [name, hierarchy] : hierarchies()) {
+    INFO(name);
+    TrainingCase problem = with_adagrad({}, OptimizerKind::adagrad);
+    problem.rows = {1, 5, 40, 2000};
+    const ModelState initial = train(problem, 1, 0).state;
+    problem.first_use = true;
+    problem.hierarchy = hierarchy;
+    problem.room = room_for_all(problem);
+    problem.room.device *= 2;
+    const Tables tables(problem.rows, problem.model.embedding_dim);
+    const Schedule schedule = random_schedule(problem, hierarchy, 4, random);
+    std::vector<std::unique_ptr<MergedState>> states;
+    for (size_t i = 0; i <= 2 * schedule.plans.size(); ++i)
+      states.push_back(std::make_unique<MergedState>(problem, &initial));
+    run_ranks(
+        hierarchy.ranks(),
+        [&](Comm& comm) {
+          RankTrainer trainer(problem, comm);
+          for (int64_t k = 0; k < 3; ++k) trainer.step(k, true);  // the last one is settled ahead
+          states[0]->add(trainer, comm.rank());
+          for (size_t i = 0; i < schedule.plans.size(); ++i) {
+            trainer.migrate_to(schedule.plans[i], schedule.copies_per_move[i]);
+            trainer->move_rows();
+            states[2 * i + 1]->add(trainer, comm.rank());
+            while (trainer->migration()) trainer->move_rows();
+            states[2 * i + 2]->add(trainer, comm.rank());
+          }
+        },
+        60);
+    for (const auto& state : states) {
+      CHECK(state->differences() == 0);
+      CHECK(state->state() == states[0]->state());
+    }
+  }
+}
+
+TEST_CASE("MappedRowsStayWhereTheyAre") {
+  TrainingCase problem = with_adagrad({}, OptimizerKind::rowwise_adagrad);
+  problem.first_use = true;
+  problem.room = room_for_all(problem);
+  const Tables tables(problem.rows, problem.model.embedding_dim);
+  ResolvedPlan other = ResolvedPlan::uniform(tables, Hierarchy::flat(3), 0);
+  for (ResolvedTable& table : other.tables) table.rules[0].holders.offset += 1;
+  run_ranks(3, [&](Comm& comm) {
+    RankTrainer trainer(problem, comm);
+    for (int64_t k = 0; k < 3; ++k) trainer.step(k);
+    trainer.migrate_to(other, 10);
+    CHECK(trainer->migration() == nullptr);  // it is over at once
+    trainer.step(3);
+  });
 }
 
 TEST_CASE("MovingRowsSendsWhatThePlansSay") {

@@ -176,6 +176,14 @@ void RankTrainer::settle(const PartOfBatch& part) {
   holder_map_->settle(part.batch.index, rows);
 }
 
+void RankTrainer::migrate_to(const ResolvedPlan& plan, int64_t copies_per_move) {
+  if (!holder_map_) return trainer_->migrate_to(plan, copies_per_move);
+  const ResolvedPlan to = by_first_use(plan);
+  trainer_->migrate_to(to, copies_per_move);
+  mapped_ = mapped_keys(tables_, to);
+  next_.reset();
+}
+
 void RankTrainer::place_all() {
   place_by_arithmetic(*holder_map_, tables_, trainer_->directory().plan(), mapped_);
   trainer_->admit_held(true);

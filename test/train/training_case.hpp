@@ -69,6 +69,8 @@ class RankTrainer {
   /// Collective. Trains on batch k; the mean loss over all ranks' samples, before the update. look_ahead: batch k + 1
   /// follows.
   double step(int64_t k, bool look_ahead = false);
+  /// As Trainer::migrate_to; the batch that was announced is settled anew.
+  void migrate_to(const ResolvedPlan& plan, int64_t copies_per_move);
   /// Collective. Appends this rank's logits of a batch that no step trains on, another for every k.
   void predict(int64_t k, std::vector<float>& logits);
 

@@ -215,6 +215,7 @@ class CostModel {
   double capacity(Site s) const;
   double reserved(Site s) const;
   double batch_of(int d) const { return static_cast<double>(workload_->global_batch) * tree_.batch_share(d); }
+  double distinct_rows(int rank) const { return distinct_rows_[rank]; }  ///< expected of its part of the batch
   double lookups_per_sample() const;
   bool has_bags() const;  ///< some table has other than one lookup per sample
 
@@ -223,6 +224,7 @@ class CostModel {
   void find_assigned(int t, size_t c, double* values) const;
   void find_dense_loads();
   void find_sample_loads();
+  void find_distinct_rows();
   void find_reserved();
 
   Tree tree_;
@@ -233,7 +235,7 @@ class CostModel {
   std::vector<std::vector<double>> features_of_;
   std::vector<bool> occurs_;
   std::vector<double> base_;
-  std::vector<double> reserved_;  ///< by rank domain
+  std::vector<double> reserved_, distinct_rows_;  ///< by rank domain
 };
 
 /// The rows of a copy domain that a rank inside it has to do with, by why.

@@ -85,11 +85,7 @@ void report_counts(const CostModel& model, const std::vector<bool>& on, Cost& co
           weight * (3 * peers * is_on(switches.staged(stage)) + 3 * others * is_on(switches.direct(stage)) +
                     2 * peers * is_on(switches.reduce(stage)) + others * is_on(switches.samples(stage)));
     }
-    double distinct = 0;
-    const int looked_up = model.features().assigned ? model.features().distinct(r) : Features::v(r);
-    for (int t = 0; t < model.tables(); ++t)
-      for (size_t c = 0; c < model.table(t).access.classes(); ++c)
-        distinct += static_cast<double>(model.table(t).access.rows[c]) * model.features_of(t, c)[looked_up];
+    const double distinct = model.distinct_rows(r);
     cost.distinct_rows_mean += weight * distinct;
     cost.distinct_rows_max = std::max(cost.distinct_rows_max, distinct);
   }
