@@ -8,8 +8,8 @@
 
 #include "base/error.hpp"
 #include "base/timer.hpp"
-#include "commands.hpp"
 #include "comm/collectives.hpp"
+#include "commands.hpp"
 #include "config/locality_file.hpp"
 #include "planning/training_locality.hpp"
 #include "rank_command.hpp"
@@ -38,8 +38,10 @@ struct Request {
   std::vector<System> systems;
   placement::SampleAssignment assignment;
   bool first_use = true;
-  int64_t samples = 0, run_batches = 0;
+  int64_t samples = 0;
+  bool whole_run = false;
   std::string data, out;
+  bool adds = false;
 };
 
 int64_t parse_count(const char* option, std::string_view text, int64_t least, int64_t most) {
@@ -67,7 +69,8 @@ cxxopts::Options locality_options() {
   cxxopts::Options options(
       "sparrow locality",
       "Assigns samples of the training data to the ranks that hold their rows, without training, and writes how many\n"
-      "rows still move as a profile for `sparrow plan --locality`. Runs alone, or under mpirun: ranks share out what is\n"
+      "rows still move as a profile for `sparrow plan --locality`. Runs alone, or under mpirun: ranks share out what "
+      "is\n"
       "to be measured.\n\n"
       "  sparrow locality configs/criteo_terabyte.yaml --ranks 4,8,2x8 --out criteo_terabyte.json\n");
   const auto text = [](const char* value) { return cxxopts::value<std::string>()->default_value(value); };
@@ -84,14 +87,14 @@ cxxopts::Options locality_options() {
   add("whole-run", "the samples are all that a run trains on: also its beginning counts");
   add("data", "what the data are, for the file; default: samples and names of files", text(""), "TEXT");
   add("out", "the file to write", text("locality.json"), "FILE");
+  add("add", "to what is in that file already");
   return options;
 }
 
 /// One of two words.
 bool first_of(const cxxopts::ParseResult& given, const char* option, const char* first, const char* second) {
   const auto word = given[option].as<std::string>();
-  if (word != first && word != second)
-    fail("--{}: unknown value '{}'; expected: {}, {}", option, word, first, second);
+  if (word != first && word != second) fail("--{}: unknown value '{}'; expected: {}, {}", option, word, first, second);
   return word == first;
 }
 
@@ -108,9 +111,10 @@ Request read_request(const cxxopts::ParseResult& given) {
   request.assignment.passes = static_cast<int>(number("passes", 0, 100));
   request.first_use = first_of(given, "holders", "first_use", "arithmetic");
   request.samples = number("samples", 1, int64_t{1} << 40);
-  request.run_batches = given.count("whole-run") > 0 ? INT64_MAX : 0;
+  request.whole_run = given.count("whole-run") > 0;
   request.data = given["data"].as<std::string>();
   request.out = given["out"].as<std::string>();
+  request.adds = given.count("add") > 0;
   return request;
 }
 
@@ -132,8 +136,8 @@ TrainingData open_and_count(const RankCommand& rank) {
   const Config& config = rank.config;
   const std::string scratch = config.system.scratch.empty() ? config.output.dir + "/scratch" : config.system.scratch;
   const std::string counts = scratch + "/locality";
-  TrainingData data = open_training_data(
-      rank.comm, {rank.mpi.node(), rank.mpi.local_rank(), rank.mpi.local_size()}, config.data, scratch);
+  TrainingData data = open_training_data(rank.comm, {rank.mpi.node(), rank.mpi.local_rank(), rank.mpi.local_size()},
+                                         config.data, scratch);
   if (rank.comm.rank() == 0) fs::remove_all(counts);
   barrier(rank.comm);
   count_accesses(rank.comm, config.data, {}, counts, data);
@@ -164,8 +168,10 @@ placement::LocalityMeasurement measure(const RankCommand& rank, const Request& r
   AssignedSystem asked{.hierarchy = hierarchy,
                        .assignment = request.assignment,
                        .first_use = request.first_use,
-                       .threads = rank.backend.host_threads,
-                       .run_batches = request.run_batches};
+                       .threads = rank.backend.host_threads};
+  if (request.whole_run)
+    asked.run_batches =
+        std::max<int64_t>(1, std::min(request.samples, data.train_range.size()) / config.train.global_batch);
   asked.assignment.delay = std::min(asked.assignment.delay, hierarchy.ranks());
   const MeasuredLocality found =
       measure_locality(config, data, asked, request.samples * data.shapes.lookups_per_sample());
@@ -187,10 +193,26 @@ placement::LocalityProfile gather_measurements(Comm& comm, const placement::Loca
   std::vector<placement::LocalityProfile> profiles;
   for (const std::string& text : texts)
     profiles.push_back(text.empty() ? placement::LocalityProfile() : parse_locality(text, "measurements of a rank"));
-  placement::LocalityProfile all{own.data, own.generated, {}};
+  placement::LocalityProfile all{own.data, {}};
   for (size_t i = 0; i < systems && comm.rank() == 0; ++i)
     all.measurements.push_back(profiles[i % profiles.size()].measurements.at(i / profiles.size()));
   return all;
+}
+
+/// Measurements of the same system and batch are replaced.
+placement::LocalityProfile added(placement::LocalityProfile before, placement::LocalityProfile all) {
+  using placement::LocalityMeasurement;
+  const auto same = [](const LocalityMeasurement& a, const LocalityMeasurement& b) {
+    return a.domains == b.domains && a.global_batch == b.global_batch;
+  };
+  std::erase_if(before.measurements, [&](const LocalityMeasurement& old) {
+    return std::any_of(all.measurements.begin(), all.measurements.end(),
+                       [&](const LocalityMeasurement& m) { return same(old, m); });
+  });
+  before.measurements.insert(before.measurements.end(), std::make_move_iterator(all.measurements.begin()),
+                             std::make_move_iterator(all.measurements.end()));
+  if (before.data.find(all.data) == std::string::npos) before.data += "; " + all.data;
+  return before;
 }
 
 }  // namespace
@@ -201,15 +223,18 @@ int run_locality(int argc, char** argv) {
   if (!arguments) return 0;
   const Request request = read_request(arguments->given);
   return run_on_ranks("locality", *arguments, [&](const RankCommand& rank) {
+    std::optional<placement::LocalityProfile> before;  // read now, that a fault is found before anything is measured
+    if (request.adds) before = load_locality(request.out);
     const TrainingData data = open_and_count(rank);
     placement::LocalityProfile own;
     own.data = request.data.empty() ? description(rank.config, data, request.samples) : request.data;
-    own.generated = rank.config.data.generate.has_value();
     const size_t ranks = static_cast<size_t>(rank.comm.size());
     for (size_t i = static_cast<size_t>(rank.comm.rank()); i < request.systems.size(); i += ranks)
       own.measurements.push_back(measure(rank, request, data, request.systems[i]));
-    const placement::LocalityProfile all = gather_measurements(rank.comm, own, request.systems.size());
-    if (rank.comm.rank() == 0) save_locality(request.out, all);
+    placement::LocalityProfile all = gather_measurements(rank.comm, own, request.systems.size());
+    if (rank.comm.rank() != 0) return;
+    if (before) all = added(*before, std::move(all));
+    save_locality(request.out, all);
   });
 }
 

@@ -38,10 +38,24 @@ void adapt(const PlanRequest& request, const placement::SolveOptions& options, P
   for (size_t i = 0; i < ranks.size(); ++i) ranks[i]->batch_weight = weights[i];
 }
 
+/// What a profile says of assigned samples here; the plan decides.
+void know_locality(const PlanRequest& request, const placement::LocalityProfile& profile, PlacementOptions& asked,
+                   PlanAnswer& result) {
+  placement::LocalityQuestion question;
+  question.dense_features = static_cast<double>(kCriteoDense);
+  placement::LocalityAnswer known = placement::locality_for(profile, result.topology, result.workload, question);
+  result.workload.locality = std::move(known.locality);
+  result.workload.locality.threads = std::max(1, request.assign_threads);
+  result.workload.locality.on_own_cores = request.assign_threads > 0;
+  result.locality_notes = std::move(known.notes);
+  asked.assignment = AssignmentChoice::automatic;
+  asked.holders = HolderChoice::automatic;
+}
+
 }  // namespace
 
 PlanAnswer answer(const PlanRequest& request, const PlanTables& tables, const placement::Topology& topology) {
-  PlanAnswer result{topology, make_workload(iteration_of(request, tables)), {}, {}, {}, 0};
+  PlanAnswer result{topology, make_workload(iteration_of(request, tables)), {}, {}, {}, {}, 0};
   const placement::SolveOptions options = solve_options(result.workload, request.combine);
   adapt(request, options, result);
   if (request.optimize_batch) {
@@ -51,13 +65,17 @@ PlanAnswer answer(const PlanRequest& request, const PlanTables& tables, const pl
   }
   PlacementOptions asked;
   asked.combine = request.combine;
+  if (tables.locality) know_locality(request, *tables.locality, asked, result);
   result.decision = decide(result.topology, result.workload, asked);
+  result.workload.locality = result.decision.locality;
   result.plan = result.optimum().plan;
   result.cost = result.optimum().cost;
   if (request.strategy) {
     asked.strategy = request.strategy;
     asked.deduplicate = request.deduplicate || request.strategy == placement::Strategy::fetched;  // as it is listed
     asked.combine = request.combine && request.deduplicate;
+    asked.assignment = AssignmentChoice::contiguous;
+    asked.holders = HolderChoice::arithmetic;
     Decision strategy = decide(result.topology, result.workload, asked);
     result.plan = std::move(strategy.plan);
     result.cost = std::move(strategy.cost);

@@ -32,10 +32,14 @@ json prices_json(const PlanAnswer& answer) {
 }
 
 /// Phases under the names of this report; what is written back to slower stores is part of its update.
-constexpr std::pair<Phase, const char*> kReportedPhases[] = {
-    {Phase::ids, "ids"},         {Phase::store, "fetch"},        {Phase::rows, "forward"},
-    {Phase::compute, "compute"}, {Phase::gradients, "backward"}, {Phase::allreduce, "reduction"},
-    {Phase::update, "update"}};
+constexpr std::pair<Phase, const char*> kReportedPhases[] = {{Phase::ids, "ids"},
+                                                             {Phase::store, "fetch"},
+                                                             {Phase::rows, "forward"},
+                                                             {Phase::compute, "compute"},
+                                                             {Phase::gradients, "backward"},
+                                                             {Phase::samples, "samples"},
+                                                             {Phase::allreduce, "reduction"},
+                                                             {Phase::update, "update"}};
 
 json phases_json(const Cost& cost) {
   json phases = json::object();
@@ -88,11 +92,27 @@ json tables_json(const PlanAnswer& answer, const placement::Tree& tree) {
 }
 
 json bytes_json(const placement::SentBytes& sent) {
-  return {{"ids", sent.ids},
-          {"rows", sent.rows},
-          {"gradients", sent.gradients},
-          {"allreduce", sent.allreduce},
-          {"total", sent.total()}};
+  return {
+      {"ids", sent.ids},         {"rows", sent.rows},    {"gradients", sent.gradients}, {"allreduce", sent.allreduce},
+      {"samples", sent.samples}, {"total", sent.total()}};
+}
+
+/// Who trains a sample; with a profile also what the best plan costs with and without samples that go to their rows.
+json assignment_json(const PlanAnswer& answer) {
+  const placement::SampleAssignment& assignment = answer.plan.assignment;
+  json report = {{"local", assignment.local}};
+  if (assignment.local) {
+    report["delay"] = assignment.delay;
+    report["passes"] = assignment.passes;
+    report["holders"] = answer.decision.locality.first_use ? "first_use" : "arithmetic";
+  }
+  const SamplesDecision& samples = answer.decision.samples;
+  if (!samples.why_not.empty()) report["why_not"] = samples.why_not;
+  for (const auto& [name, way] : {std::pair("contiguous", samples.contiguous), std::pair("assigned", samples.assigned)})
+    if (way.seconds > 0)
+      report[name] = {{"seconds_per_iteration", way.seconds}, {"bound", way.bound}, {"row_bytes_sent", way.row_bytes}};
+  if (!answer.locality_notes.empty()) report["notes"] = answer.locality_notes;
+  return report;
 }
 
 }  // namespace
@@ -119,6 +139,7 @@ std::string plan_json_text(const PlanRequest&, const PlanAnswer& answer) {
                  {"grouping_error", answer.optimum().grouping_error},
                  {"bytes_per_iteration", bytes_json(cost.sent_mean)}};
   report["bytes_per_iteration"]["max"] = bytes_json(cost.sent_max);
+  report["assignment"] = assignment_json(answer);
   report["memory"] = memory_json(answer, tree);
   report["prices"] = prices_json(answer);
   report["phases"] = phases_json(cost);

@@ -92,6 +92,7 @@ double sent_in_phase(const Cost& cost, Phase phase) {
          : phase == Phase::rows      ? sent.rows
          : phase == Phase::gradients ? sent.gradients
          : phase == Phase::allreduce ? sent.allreduce
+         : phase == Phase::samples   ? sent.samples
                                      : 0;
 }
 

@@ -12,6 +12,7 @@
 namespace sparrow {
 namespace {
 
+constexpr int kMostThreads = 4096;
 constexpr int64_t kMostBatch = int64_t{1} << 32;
 constexpr int64_t kMostWidth = 1 << 16;
 
@@ -43,6 +44,13 @@ cxxopts::Options plan_options() {
       text()->default_value("sequential"), "MODE");
   add("device-memory", "for rows and buffers on every rank that has samples, e.g. 16GiB; default: the topology's",
       text(), "BYTES");
+  add("locality",
+      "profile of how near their rows samples can be brought (sparrow locality; configs/profiles): the plan then "
+      "decides "
+      "whether they go there",
+      text(), "FILE");
+  add("assign-threads", "cores of a rank that do nothing but assign samples to ranks; 0: one that computes does it too",
+      cxxopts::value<int>()->default_value("0"), "N");
   add("no-combine", "deduplicate per rank only, not at every level of the tree");
   add("batch-shares", "topology, or planned: unequal ranks get parts of the batch that minimise the time",
       text()->default_value("topology"), "HOW");
@@ -82,6 +90,8 @@ void check(const PlanRequest& request) {
     fail("--dim: {} is not from 1 to {}", request.model.embedding_dim, kMostWidth);
   if (request.batch < 1 || request.batch > kMostBatch)
     fail("--batch: {} is not from 1 to {}", request.batch, kMostBatch);
+  if (request.assign_threads < 0 || request.assign_threads > kMostThreads)
+    fail("--assign-threads: {} is not from 0 to {}", request.assign_threads, kMostThreads);
   for (const auto& layers : {request.model.bottom, request.model.top})
     for (int64_t width : layers)
       if (width < 1 || width > kMostWidth)
@@ -111,6 +121,8 @@ PlanRequest read_request(const cxxopts::ParseResult& arguments) {
   request.optimizer = parse_word<OptimizerKind>("--optimizer", arguments["optimizer"].as<std::string>());
   request.wire = parse_word<DType>("--wire", arguments["wire"].as<std::string>());
   request.overlapped = second_of(arguments, "pipeline", "sequential", "overlapped");
+  request.locality = text("locality");
+  request.assign_threads = arguments["assign-threads"].as<int>();
   request.combine = arguments.count("no-combine") == 0;
   request.deduplicate = arguments.count("deduplicate") > 0;
   request.planned_shares = second_of(arguments, "batch-shares", "topology", "planned");

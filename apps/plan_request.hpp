@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/options.hpp"
+#include "placement/model/locality_profile.hpp"
 #include "planning/decide.hpp"
 
 namespace sparrow {
@@ -27,6 +28,8 @@ struct PlanRequest {
   bool combine = true;
   bool deduplicate = false;              ///< what a named strategy moves, as training does
   bool planned_shares = false;           ///< split the batch over unequal ranks so that T falls
+  std::string locality;                  ///< file: what is known of samples that go to their rows; empty: nothing
+  int assign_threads = 0;                ///< cores of a rank that do nothing but assign them; 0: those that compute do
   std::optional<int64_t> device_memory;  ///< of every rank that has samples, instead of the topology's
   bool all_strategies = false;
   std::optional<placement::Strategy> strategy;  ///< to show instead of the optimum
@@ -51,6 +54,7 @@ struct PlanTables {
   std::vector<std::string> names;
   std::vector<placement::TableDistribution> access;
   std::vector<double> lookups;
+  std::optional<placement::LocalityProfile> locality;
 
   void add(std::string name, placement::TableDistribution distribution, double lookups_per_sample = 1) {
     names.push_back(std::move(name));
@@ -64,7 +68,8 @@ PlanTables load_plan_tables(const PlanRequest& request);
 struct PlanAnswer {
   placement::Topology topology;  ///< with the memory and the shares of the batch that were asked for
   placement::Workload workload;
-  Decision decision;  ///< where no strategy is asked for
+  Decision decision;                        ///< where no strategy is asked for
+  std::vector<std::string> locality_notes;  ///< what lies beyond the measurements of the profile
   placement::Plan plan;
   placement::Cost cost;
   double dense_bytes_sent = 0;  ///< of a rank, for the dense parameters

@@ -1,5 +1,6 @@
 // How often the rows of each table are used: from counts, or by a law.
 #include "base/error.hpp"
+#include "config/locality_file.hpp"
 #include "plan_request.hpp"
 #include "synthetic/presets.hpp"
 
@@ -41,7 +42,9 @@ PlanTables make_tables(const PlanRequest& request) {
 }  // namespace
 
 PlanTables load_plan_tables(const PlanRequest& request) {
-  return request.counts.empty() ? make_tables(request) : load_counts(request);
+  PlanTables tables = request.counts.empty() ? make_tables(request) : load_counts(request);
+  if (!request.locality.empty()) tables.locality = load_locality(request.locality);
+  return tables;
 }
 
 }  // namespace sparrow

@@ -7,7 +7,8 @@
     sudo scripts/reproduce.py --set 'data.train=[/path/to/sample.tsv.gz]' --set data.generate={}    # on your rows
 
 Sections: strategies (over link rates, dimensions and wires), memory, skew, two_tier, links (the ledger against counters of the links), federated,
-overlap (pairs of overlapped and sequential runs), goal (the optimal plan against the usual systems on slow links).
+overlap (pairs of overlapped and sequential runs), goal (the optimal plan against the usual systems on slow links), assignment (samples that go to their
+rows: medians of repeats).
 Each has a folder in runs/reproduce with results.csv and figures; report.md sums them up and says what is measured and what is emulated. Needs root.
 """
 from __future__ import annotations
@@ -17,6 +18,7 @@ import itertools
 import os
 import pathlib
 import platform
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -40,6 +42,7 @@ SECTIONS: dict[str, tuple[str, Launcher | None]] = {  # a sweep file, and where 
     "federated": ("configs/reproduce/federated.yaml", None),
     "overlap": ("configs/reproduce/overlap.yaml", None),
     "goal": ("configs/reproduce/goal.yaml", None),
+    "assignment": ("configs/reproduce/assignment.yaml", None),
 }
 
 HONESTY = """**Measured**: samples per second, seconds and AUC of real training runs (`summary.json`) and the bytes that ranks sent, as they counted them.
@@ -152,7 +155,36 @@ def report_goal(rows: list[Row]) -> str:
     return "Samples per second of the optimal plan, overlapped, as a multiple of:\n\n" + table(lines)
 
 
-REPORTS = {"strategies": report_strategies, "links": report_links, "overlap": report_overlap, "goal": report_goal}
+def report_assignment(rows: list[Row]) -> str:
+    """Per rate, dimension and wire: medians of the repeats, and the medians of each system's multiples of the others' in the same repeat."""
+    where = ["rate", "model.embedding_dim", "system.wire"]
+    sent = " + ".join(f"bytes_per_iteration.{phase}" for phase in ("ids", "rows", "gradients", "samples"))
+    lines = []
+    for group in groups(rows, where):
+        by_system = {name: [row for row in group if row["system"] == name] for name in dict.fromkeys(row["system"] for row in group)}
+        for name, own in by_system.items():
+            speeds = [speed for row in own if (speed := number(row, "samples_per_second"))]
+            if not speeds:
+                continue
+            line: Row = {column: own[0][column] for column in where} | {"system": name}
+            middle = statistics.median(speeds)
+            line |= {"samples/s": middle, "spread": f"{min(speeds) / middle:.2f} to {max(speeds) / middle:.2f}"}
+            for other in ("table_wise_usual", "contiguous"):
+                others = {row["repeat"]: number(row, "samples_per_second") for row in by_system.get(other, [])}
+                ratios = [number(row, "samples_per_second") / others[row["repeat"]] for row in own if row["repeat"] in others]
+                line[f"x {other}"] = statistics.median(ratios) if ratios else "-"
+            off = [number(row, "seconds_per_iteration") / number(row, "predicted.seconds_per_iteration") for row in own]
+            line["measured / predicted"] = statistics.median(off)
+            line["kB sent"] = statistics.median(number(row, sent) or 0 for row in own) / 1e3
+            lines.append(line)
+    text = """Medians of the repeats; spread: the slowest and the fastest repeat over the median. x: median over the repeats of the multiple of another system's
+samples per second. kB sent: ids, rows, gradients and moved samples of a rank and iteration.
+
+"""
+    return text + table(lines)
+
+
+REPORTS = {"assignment": report_assignment, "strategies": report_strategies, "links": report_links, "overlap": report_overlap, "goal": report_goal}
 
 
 def command_output(*command: str) -> str:

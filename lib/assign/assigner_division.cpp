@@ -47,9 +47,13 @@ double Division::count_uses(const DivisionTask& task) {
   int64_t moves = 0;
   double weight = 0;
   int32_t begin = mark_;  // mark of the first sample of this child
+  bool in_turn = true;
   for (int32_t i = 0; i < n; ++i) {
     const int16_t child = task.as_read[i];
-    if (i > 0 && child != task.as_read[i - 1]) begin = mark_ + i;
+    if (i > 0 && child != task.as_read[i - 1]) {
+      begin = mark_ + i;
+      in_turn &= child > task.as_read[i - 1];
+    }
     for (const int32_t d : task.rows(i)) {
       Uses& uses = uses_[d];
       const bool first = uses.last < mark_;
@@ -68,7 +72,23 @@ double Division::count_uses(const DivisionTask& task) {
     }
   }
   mark_ += n;
+  if (!in_turn) return cost_as_read(task);
   return task.batch.weight.empty() ? static_cast<double>(moves) : weight;
+}
+
+/// The same where ranks of several children take turns.
+double Division::cost_as_read(const DivisionTask& task) {
+  double weight = 0;
+  for (const int32_t d : mine_) touched_[d] = 0;
+  for (int64_t i = 0; i < task.size(); ++i) {
+    const int16_t child = task.as_read[i];
+    for (const int32_t d : task.rows(i)) {
+      const bool first = touched_[d] == 0, again = (touched_[d] >> child & 1) != 0;
+      if (!again && home_[d] != child && !(first && home_[d] == kNobody)) weight += task.weight(d);
+      touched_[d] |= uint64_t{1} << child;
+    }
+  }
+  return weight;
 }
 
 void Division::leave_repeats_out(const DivisionTask& task) {
@@ -94,10 +114,19 @@ void Division::score(const DivisionTask& task) {
   score_.resize(task.size() * n);
   margin_.resize(task.size());
   threads_.split(task.size(), kPart, [&](int64_t begin, int64_t end) {
-    float scores[AssignerNodes::kMostChildren];
+    float scores[AssignerNodes::kMostChildren], others[AssignerNodes::kMostChildren];
     for (int64_t i = begin; i < end; ++i) {
       std::fill(scores, scores + n, 0.0f);
-      for (const int32_t d : rows(task, i)) scores[share_[d].home] += share_[d].weight;
+      std::fill(others, others + n, 0.0f);
+      const std::span<const int32_t> rows = this->rows(task, i);
+      size_t r = 0;
+      for (; r + 1 < rows.size(); r += 2) {  // two sums, so that one need not wait for the other
+        const Share one = share_[rows[r]], other = share_[rows[r + 1]];
+        scores[one.home] += one.weight;
+        others[other.home] += other.weight;
+      }
+      if (r < rows.size()) scores[share_[rows[r]].home] += share_[rows[r]].weight;
+      for (int c = 0; c < n; ++c) scores[c] += others[c];
       float best = 0, next = 0;
       for (int c = 0; c < n; ++c) {
         next = std::max(next, std::min(best, scores[c]));
@@ -117,8 +146,7 @@ void Division::start(const DivisionTask& task, std::span<int16_t> child) {
   for (const uint16_t margin : margin_) ++buckets_[kMargins - margin];
   for (int b = 0; b < kMargins; ++b) buckets_[b + 1] += buckets_[b];
   order_.resize(task.size());
-  for (int64_t i = 0; i < task.size(); ++i)
-    order_[buckets_[kMargins - 1 - margin_[i]]++] = static_cast<int32_t>(i);
+  for (int64_t i = 0; i < task.size(); ++i) order_[buckets_[kMargins - 1 - margin_[i]]++] = static_cast<int32_t>(i);
   room_.assign(task.quota.begin(), task.quota.end());
   for (const int32_t i : order_) {
     const float* score = &score_[static_cast<size_t>(i) * n];
@@ -126,8 +154,7 @@ void Division::start(const DivisionTask& task, std::span<int16_t> child) {
     int best = room_[read] > 0 ? read : -1;
     for (int c = 0; c < n; ++c) {
       if (room_[c] == 0) continue;
-      if (best < 0 || score[c] > score[best] ||
-          (score[c] == score[best] && best != read && room_[c] > room_[best]))
+      if (best < 0 || score[c] > score[best] || (score[c] == score[best] && best != read && room_[c] > room_[best]))
         best = c;
     }
     child[i] = static_cast<int16_t>(best);
@@ -155,7 +182,8 @@ double Division::choose_kinds(const DivisionTask& task, std::span<const int16_t>
       if (home == kAway) fixed += task.weight(d);
     } else if ((touched_[d] == open && uses > hot) || uses > Refinement::kMostLookups) {
       kind_[d] = kFree;
-      fixed += task.weight(d) * static_cast<float>(std::popcount(open) - (home != kAway));
+      const bool free = home == kNobody || (home >= 0 && (open >> home & 1) != 0);  // for one of the children
+      fixed += task.weight(d) * static_cast<float>(std::popcount(open) - free);
     } else {
       kind_[d] = refinement_.add_row(task.weight(d), home, home == kNobody);
     }

@@ -61,6 +61,7 @@ class Division {
   int16_t home_of(const DivisionTask& task, int32_t row) const;
   void begin(const DivisionTask& task);
   double count_uses(const DivisionTask& task);
+  double cost_as_read(const DivisionTask& task);
   void leave_repeats_out(const DivisionTask& task);
   /// The rows of a sample, each once.
   std::span<const int32_t> rows(const DivisionTask& task, int64_t i) const {

@@ -1,7 +1,6 @@
 #include "assign/assigner_nodes.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/error.hpp"
 
@@ -50,16 +49,15 @@ void AssignerNodes::link(int level) {
   for (int rank = 0; rank < tree_.ranks(); ++rank) above.child_of.push_back(at.number[at.node_of[rank]]);
 }
 
-/// A new level below this one: groups of about sqrt(n) of the n children.
+/// A new level below this one: as few groups of children as can be.
 void AssignerNodes::group_children(int level) {
   Level& at = levels_[level];
   Level groups{at.tree_level, {}, {}, {}, {}, {}, std::vector<int>(tree_.ranks(), 0), {}};
   std::vector<int> group_of_child(levels_[level + 1].children.size(), 0);
   for (size_t node = 0; node < at.children.size(); ++node) {
     std::vector<int>& children = at.children[node];
-    const size_t size = children.size() <= kMostChildren
-                            ? children.size()
-                            : static_cast<size_t>(std::ceil(std::sqrt(static_cast<double>(children.size()))));
+    const size_t groups_of_node = (children.size() + kMostChildren - 1) / kMostChildren;
+    const size_t size = (children.size() + groups_of_node - 1) / groups_of_node;
     std::vector<int> own;
     for (size_t i = 0; i < children.size(); ++i) {
       if (i % size == 0) {

@@ -1,5 +1,5 @@
 // The tree as samples are divided: level by level among at most 64 children, so that the children of a node fit into
-// one word. A domain with more of them gets levels in between that exist here alone (flat, 256 ranks: 16 groups of 16):
+// one word. A domain with more of them gets levels in between that exist here alone (flat, 256 ranks: 4 groups of 64):
 // nobody asks there on behalf of a group.
 #pragma once
 

@@ -18,8 +18,8 @@ constexpr float kPriceStep = 0.5f;       // times the quota's part that a sample
 constexpr int kLastSweeps = 2;           // with exact quotas
 constexpr int64_t kBlocks = 32;          // of a sweep
 constexpr int64_t kLargestBlock = 2048;  // samples
-constexpr int64_t kPart = 128;           // fewest samples that are worth a thread
-constexpr float kLeast = 1e-4f;  // a gain that is one
+constexpr int64_t kPart = 64;            // fewest samples that are worth a thread
+constexpr float kLeast = 1e-4f;          // a gain that is one
 constexpr float kInfinite = std::numeric_limits<float>::infinity();
 using Lanes = float __attribute__((vector_size(kLanes * 4)));
 using Bits = int32_t __attribute__((vector_size(kLanes * 4)));
@@ -89,7 +89,8 @@ Refinement::Entry Refinement::entry(int64_t sample) {
 }
 
 void Refinement::enter(int64_t sample, const Entry& entry) {
-  lengths_[sample] = {static_cast<int32_t>(entry.split_ - entry.begin_), static_cast<int32_t>(entry.at_ - entry.begin_)};
+  lengths_[sample] = {static_cast<int32_t>(entry.split_ - entry.begin_),
+                      static_cast<int32_t>(entry.at_ - entry.begin_)};
 }
 
 void Refinement::count_lookups() {
@@ -177,7 +178,8 @@ template <int kVectors>
 void Refinement::sweep(double slack, bool priced) {
   const int64_t block = std::clamp<int64_t>(samples_ / kBlocks, 1, kLargestBlock);
   wanted_.resize(block);
-  for (int c = 0; c < children_; ++c) cap_[c] = static_cast<int64_t>(std::ceil(static_cast<double>(quota_[c]) * (1 + slack)));
+  for (int c = 0; c < children_; ++c)
+    cap_[c] = static_cast<int64_t>(std::ceil(static_cast<double>(quota_[c]) * (1 + slack)));
   std::fill(waits_.begin(), waits_.end(), 0);
   for (int64_t begin = 0; begin < samples_; begin += block) {
     const int64_t end = std::min(begin + block, samples_);

@@ -24,7 +24,7 @@ std::string list_text(const std::vector<double>& values) {
 }
 
 std::string bin_text(const LocalityMeasurement::Bin& bin) {
-  return fmt::format("[{:.5g}, {:.0f}, {:.4g}, {}, {}, {}, {}]", bin.lookups, bin.uses, bin.new_share,
+  return fmt::format("[{:.8g}, {:.0f}, {:.4g}, {}, {}, {}, {}]", bin.lookups, bin.uses, bin.new_share,
                      list_text(bin.of_held.into), list_text(bin.of_held.distinct), list_text(bin.of_new.into),
                      list_text(bin.of_new.distinct));
 }
@@ -37,11 +37,12 @@ std::string measurement_text(const LocalityMeasurement& m) {
     tables.push_back(fmt::format("   [{}]", fmt::join(texts, ",\n    ")));
   }
   return fmt::format(
-      "{{\"domains\": [{}], \"global_batch\": {}, \"delay\": {}, \"passes\": {}, \"holders\": \"{}\",\n"
-      "  \"batches\": {}, \"first_counted\": {}, \"busiest\": {:.4g}, \"new_row_bytes\": {:.4g}, "
+      "{{\"domains\": [{}], \"global_batch\": {}, \"delay\": {}, \"passes\": {}, \"holders\": \"{}\", "
+      "\"generated\": {},\n  \"batches\": {}, \"first_counted\": {}, \"busiest\": {:.4g}, \"new_row_bytes\": {:.4g}, "
       "\"seconds_per_sample\": {:.3g},\n  \"tables\": [\n{}\n  ]}}",
       fmt::join(m.domains, ", "), m.global_batch, m.delay, m.passes, m.first_use ? "first_use" : "arithmetic",
-      m.batches, m.first_counted, m.busiest, m.new_row_bytes, m.seconds_per_sample, fmt::join(tables, ",\n"));
+      m.generated, m.batches, m.first_counted, m.busiest, m.new_row_bytes, m.seconds_per_sample,
+      fmt::join(tables, ",\n"));
 }
 
 std::vector<double> read_factors(const JsonValue& value, size_t depth) {
@@ -73,7 +74,7 @@ std::vector<int64_t> read_domains(const JsonValue& value) {
 }
 
 LocalityMeasurement read_measurement(const JsonValue& value) {
-  const auto fields = value.members({"domains", "global_batch", "delay", "passes", "holders", "batches",
+  const auto fields = value.members({"domains", "global_batch", "delay", "passes", "holders", "generated", "batches",
                                      "first_counted", "busiest", "new_row_bytes", "seconds_per_sample", "tables"});
   LocalityMeasurement m;
   m.domains = read_domains(fields[0]);
@@ -81,12 +82,13 @@ LocalityMeasurement read_measurement(const JsonValue& value) {
   m.delay = static_cast<int>(fields[2].integer(1, kMostRanks));
   m.passes = static_cast<int>(fields[3].integer(0, 100));
   m.first_use = fields[4].choice({"arithmetic", "first_use"}) == 1;
-  m.batches = fields[5].integer(1, kMostBatch);
-  m.first_counted = fields[6].integer(0, m.batches - 1);
-  m.busiest = fields[7].real(0, kMostFactor);
-  m.new_row_bytes = fields[8].real(0, 16);
-  m.seconds_per_sample = fields[9].real(0, 1e3);
-  for (const JsonValue& table : fields[10].items()) {
+  m.generated = fields[5].boolean();
+  m.batches = fields[6].integer(1, kMostBatch);
+  m.first_counted = fields[7].integer(0, m.batches - 1);
+  m.busiest = fields[8].real(1, kMostFactor);
+  m.new_row_bytes = fields[9].real(0, 16);
+  m.seconds_per_sample = fields[10].real(0, 1e3);
+  for (const JsonValue& table : fields[11].items()) {
     m.tables.emplace_back();
     for (const JsonValue& item : table.items()) {
       m.tables.back().push_back(read_bin(item, m.domains.size()));
@@ -95,7 +97,7 @@ LocalityMeasurement read_measurement(const JsonValue& value) {
         item.wrong("bins are not in the order of rising lookups");
     }
   }
-  if (m.tables.empty()) fields[10].wrong("no tables");
+  if (m.tables.empty()) fields[11].wrong("no tables");
   return m;
 }
 
@@ -104,9 +106,8 @@ LocalityMeasurement read_measurement(const JsonValue& value) {
 std::string write_locality(const LocalityProfile& profile) {
   std::vector<std::string> measurements;
   for (const LocalityMeasurement& m : profile.measurements) measurements.push_back(measurement_text(m));
-  return fmt::format(
-      "{{\n\"format\": \"{}\", \"version\": 1,\n\"data\": {}, \"generated\": {},\n\"measurements\": [\n {}\n]}}\n",
-      kFormat, quoted(profile.data), profile.generated, fmt::join(measurements, ",\n "));
+  return fmt::format("{{\n\"format\": \"{}\", \"version\": 1,\n\"data\": {},\n\"measurements\": [\n {}\n]}}\n", kFormat,
+                     quoted(profile.data), fmt::join(measurements, ",\n "));
 }
 
 void save_locality(const std::string& path, const LocalityProfile& profile) {
@@ -116,18 +117,17 @@ void save_locality(const std::string& path, const LocalityProfile& profile) {
 LocalityProfile parse_locality(std::string_view text, const std::string& name) {
   const nlohmann::json document = parse_json(text, name);
   const JsonValue root(document, "", name);
-  const auto fields = root.members({"format", "version", "data", "generated", "measurements"});
+  const auto fields = root.members({"format", "version", "data", "measurements"});
   fields[0].choice({kFormat});
   fields[1].integer(1, 1);
   LocalityProfile profile;
   profile.data = fields[2].text();
-  profile.generated = fields[3].boolean();
-  for (const JsonValue& item : fields[4].items()) {
+  for (const JsonValue& item : fields[3].items()) {
     profile.measurements.push_back(read_measurement(item));
     if (std::ssize(profile.measurements.back().tables) != profile.tables())
       item.wrong(fmt::format("{} tables, others have {}", profile.measurements.back().tables.size(), profile.tables()));
   }
-  if (profile.measurements.empty()) fields[4].wrong("no measurements");
+  if (profile.measurements.empty()) fields[3].wrong("no measurements");
   return profile;
 }
 

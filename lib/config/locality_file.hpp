@@ -4,9 +4,9 @@
 //
 //   {
 //   "format": "sparrow-locality", "version": 1,
-//   "data": "137139 samples of /data/kaggle.tsv", "generated": false,
+//   "data": "137139 samples of kaggle.tsv",
 //   "measurements": [
-//     {"domains": [2, 8], "global_batch": 8192, "delay": 1, "passes": 1, "holders": "first_use",
+//     {"domains": [2, 8], "global_batch": 8192, "delay": 1, "passes": 1, "holders": "first_use", "generated": false,
 //      "batches": 16, "first_counted": 5, "busiest": 1.05, "new_row_bytes": 2.4, "seconds_per_sample": 1.4e-06,
 //      "tables": [
 //       [[0.25, 5210, 0.31, [0.09, 0.15], [0.5, 0.5], [0.01, 0.03], [0.4, 0.45]], ...],      a list of bins

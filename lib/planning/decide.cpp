@@ -98,7 +98,7 @@ int passes_for(const CostModel& model, const Decision& decision) {
   constexpr double kDominant = 0.7, kTwicePasses = 1.6;
   const Locality& locality = model.workload().locality;
   const double assigning =
-      kTwicePasses * locality.seconds_per_sample * static_cast<double>(model.workload().global_batch);
+      kTwicePasses * locality.assigning_seconds(static_cast<double>(model.workload().global_batch));
   const bool twice = share_of_links(decision.cost) >= kDominant && assigning <= decision.cost.seconds;
   return std::max(locality.passes, twice ? 2 : 1);
 }
@@ -135,19 +135,22 @@ Decision made_for(const Topology& topology, const Workload& workload, const Plac
 /// The better of both optima; samples go to their rows if that is faster by more than rates are known.
 Decision better_of(Decision contiguous, Decision assigned) {
   constexpr double kTolerance = 1.03;
-  const placement::Cost &without = contiguous.optimum->cost, &with = assigned.optimum->cost;
-  const SamplesDecision samples{with.seconds, without.seconds, with.sent_mean.rows + with.sent_mean.gradients,
-                                without.sent_mean.rows + without.sent_mean.gradients, ""};
+  const auto way = [](const Decision& decision) {
+    const placement::Cost& cost = decision.optimum->cost;
+    return SamplesDecision::Way{cost.seconds, decision.bound(), cost.sent_mean.rows + cost.sent_mean.gradients};
+  };
+  const SamplesDecision samples{way(assigned), way(contiguous), ""};
   const double bound = std::min(contiguous.bound(), assigned.bound());
-  const bool local = samples.assigned_seconds * kTolerance < samples.contiguous_seconds;
+  const double faster = samples.contiguous.seconds / samples.assigned.seconds;
+  const bool local = faster > kTolerance;
   Decision decision = local ? std::move(assigned) : std::move(contiguous);
   decision.samples = samples;
   decision.optimum->bound = bound;
   decision.optimum->gap = bound > 0 ? decision.optimum->cost.seconds / bound - 1 : 0;
   if (!local)
     decision.samples.why_not = fmt::format(
-        "links take {:.0f} % of the iteration, which would be {:.2f} times as fast; rates are not known better",
-        100 * share_of_links(decision.cost), samples.contiguous_seconds / samples.assigned_seconds);
+        "links take {:.0f} % of the iteration, which would be {:.2f} times as fast, no more than rates may be wrong",
+        100 * share_of_links(decision.cost), faster);
   return decision;
 }
 

@@ -17,11 +17,14 @@
 
 namespace sparrow {
 
-/// What sending samples to their rows brings: of the best plan with and without it, as far as they were made (else 0).
-/// Times of an iteration; rows and gradients that a rank sends in it, bytes, mean.
+/// What sending samples to their rows brings.
 struct SamplesDecision {
-  double assigned_seconds = 0, contiguous_seconds = 0;
-  double assigned_rows = 0, contiguous_rows = 0;
+  /// The best plan of a kind. All 0: none was made.
+  struct Way {
+    double seconds = 0, bound = 0;  ///< of an iteration
+    double row_bytes = 0;           ///< rows and gradients that a rank sends in it, mean
+  };
+  Way assigned, contiguous;
   std::string why_not;  ///< why samples stay in contiguous parts though it was not asked for
 };
 

@@ -1,11 +1,11 @@
 #include "planning/locality.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <numeric>
 
+#include "assign/row_places.hpp"
 #include "base/error.hpp"
 #include "base/timer.hpp"
 #include "data/parts.hpp"
@@ -134,42 +134,13 @@ struct BinSums {
   explicit BinSums(int depth) : held(depth), fresh(depth) {}
 };
 
-/// Which rows of a table have one copy, and where arithmetic puts them.
-struct HeldRows {
-  struct Part {
-    int64_t end;
-    bool held;
-    HolderRule rule;
-    std::span<const int> ring;
-  };
-  std::vector<Part> parts;
-
-  const Part& at(int64_t position) const {
-    for (const Part& part : parts)
-      if (position < part.end) return part;
-    fail("position {} is beyond its table", position);
-  }
-};
-
-std::vector<HeldRows> held_rows(const LocalityProblem& problem) {
-  const std::vector<int>& ring = problem.hierarchy.ring(0, 0);
-  std::vector<HeldRows> tables(problem.workload.tables.size());
-  for (size_t t = 0; t < tables.size(); ++t) {
-    if (problem.plan == nullptr) {
-      const int64_t rows = problem.workload.tables[t].access.total_rows();
-      tables[t].parts.push_back({rows, true, {.offset = static_cast<int64_t>(t)}, ring});
-      continue;
-    }
-    const ResolvedTable& table = problem.plan->tables.at(t);
-    for (const ResolvedInterval& interval : table.intervals) {
-      const ResolvedOption& option = problem.plan->options.at(interval.option);
-      const TableRule& rule = table.rules.at(interval.rule);
-      const bool held = option.level == 0 && !is_pooled(rule.transport);
-      tables[t].parts.push_back(
-          {interval.last, held, rule.holders, held ? std::span<const int>(option.rings.at(0)) : ring});
-    }
-  }
-  return tables;
+/// Where rows are under the plan, or if every row has one copy.
+RowPlaces places_of(const LocalityProblem& problem, const Tables& tables) {
+  if (problem.plan != nullptr) return {*problem.plan, tables, problem.first_use};
+  ResolvedPlan plan = ResolvedPlan::uniform(tables, problem.hierarchy, 0);
+  for (ResolvedTable& table : plan.tables)
+    for (TableRule& rule : table.rules) rule.holders.first_use = problem.first_use;
+  return {plan, tables, problem.first_use};
 }
 
 /// Bytes of a sorted list whose numbers are kept as differences, seven bits a byte.
@@ -192,16 +163,16 @@ struct LocalityMeter::State {
   const int64_t first_counted;
   const Tables tables;
   const Expectation expectation;
-  const std::vector<HeldRows> held;
+  const RowPlaces places;
   Assigner assigner;
   bool even_weights = true;
 
   // What is known of every row that occurred.
   SeenKeys seen;
   std::vector<int16_t> holder;    ///< or kNobody
-  std::vector<int64_t> settled;   ///< in which batch
+  std::vector<int32_t> settled;   ///< in which batch
   std::vector<int32_t> in_batch;  ///< its number in the batch `stamp`
-  std::vector<int64_t> stamp;
+  std::vector<int32_t> stamp;
 
   // The batch at hand.
   std::vector<int64_t> first, keys, turn, quota, cursor;
@@ -217,8 +188,9 @@ struct LocalityMeter::State {
   std::vector<std::vector<BinSums>> bins;  ///< [table][bin]
   AssignmentMoves total;
   std::vector<std::vector<int64_t>> new_keys;  ///< [rank], of the batch
-  double busiest = 0, new_rows = 0, new_bytes = 0, seconds = 0;
-  int64_t batches = 0, samples = 0;
+  double busiest = 0, new_rows = 0, new_bytes = 0;
+  double seconds_per_sample = HUGE_VAL;  ///< of the batch that was fastest: others may have been interrupted
+  int32_t batches = 0;
 
   State(const LocalityProblem& asked, int64_t from);
   size_t words() const { return static_cast<size_t>(ranks + 63) / 64; }
@@ -252,7 +224,7 @@ LocalityMeter::State::State(const LocalityProblem& asked, int64_t from)
       first_counted(from),
       tables(rows_of(problem.workload), 1),
       expectation(problem.workload, hierarchy, problem.shares),
-      held(held_rows(problem)),
+      places(places_of(problem, tables)),
       assigner(assigner_tree(hierarchy), {problem.assignment.passes, problem.threads}),
       received(ranks),
       sent(ranks),
@@ -267,16 +239,13 @@ LocalityMeter::State::State(const LocalityProblem& asked, int64_t from)
 
 /// The number in the batch of the row at a position; -1: it has copies.
 int32_t LocalityMeter::State::number_of(int t, int64_t position) {
-  const HeldRows::Part& part = held[t].at(position);
-  if (!part.held) return -1;
+  const RowPlaces::Place place = places.of(t, position);
+  if (place.kind == RowPlaces::Kind::free) return -1;
   const int64_t key = tables.first_key(t) + position;
   const int32_t n = seen.number(key);
   if (n == std::ssize(holder)) {
-    const auto k = static_cast<int64_t>(part.ring.size());
-    const int arithmetic =
-        part.rule.fixed >= 0 ? part.ring[part.rule.fixed % k] : part.ring[part.rule.holder(position, k)];
-    holder.push_back(problem.first_use ? AssignerBatch::kNobody : static_cast<int16_t>(arithmetic));
-    settled.push_back(INT64_MIN / 2);
+    holder.push_back(place.kind == RowPlaces::Kind::mapped ? AssignerBatch::kNobody : place.holder);
+    settled.push_back(INT32_MIN);
     in_batch.push_back(0);
     stamp.push_back(-1);
   }
@@ -286,7 +255,7 @@ int32_t LocalityMeter::State::number_of(int t, int64_t position) {
     keys.push_back(key);
     number.push_back(n);
     table.push_back(t);
-    turn.push_back(position + part.rule.offset);
+    turn.push_back(place.turn);
     if (!even_weights) weight.push_back(static_cast<float>(problem.workload.tables[t].wire_bytes));
   }
   return in_batch[n];
@@ -426,6 +395,7 @@ void LocalityMeter::State::follow(const Batch& batch) {
 LocalityMeter::LocalityMeter(const LocalityProblem& problem, int64_t first_counted)
     : state_(std::make_unique<State>(problem, first_counted)) {}
 LocalityMeter::~LocalityMeter() = default;
+LocalityMeter::LocalityMeter(LocalityMeter&&) noexcept = default;
 
 void LocalityMeter::add(const Batch& batch) {
   State& s = *state_;
@@ -436,8 +406,7 @@ void LocalityMeter::add(const Batch& batch) {
   s.assign(batch);
   s.settle();
   if (s.counts()) {
-    s.seconds += timer.seconds();
-    s.samples += batch.samples;
+    s.seconds_per_sample = std::min(s.seconds_per_sample, timer.seconds() / static_cast<double>(batch.samples));
     s.follow(batch);
   }
   ++s.batches;
@@ -445,6 +414,14 @@ void LocalityMeter::add(const Batch& batch) {
 
 const AssignmentMoves& LocalityMeter::moves() const {
   return state_->total;
+}
+
+std::vector<double> LocalityMeter::by_chance() const {
+  std::vector<double> into(state_->depth);
+  for (const std::vector<BinSums>& table : state_->bins)
+    for (const BinSums& bin : table)
+      for (int l = 0; l < state_->depth; ++l) into[l] += bin.held.expected_into[l] + bin.fresh.expected_into[l];
+  return into;
 }
 
 int64_t LocalityMeter::counted() const {
@@ -470,7 +447,7 @@ LocalityMeasurement::Factors factors_of(const Sums& sums, const LocalityMeasurem
 }
 
 /// Factors of all tables together, of the held or the new rows of every bin; bins of which little is known have those
-/// of the nearest one of more lookups, or else of fewer.
+/// of the nearest one of more lookups.
 std::vector<LocalityMeasurement::Factors> common_factors(const std::vector<std::vector<BinSums>>& bins,
                                                          Sums BinSums::*part, int depth) {
   constexpr double kLeastUses = 100;
@@ -478,26 +455,24 @@ std::vector<LocalityMeasurement::Factors> common_factors(const std::vector<std::
   for (const std::vector<BinSums>& table : bins)
     for (int b = 0; b < kBins; ++b) all[b].add(table[b].*part);
   std::vector<LocalityMeasurement::Factors> factors(kBins);
-  const LocalityMeasurement::Factors one{std::vector<double>(depth, 1), std::vector<double>(depth, 1)};
-  int lowest = -1;
+  LocalityMeasurement::Factors nearest{std::vector<double>(depth, 1), std::vector<double>(depth, 1)};
   for (int b = kBins - 1; b >= 0; --b) {
-    const bool known = all[b].uses >= kLeastUses;
-    factors[b] = known ? factors_of(all[b], nullptr) : b + 1 < kBins ? factors[b + 1] : one;
-    if (known) lowest = b;
+    if (all[b].uses >= kLeastUses) nearest = factors_of(all[b], nullptr);
+    factors[b] = nearest;
   }
-  SPARROW_CHECK(lowest >= -1);
   return factors;
 }
 
-}  // namespace
-
-std::vector<double> LocalityMeter::by_chance() const {
-  std::vector<double> into(state_->depth);
-  for (const std::vector<BinSums>& table : state_->bins)
-    for (const BinSums& bin : table)
-      for (int l = 0; l < state_->depth; ++l) into[l] += bin.held.expected_into[l] + bin.fresh.expected_into[l];
-  return into;
+/// Whether rows are looked up everywhere.
+bool saturated(const LocalityMeasurement::Bin& bin) {
+  constexpr double kAll = 0.999;
+  for (const LocalityMeasurement::Factors* factors : {&bin.of_held, &bin.of_new})
+    for (const std::vector<double>* list : {&factors->into, &factors->distinct})
+      if (std::any_of(list->begin(), list->end(), [](double factor) { return factor < kAll; })) return false;
+  return true;
 }
+
+}  // namespace
 
 LocalityMeasurement LocalityMeter::measurement() const {
   const State& s = *state_;
@@ -522,25 +497,34 @@ LocalityMeasurement LocalityMeter::measurement() const {
                                       sums.fresh.uses / uses, factors_of(sums.held, &held[b]),
                                       factors_of(sums.fresh, &fresh[b])});
     }
+    std::vector<LocalityMeasurement::Bin>& bins = result.tables.back();  // beyond the last they are like it
+    while (bins.size() > 1 && saturated(bins.back()) && saturated(bins[bins.size() - 2])) bins.pop_back();
   }
   result.busiest = s.busiest / static_cast<double>(counted());
   result.new_row_bytes = s.new_rows > 0 ? s.new_bytes / s.new_rows : 0;
-  result.seconds_per_sample = s.seconds * s.problem.threads / static_cast<double>(s.samples);
+  result.seconds_per_sample = s.seconds_per_sample * s.problem.threads;
   return result;
 }
 
-LocalityEffort locality_effort(int64_t global_batch, int ranks, int64_t lookups_per_sample, int64_t run_batches,
-                               int64_t most_lookups) {
-  constexpr int64_t kLeastBatches = 12;
-  const int64_t samples = std::max<int64_t>(most_lookups / lookups_per_sample, ranks);
-  LocalityEffort effort{global_batch, samples / global_batch, 0};
+LocalityEffort locality_effort(int64_t global_batch, int ranks, int64_t lookups_per_sample, int64_t available,
+                               int64_t run_batches, int64_t most_lookups) {
+  constexpr int64_t kLeastBatches = 8, kStretch = 4;
   const int64_t wanted = run_batches > 0 ? std::min(run_batches, kLeastBatches) : kLeastBatches;
-  if (effort.batches < wanted) {  // parts of batches instead of few whole ones
+  const auto within = [&](int64_t lookups) {
+    return std::max<int64_t>(std::min(lookups / lookups_per_sample, available), ranks);
+  };
+  const int64_t stretched = within(kStretch * most_lookups);
+  const int64_t samples = std::max(within(most_lookups), std::min(stretched, wanted * global_batch));
+  LocalityEffort effort{global_batch, samples / global_batch, 0};
+  if (effort.batches < wanted) {
     effort.batch = std::max<int64_t>(samples / wanted / ranks, 1) * ranks;
-    effort.batches = wanted;
+    effort.batches = std::min(wanted, samples / effort.batch);
   }
-  if (run_batches > 0 && effort.batch == global_batch) effort.batches = std::min(effort.batches, run_batches);
-  if (run_batches == 0 || effort.batches < run_batches) effort.first_counted = effort.batches / 3;
+  // A last batch that is short is left out.
+  const bool whole = run_batches > 0 && effort.batch == global_batch &&
+                     (effort.batches >= run_batches || run_batches == (available + global_batch - 1) / global_batch);
+  if (whole) effort.batches = std::min(effort.batches, run_batches);
+  if (!whole) effort.first_counted = effort.batches / 3;
   return effort;
 }
 

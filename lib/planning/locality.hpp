@@ -6,9 +6,9 @@
 // nobody held settled behind it. Then every row is followed through the tree as a run's routes would: it enters a domain
 // that looks it up and does not have its source. Nothing depends on a clock but seconds_per_sample.
 //
-// How much is simulated: as many samples as kMostLookups allows, and of large batches a part (simulated_batch), for
-// factors depend on the expected lookups of a row and hardly on the batch that they are of. Of a run that is longer the
-// first third is not counted: most rows are new then.
+// How much is simulated (locality_effort): as many samples as kMostLookups allows; for eight batches four times as many
+// if need be, and beyond that smaller batches, whose factors are higher: what is said to move is too much then. Of a run
+// that is longer the first third is not counted: most rows are new then.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,7 @@
 
 namespace sparrow {
 
+/// What it refers to must outlive the meter.
 struct LocalityProblem {
   /// Of it count the tables with their distributions and the batch: that of the batches that will be added.
   const placement::Workload& workload;
@@ -43,6 +44,7 @@ class LocalityMeter {
   /// different data.
   LocalityMeter(const LocalityProblem& problem, int64_t first_counted);
   ~LocalityMeter();
+  LocalityMeter(LocalityMeter&&) noexcept;
 
   void add(const Batch& batch);
 
@@ -64,8 +66,8 @@ struct LocalityEffort {
   int64_t batch = 0, batches = 0, first_counted = 0;
 };
 constexpr int64_t kMostLookups = int64_t{1} << 24;  ///< lookups that are assigned: half a million samples of Criteo
-/// run_batches: of the whole run; 0: unknown, long. In a whole number of ranks' shares where it is less than the batch.
-LocalityEffort locality_effort(int64_t global_batch, int ranks, int64_t lookups_per_sample, int64_t run_batches,
-                               int64_t most_lookups = kMostLookups);
+/// available: samples of a pass; run_batches: of the whole run; 0: unknown, long.
+LocalityEffort locality_effort(int64_t global_batch, int ranks, int64_t lookups_per_sample, int64_t available,
+                               int64_t run_batches, int64_t most_lookups = kMostLookups);
 
 }  // namespace sparrow

@@ -65,10 +65,10 @@ std::string describe_samples(const Decision& decision) {
   std::string text;
   if (plan.assignment.local) {
     text = "  samples go to their rows";
-    if (samples.contiguous_seconds > 0)
+    if (samples.contiguous.seconds > 0)
       text += fmt::format(": {} fewer rows sent, {} faster expected",
-                          times(samples.contiguous_rows / samples.assigned_rows),
-                          times(samples.contiguous_seconds / samples.assigned_seconds));
+                          times(samples.contiguous.row_bytes / samples.assigned.row_bytes),
+                          times(samples.contiguous.seconds / samples.assigned.seconds));
     text += fmt::format("; W = {}, {} pass{}\n", plan.assignment.delay, plan.assignment.passes,
                         plan.assignment.passes == 1 ? "" : "es");
     if (decision.held_seconds > 0 && decision.optimum)

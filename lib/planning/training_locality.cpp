@@ -26,9 +26,8 @@ std::vector<int64_t> domains_of(const Hierarchy& hierarchy) {
 
 LocalityEffort effort_of(const RunOptions& options, const TrainingData& data, const AssignedSystem& system,
                          int64_t most_lookups) {
-  const int64_t samples = std::min(most_lookups, data.train_range.size() * data.shapes.lookups_per_sample());
   return locality_effort(options.train.global_batch, system.hierarchy.ranks(), data.shapes.lookups_per_sample(),
-                         system.run_batches, samples);
+                         data.train_range.size(), system.run_batches, most_lookups);
 }
 
 }  // namespace
@@ -57,7 +56,9 @@ MeasuredLocality measure_locality(const RunOptions& options, const TrainingData&
     if (batch == nullptr || batch->samples < effort.batch) break;
     meter.add(*batch);
   }
-  return {meter.measurement(), meter.moves(), meter.by_chance(), meter.counted() * effort.batch};
+  MeasuredLocality found{meter.measurement(), meter.moves(), meter.by_chance(), meter.counted() * effort.batch};
+  found.measurement.generated = options.data.generate.has_value();
+  return found;
 }
 
 bool wants_locality(const RunOptions& options, int ranks) {
@@ -65,27 +66,29 @@ bool wants_locality(const RunOptions& options, int ranks) {
   const bool first_use =
       placement.holders.word == HolderChoice::automatic || placement.holders.word == HolderChoice::first_use;
   return ranks > 1 && options.data.split == DataSplit::batches &&
-         (first_use || placement.assignment != AssignmentChoice::contiguous);
+         (placement.assignment == AssignmentChoice::local || first_use ||
+          (placement.assignment == AssignmentChoice::automatic && !placement.strategy));
 }
 
 namespace {
 
 /// What an earlier start of the run measured, if it was the same.
-std::optional<LocalityMeasurement> kept(const std::string& path, const AssignedSystem& system, int tables) {
+std::optional<LocalityMeasurement> kept(const std::string& path, const AssignedSystem& system, int64_t batch,
+                                        int tables) {
   if (!std::filesystem::exists(path)) return {};
   placement::LocalityProfile profile = load_locality(path);
   LocalityMeasurement& found = profile.measurements.front();
   const bool same = found.domains == domains_of(system.hierarchy) && profile.tables() == tables &&
-                    found.delay == system.assignment.delay && found.passes == system.assignment.passes &&
-                    found.first_use == system.first_use;
+                    found.global_batch == batch && found.delay == system.assignment.delay &&
+                    found.passes == system.assignment.passes && found.first_use == system.first_use;
   if (!same) return {};
   return std::move(found);
 }
 
 AssignedSystem system_of(const RunOptions& options, const SystemShape& shape, const std::vector<double>& shares,
-                         int64_t run_batches, int threads) {
+                         int64_t run_batches) {
   const PlacementOptions& placement = options.placement;
-  AssignedSystem system{.hierarchy = shape.hierarchy, .shares = shares, .threads = threads, .run_batches = run_batches};
+  AssignedSystem system{.hierarchy = shape.hierarchy, .shares = shares, .run_batches = run_batches};
   system.assignment.delay = std::clamp(placement.assignment_delay, 1, shape.hierarchy.ranks());
   if (placement.assignment_passes >= 0) system.assignment.passes = placement.assignment_passes;
   system.first_use = placement.holders.word != HolderChoice::arithmetic;
@@ -96,16 +99,16 @@ AssignedSystem system_of(const RunOptions& options, const SystemShape& shape, co
 
 placement::Locality locality_of_run(Comm& comm, const RunOptions& options, const TrainingData& data,
                                     const SystemShape& shape, const std::vector<double>& shares, int64_t run_batches,
-                                    int threads, const std::string& folder) {
-  if (!wants_locality(options, comm.size()) || shape.hierarchy.depth() == 0 ||
-      data.train_range.size() < comm.size())
+                                    const std::string& folder) {
+  if (!wants_locality(options, comm.size()) || shape.hierarchy.depth() == 0 || data.train_range.size() < comm.size())
     return {};
   placement::Locality locality;
   if (comm.rank() == 0) {
-    const AssignedSystem system = system_of(options, shape, shares, run_batches, threads);
+    const AssignedSystem system = system_of(options, shape, shares, run_batches);
     const std::string path = folder + "/locality.json";
-    placement::LocalityProfile profile{"training data of the run", false, {}};
-    if (auto found = kept(path, system, data.shapes.tables())) {
+    placement::LocalityProfile profile{"training data of the run", {}};
+    const int64_t batch = effort_of(options, data, system, kMostLookups).batch;
+    if (auto found = kept(path, system, batch, data.shapes.tables())) {
       profile.measurements.push_back(std::move(*found));
     } else {
       const Timer timer;
@@ -119,9 +122,11 @@ placement::Locality locality_of_run(Comm& comm, const RunOptions& options, const
     }
     placement::LocalityQuestion question;
     question.batches = static_cast<double>(run_batches);
+    question.counted = options.data.counts.empty() && options.data.count_samples >= data.train_range.size() &&
+                       run_batches * options.train.global_batch >= data.train_range.size();
     question.dense_features = static_cast<double>(data.shapes.dense_features);
-    locality = placement::locality_for(profile, shape.topology,
-                                       make_workload(options, data.shapes, data.counts.tables), question)
+    locality = placement::locality_for(profile, shape.topology, make_workload(options, data.shapes, data.counts.tables),
+                                       question)
                    .locality;
   }
   barrier(comm);

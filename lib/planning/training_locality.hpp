@@ -36,8 +36,8 @@ struct MeasuredLocality {
 };
 
 /// On the first batches of the training data, as the run reads them. Reads ahead of itself on a thread of its own.
-MeasuredLocality measure_locality(const RunOptions& options, const TrainingData& data,
-                                                const AssignedSystem& system, int64_t most_lookups = kMostLookups);
+MeasuredLocality measure_locality(const RunOptions& options, const TrainingData& data, const AssignedSystem& system,
+                                  int64_t most_lookups = kMostLookups);
 
 /// Whether the run may assign samples, or hold rows where they are used first.
 bool wants_locality(const RunOptions& options, int ranks);
@@ -46,6 +46,6 @@ bool wants_locality(const RunOptions& options, int ranks);
 /// Collective; other ranks than 0, which do not plan, get none. folder: `start` of the run.
 placement::Locality locality_of_run(Comm& comm, const RunOptions& options, const TrainingData& data,
                                     const SystemShape& shape, const std::vector<double>& shares, int64_t run_batches,
-                                    int threads, const std::string& folder);
+                                    const std::string& folder);
 
 }  // namespace sparrow

@@ -65,16 +65,6 @@ TrainerOptions trainer_options(Comm& comm, const PlanningProblem& problem, const
   return options;
 }
 
-/// What the configuration says of holders and samples and planning does not decide.
-void apply_choices(const PlacementOptions& options, const SystemShape& system, PlannedRun& planned) {
-  if (options.holders == HolderChoice::first_use)
-    for (placement::TablePlan& table : planned.plan.tables) table.holders.first_use = true;
-  if (options.assignment == AssignmentChoice::local)
-    planned.plan.assignment = {true, std::max(1, options.assignment_delay),
-                               options.assignment_passes < 0 ? 1 : options.assignment_passes};
-  planned.resolved = resolve(planned.plan, system);
-}
-
 /// Places the rows of one run by one plan or another.
 struct Placing {
   const RankContext& context;
@@ -84,11 +74,7 @@ struct Placing {
   SystemShape& system;
   std::optional<NodeMemory> map_memory = {};
 
-  PlannedRun plan() const {
-    PlannedRun planned = plan_run(context.comm, system, problem);
-    apply_choices(problem.options.placement, system, planned);
-    return planned;
-  }
+  PlannedRun plan() const { return plan_run(context.comm, system, problem); }
 
   /// Whether rows are mapped by this plan, or may be by one that follows it.
   bool may_be_mapped(const placement::Plan& plan) const {

@@ -76,15 +76,16 @@ MigrationState read_move(const std::string& path) {
 }  // namespace
 
 Replanner::Replanner(const RunOptions& options, const TrainingData& data, const Tables& tables,
-                     const SystemShape& system, const placement::Plan& first, Trainer& trainer)
+                     const SystemShape& system, const Decision& first, Trainer& trainer)
     : options_(options),
       shapes_(data.shapes),
       tables_(tables),
       system_(system),
       trainer_(trainer),
       comm_(trainer.context().comm),
-      plan_(first),
-      settled_plan_(first),
+      locality_(first.locality),
+      plan_(first.plan),
+      settled_plan_(first.plan),
       counter_(data.shapes.rows),
       cuts_(data.shapes.rows.size()) {
   for (const RankType& type : rank_types(system)) group_of_rank_.push_back(type.access_group);
@@ -120,7 +121,7 @@ Replan Replanner::decided_by_rank_0(int64_t iterations) {
   Replan replan;
   std::string text;
   if (comm_.rank() == 0) {
-    ReplanProblem problem{options_, shapes_, tables_, system_, plan_, {}};
+    ReplanProblem problem{options_, shapes_, tables_, system_, plan_, {}, locality_};
     for (int t = 0; t < tables_.count(); ++t)
       problem.profiles.push_back(make_profile(all, t, tables_.rows(t), cuts_[t]));
     replan = decide(problem, iterations);

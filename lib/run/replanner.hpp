@@ -31,7 +31,7 @@ class Replanner {
  public:
   /// first: the plan that `trainer` was made for. Everything passed by reference must outlive it.
   Replanner(const RunOptions& options, const TrainingData& data, const Tables& tables, const SystemShape& system,
-            const placement::Plan& first, Trainer& trainer);
+            const Decision& first, Trainer& trainer);
 
   /// After every step on this rank's part of a batch.
   void note_step(const Batch& batch);
@@ -41,6 +41,9 @@ class Replanner {
   std::optional<Replan> ask(int64_t iterations);
   /// Collective. The rows begin to move, if the answer says so.
   void carry_out(const Replan& replan);
+
+  /// The plan that rows follow, or move to.
+  const placement::Plan& plan() const { return plan_; }
 
   /// Collective. Sent per rank and iteration (mean over ranks) under the plan in force: since the last question was
   /// asked, or its answer carried out.
@@ -66,9 +69,10 @@ class Replanner {
   const SystemShape& system_;
   Trainer& trainer_;
   Comm& comm_;
-  placement::Plan plan_;          ///< that rows follow or move to
-  placement::Plan settled_plan_;  ///< that rows follow or come from
-  Ledger settled_ledger_;         ///< when the last question was asked, or its answer carried out
+  const placement::Locality locality_;  ///< of assigned samples
+  placement::Plan plan_;                ///< that rows follow or move to
+  placement::Plan settled_plan_;        ///< that rows follow or come from
+  Ledger settled_ledger_;               ///< when the last question was asked, or its answer carried out
   bool moving_ = false;
   AccessCounter counter_;
   std::vector<std::vector<int64_t>> cuts_;  ///< by table: where the classes of the first count begin

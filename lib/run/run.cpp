@@ -5,6 +5,7 @@
 #include "assign/assigned_batches.hpp"
 #include "base/error.hpp"
 #include "exchange/stage_comms.hpp"
+#include "planning/training_locality.hpp"
 #include "run/placed_run.hpp"
 #include "run/run_system.hpp"
 
@@ -23,7 +24,12 @@ Run::Run(const RunOptions& run_options, const RankContext& rank_context, const N
       position_of([this](int table, int64_t id) { return data.positions.position(table, id); }) {
   count_accesses(context.comm, options.data, data_parts(options, system, data.train_range), counts_folder, data);
   system = with_access_groups(system, data.counts.group_of_rank);  // where ranks look up different rows
-  PlacedRun placed = plan_within_memory(context, place.node, {options, data.shapes, data.counts}, tables, system);
+  const int64_t batches = (total_samples() + options.train.global_batch - 1) / options.train.global_batch;
+  placement::Locality locality =
+      locality_of_run(context.comm, options, data, system, batch_shares(options, system), batches, counts_folder);
+  locality.on_own_cores = !context.backend.device_is_host();
+  PlacedRun placed =
+      plan_within_memory(context, place.node, {options, data.shapes, data.counts, locality}, tables, system);
   planned = std::move(placed.planned);
   holder_map = std::move(placed.holder_map);
   trainer =

@@ -96,8 +96,7 @@ TrainingLoop::TrainingLoop(const RunFolder& folder, Run& run, const std::functio
 /// What the run continues from, or begins with.
 void TrainingLoop::restore() {
   if (options_.placement.replan_every > 0)
-    replanner_ =
-        std::make_unique<Replanner>(options_, run_.data, run_.tables, run_.system, run_.planned.plan, trainer_);
+    replanner_ = std::make_unique<Replanner>(options_, run_.data, run_.tables, run_.system, run_.planned, trainer_);
   if (folder_.continues()) {
     position_ = load_checkpoint(trainer_, run_.id_of, folder_.checkpoint(), [&] {
       const std::string saved = folder_.saved_replanning();

@@ -1,5 +1,5 @@
-// How far from the best assignment: tried one by one for small batches; for rows that one sample uses, where the best is
-// a transport problem, by shortest augmenting paths.
+// How far from the best assignment: for small batches all are tried; where one sample alone uses a row, the best is a
+// transport problem, solved by paths of exchanges.
 #include <catch2/catch.hpp>
 #include <limits>
 
@@ -71,16 +71,18 @@ TEST_CASE("SmallBatchesAreNearTheirOptimum") {
     of.held = trials % 5 == 0 ? 0 : 0.7;
     of.weighted = trials % 7 == 0;
     const BatchCase c = random_batch(of, random);
-    const double cost = cost_of_assigner(c, 2), least = best_cost(c), unit = of.weighted ? 64 : 1;
+    const double cost = cost_of_assigner(c, 2), least = best_cost(c);
     REQUIRE(cost >= least);
     optimal += cost == least;
-    best += least / unit;
-    reached += cost / unit;
-    worst = std::max(worst, (cost - least) / unit);
+    if (of.weighted) continue;
+    best += least;
+    reached += cost;
+    worst = std::max(worst, cost - least);
   }
-  WARN("of " << trials << " batches " << optimal << " optimal; in all " << reached / best << " of the optimum, worst "
-             << worst << " rows more");
-  CHECK(reached < 1.05 * best);
+  INFO(optimal << " of " << trials << " optimal, in all " << reached / best << " of the optimum");
+  CHECK(worst <= 2);  // of some 20; where chains of exchanges are needed
+  CHECK(reached < 1.03 * best);
+  CHECK(optimal > trials * 85 / 100);
 }
 
 TEST_CASE("RowsUsedOnceAreATransportProblem") {
@@ -107,6 +109,6 @@ TEST_CASE("RowsUsedOnceAreATransportProblem") {
     REQUIRE(cost >= rows - best_transport(gain, c.quota));
     reached += cost;
   }
-  WARN("transport: " << reached / best << " of the optimum");
-  CHECK(reached < 1.02 * best);
+  INFO(reached / best << " of the optimum");
+  CHECK(reached < 1.002 * best);
 }

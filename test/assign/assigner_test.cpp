@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <numeric>
 
+#include "test/assign/allocations.hpp"
 #include "test/assign/assigner_cases.hpp"
 #include "test/support/error_of.hpp"
 
@@ -61,6 +62,24 @@ TEST_CASE("QuotasAreExact") {
     }
 }
 
+TEST_CASE("AServerHoldsRowsAndTrainsNothing") {
+  std::mt19937 random(10);
+  for (const double held : {0.3, 1.0}) {
+    RandomBatch of;
+    of.held = held;
+    of.samples = 900;
+    of.clusters = 3;
+    BatchCase c = random_batch(of, random);
+    for (size_t d = 0; d < c.keys.size(); d += 2) c.holder[d] = 3;
+    c.quota = {300, 300, 300, 0};
+    check_assignment(c);
+    Assigner assigner(AssignerTree::flat(4), {});
+    std::vector<int16_t> holder = c.holder;
+    assigner.settle(c.batch(), assigned(c), holder);
+    for (size_t d = 0; d < holder.size(); ++d) CHECK((c.holder[d] >= 0 || (holder[d] >= 0 && holder[d] < 3)));
+  }
+}
+
 TEST_CASE("FewerSamplesThanRanksAndNone") {
   std::mt19937 random(2);
   RandomBatch of;
@@ -114,6 +133,28 @@ TEST_CASE("AnAssignerRemembersNothing") {
   CHECK(other == assigned(b, {2, 1}));
 }
 
+TEST_CASE("NoMemoryIsTakenOnceBatchesHaveReachedTheirSize") {
+  std::mt19937 random(9);
+  RandomBatch of;
+  of.samples = 3000;
+  of.repeats = true;
+  of.ranks = 8;
+  const BatchCase c = random_batch(of, random);
+  for (const int threads : {1, 3}) {
+    AssignerTree tree{{{0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 1, 1, 1, 1}, {0, 1, 2, 3, 4, 5, 6, 7}}, {}};
+    tree.rings = {{{0, 1, 2, 3}, {4, 5, 6, 7}}};
+    Assigner assigner(tree, {2, threads});
+    std::vector<int16_t> ranks(c.samples()), holder(c.holder);
+    assigner.assign(c.batch(), ranks);
+    assigner.settle(c.batch(), ranks, holder);
+    const int64_t before = allocations();
+    assigner.assign(c.batch(), ranks);
+    assigner.settle(c.batch(), ranks, holder);
+    const int64_t after = allocations();
+    CHECK(after == before);
+  }
+}
+
 TEST_CASE("DataWithoutStructureOrWithNothingElse") {
   std::mt19937 random(6);
   const int64_t samples = 600;
@@ -140,7 +181,7 @@ TEST_CASE("DataWithoutStructureOrWithNothingElse") {
 }
 
 TEST_CASE("ColumnsInLockstepComeToRest") {
-  // 64 kinds of samples that share all rows: once held, each kind is trained where its rows are, as far as quotas allow.
+  // 64 kinds of samples that share all rows: once held, a kind is trained where its rows are, as far as quotas allow.
   std::mt19937 random(7);
   std::map<int64_t, int16_t> holders;
   Assigner assigner(AssignerTree::flat(8), {1, 1});

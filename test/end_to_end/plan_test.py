@@ -104,6 +104,43 @@ def strategies(checks, folder):
     refused(checks, "a position that is not there", plan("--topology", topology("dgx-h100"), *SMALL, "--explain", "C9:3"), "'3'", "0 to 2")
 
 
+def samples_to_rows(checks, folder):
+    """With a locality profile the plan decides whether samples go to their rows."""
+    bins = [[lookups, 1000, 0.1, [into], [distinct], [into], [distinct]]
+            for lookups, into, distinct in ((0.1, 0.1, 0.6), (2, 0.3, 0.7), (20, 0.8, 0.95), (200, 1, 1))]
+    profile = {"format": "sparrow-locality", "version": 1, "data": "made up", "generated": True, "measurements": [
+        {"domains": [16], "global_batch": 16384, "delay": 1, "passes": 1, "holders": "first_use", "batches": 16, "first_counted": 5,
+         "busiest": 1.05, "new_row_bytes": 2.5, "seconds_per_sample": 1e-6, "tables": [bins] * 26}]}
+    (folder / "profile.json").write_text(json.dumps(profile))
+    known = ["--locality", folder / "profile.json"]
+    ethernet = ["--topology", topology("ethernet-16"), "--tables", "criteo-kaggle", "--dim", 128, "--batch", 16384]
+    without = json.loads(plan(*ethernet, "--json").stdout)
+    result = plan(*ethernet, *known, "--json", "--out", folder / "assigned.json")
+    if not checks.equal(result.returncode, 0, "a plan with a locality profile ends with code 0"):
+        print(result.stderr)
+        return
+    report = json.loads(result.stdout)
+    assignment = report["assignment"]
+    checks.that(assignment["local"], "on slow links samples go to their rows")
+    checks.equal(assignment["contiguous"]["seconds_per_iteration"], without["seconds_per_iteration"], "time beside it, without")
+    checks.equal(assignment["assigned"]["seconds_per_iteration"], report["seconds_per_iteration"], "time with it is the plan's")
+    checks.at_least(without["seconds_per_iteration"] / report["seconds_per_iteration"], 1.3, "times faster")
+    checks.at_least(report["bytes_per_iteration"]["samples"], 1, "bytes of samples")
+    sent = sum(report["bytes_per_iteration"][phase] for phase in ("ids", "rows", "gradients", "samples", "allreduce"))
+    checks.at_most(abs(sent / report["bytes_per_iteration"]["total"] - 1), 1e-9, "the phases add up to the total, relative difference")
+    checks.equal({s["name"]: s.get("seconds_per_iteration") for s in report["strategies"][1:]},
+                 {s["name"]: s.get("seconds_per_iteration") for s in without["strategies"][1:]}, "named strategies cost what they cost")
+    content = json.loads((folder / "assigned.json").read_text())
+    checks.equal((content["assignment"]["delay"], content["tables"][2].get("holders")), (assignment["delay"], "first_use"), "in the plan file")
+    text = plan(*ethernet, *known).stdout
+    checks.that("to their rows: " in text and "fewer rows sent" in text, "the report says what it brings")
+    fast = plan("--topology", topology("dgx-h100"), *SMALL, *known)
+    checks.that("stay where they are read: " in fast.stdout, "and that samples stay where links are fast")
+    refused(checks, "a profile of other tables", plan("--topology", topology("dgx-h100"), "--tables", "3x1000", "--distribution", "uniform",
+                                                      *known), "26 tables", "3")
+    refused(checks, "a profile that is not there", plan(*ethernet, "--locality", folder / "none.json"), "none.json")
+
+
 def sweeps(checks, folder):
     out = folder / "sweep.csv"
     result = plan("--topology", topology("dgx-h100"), *SMALL, "--sweep", "memory=300MB,1GB,4GB", "--sweep", "exponent=0.8,1.2", "--out", out)
@@ -326,7 +363,7 @@ def bad_arguments(checks):
 def test(checks, folder):
     text_report(checks)
     every_topology(checks)
-    for part in (plan_file, strategies, sweeps, counts, training_applies, same_costs, bad_topologies, infeasible):
+    for part in (plan_file, strategies, samples_to_rows, sweeps, counts, training_applies, same_costs, bad_topologies, infeasible):
         (folder / part.__name__).mkdir()
         part(checks, folder / part.__name__)
     bad_arguments(checks)

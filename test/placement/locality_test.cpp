@@ -175,7 +175,7 @@ TEST_CASE("Overlapped, dirty and clean rows of an assigned batch are those of it
       }
 }
 
-TEST_CASE("Rows that are not held by use are elsewhere as if by chance; copies and pooled bags move as ever") {
+TEST_CASE("Rows that are not held by first use are elsewhere as if by chance; copies and pooled bags move as ever") {
   Example e;
   const double looked_up = e.over_rows(24, [](double q, const auto& bin) { return q * bin.distinct[1]; });
   CHECK(e.cost(kFetched, Transport::staged).sent_by_stage[1].rows == Approx(looked_up * 64 / 2));
@@ -253,6 +253,8 @@ TEST_CASE("Samples load the links of their reader but while ranks compute, and w
   CHECK(time.with_samples(200) == Approx(200.99));
   time.samples_seconds = 10;
   CHECK(time.with_samples(4) == Approx(12));
+  time.shared_seconds = 0.5;
+  CHECK(time.with_samples(4) == Approx(12.5));
   time.assign_seconds = 15;
   CHECK(time.with_samples(4) == 15);
   for (const double samples : {0.5, 1.0, 10.0}) {

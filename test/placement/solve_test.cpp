@@ -312,7 +312,8 @@ TEST_CASE("Random machines: the programme is solved to its bound, and whole rows
     CHECK(solution.bound <= solution.cost.seconds * (1 + 1e-9));
     CHECK(family.relaxed_seconds <= family.bound * (1 + 1e-6));
     for (const StrategyResult& result : solution.strategies)
-      if (result.cost.infeasible.empty()) CHECK(solution.cost.seconds <= result.cost.seconds * (1 + 1e-12));
+      if (result.cost.infeasible.empty() && !w.locality.in_turn())
+        CHECK(solution.cost.seconds <= result.cost.seconds * (1 + 1e-12));
     const CostModel model(topology, w);
     CHECK(evaluate(model, family.plan).seconds == Approx(family.cost.seconds).epsilon(1e-9));
     CHECK(evaluate(model, to_placement(family.plan, w)).seconds == Approx(family.even_seconds).epsilon(1e-9));

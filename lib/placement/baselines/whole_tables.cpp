@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 
 #include "base/error.hpp"
 #include "placement/baselines/spreading.hpp"
@@ -14,11 +15,25 @@ namespace {
 constexpr int kMeasures = 2;  // traffic and work
 using Measures = std::array<double, kMeasures>;
 
-/// Lookups per sample of one row.
-double use_of(const CostModel& model, int t, size_t c) {
-  double p = 0;
-  for (const auto& group : model.table(t).access.p) p += group[c] / static_cast<double>(model.table(t).access.p.size());
-  return p * model.table(t).lookups;
+/// Lookups per sample of one row, by table and class, and the most and least there are (0 where no row is used).
+struct Uses {
+  explicit Uses(const CostModel& model);
+  std::vector<std::vector<double>> by_class;
+  double highest = 0, lowest = kInfinity;
+};
+
+Uses::Uses(const CostModel& model) {
+  for (int t = 0; t < model.tables(); ++t) {
+    const auto& groups = model.table(t).access.p;
+    std::vector<double>& uses = by_class.emplace_back(model.table(t).access.classes(), 0.0);
+    for (const auto& group : groups)
+      for (size_t c = 0; c < uses.size(); ++c) uses[c] += group[c] / static_cast<double>(groups.size());
+    for (double& use : uses) {
+      use *= model.table(t).lookups;
+      highest = std::max(highest, use);
+      if (use > 0) lowest = std::min(lowest, use);
+    }
+  }
 }
 
 /// The rows of a table that are used no more than a threshold.
@@ -27,17 +42,18 @@ struct ColdPart {
   Measures load{};  ///< bytes sent and received by its holder, bytes gathered and updated there
 };
 
-ColdPart cold_part(const CostModel& model, int t, Transport transport, double threshold) {
+ColdPart cold_part(const CostModel& model, const Uses& uses, int t, Transport transport, double threshold) {
   const Tree& tree = model.tree();
   const TableShape shape = model.shape(t);
   ColdPart cold;
   double mass = 0, distinct = 0, updated = 0;
   for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
-    if (use_of(model, t, c) > threshold) continue;
+    const double use = uses.by_class[t][c];
+    if (use > threshold) continue;
     const double rows = static_cast<double>(model.table(t).access.rows[c]);
     const double* features = model.features_of(t, c);
     cold.rows += rows;
-    mass += rows * use_of(model, t, c) / shape.lookups;
+    mass += rows * use / shape.lookups;
     updated += rows * features[Features::v(0)];
     for (int r : tree.at_level(tree.depth()))
       distinct += rows * static_cast<double>(tree.instances(r)) * features[Features::v(r)];
@@ -165,35 +181,46 @@ std::optional<WholeTables> deal(const CostModel& model, const std::vector<Site>&
 }
 
 /// Rows above the threshold replicated, the rest whole tables.
-std::optional<Plan> split_plan(const CostModel& model, const char* name, Transport transport, double threshold) {
+Placement place(const CostModel& model, const Uses& uses, const std::vector<Site>& sites, const WholeTables& whole,
+                Transport transport, double threshold) {
+  Placement placement;
+  for (Site site : sites) placement.options.push_back({0, Reduction::sparse, {site}});
+  placement.options.push_back({model.tree().depth(), Reduction::dense, {}});
+  for (int r : model.tree().at_level(model.tree().depth())) placement.options.back().sites.push_back({r, 0});
+  for (int t = 0; t < model.tables(); ++t) {
+    TablePlacement placed{transport, {}};
+    Dealer dealer(model, sites, whole.share);
+    const auto& at = whole.places[t];
+    placed.shares.reserve(model.table(t).access.classes());
+    for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
+      const auto rows = static_cast<double>(model.table(t).access.rows[c]);
+      const bool hot = uses.by_class[t][c] > threshold;
+      if (hot || at.slot >= 0)
+        placed.shares.push_back({static_cast<int32_t>(c), static_cast<int32_t>(hot ? sites.size() : at.site), rows});
+      else
+        dealer.deal(c, rows, placed);
+    }
+    placement.tables.push_back(std::move(placed));
+  }
+  return placement;
+}
+
+/// The plan of a threshold, if there is one that fits and could take less than `limit` seconds: it takes at least what
+/// it would if all slots were alike.
+std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, const char* name, Transport transport,
+                               double threshold, double limit = kInfinity) {
   const auto sites = device_sites(model);
   std::vector<ColdPart> cold;
   double hot_bytes = 0;
   for (int t = 0; t < model.tables(); ++t) {
-    cold.push_back(cold_part(model, t, transport, threshold));
+    cold.push_back(cold_part(model, uses, t, transport, threshold));
     hot_bytes += (static_cast<double>(model.table(t).access.total_rows()) - cold[t].rows) * model.shape(t).stored_bytes;
   }
   for (int attempt = 0; attempt < kMargins; ++attempt) {
     const auto whole = deal(model, sites, cold, hot_bytes, margin_of(model, attempt));
     if (!whole) return std::nullopt;
-    Placement placement;
-    for (Site site : sites) placement.options.push_back({0, Reduction::sparse, {site}});
-    placement.options.push_back({model.tree().depth(), Reduction::dense, {}});
-    for (int r : model.tree().at_level(model.tree().depth())) placement.options.back().sites.push_back({r, 0});
-    for (int t = 0; t < model.tables(); ++t) {
-      TablePlacement placed{transport, {}};
-      Dealer dealer(model, sites, whole->share);
-      const auto& at = whole->places[t];
-      for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
-        const auto rows = static_cast<double>(model.table(t).access.rows[c]);
-        const bool hot = use_of(model, t, c) > threshold;
-        if (hot || at.slot >= 0)
-          placed.shares.push_back({static_cast<int32_t>(c), static_cast<int32_t>(hot ? sites.size() : at.site), rows});
-        else
-          dealer.deal(c, rows, placed);
-      }
-      placement.tables.push_back(std::move(placed));
-    }
+    const Placement placement = place(model, uses, sites, *whole, transport, threshold);
+    if (limit < kInfinity && evaluate(model, placement).seconds > limit * (1 + 1e-9)) return std::nullopt;
     Plan plan = to_plan(model, placement, name);
     for (int t = 0; t < model.tables(); ++t) {
       plan.tables[t].holders.fixed = whole->places[t].slot;
@@ -204,50 +231,112 @@ std::optional<Plan> split_plan(const CostModel& model, const char* name, Transpo
   return std::nullopt;
 }
 
-/// Logarithms of the highest and the lowest use of a row.
-std::pair<double, double> range_of_use(const CostModel& model) {
-  double highest = 0, lowest = kInfinity;
-  for (int t = 0; t < model.tables(); ++t)
-    for (size_t c = 0; c < model.table(t).access.classes(); ++c) {
-      const double use = use_of(model, t, c);
-      highest = std::max(highest, use);
-      if (use > 0) lowest = std::min(lowest, use);
+/// A geometric scale of thresholds, from everything cold to everything hot.
+struct Thresholds {
+  static constexpr int kSteps = 32;
+  double highest, lowest;
+  double at(double step) const {
+    return step == 0 ? highest : highest * std::pow(lowest / highest * 0.99, step / static_cast<double>(kSteps));
+  }
+};
+
+/// Tries thresholds and keeps the best.
+class ThresholdSearch {
+ public:
+  ThresholdSearch(const CostModel& model, const Uses& uses, Thresholds thresholds, Transport transport)
+      : model_(model), uses_(uses), thresholds_(thresholds), transport_(transport) {}
+
+  void attempt(int i) {
+    if (i < 0 || i > Thresholds::kSteps || tried_[i] || (i > 0 && thresholds_.highest == 0)) return;
+    tried_[i] = true;
+    StrategyResult result = with_plan(model_, Strategy::hot_cold,
+                                      split_plan(model_, uses_, strategy_name(Strategy::hot_cold), transport_,
+                                                 thresholds_.at(i), best_.cost.seconds));
+    if (i > 0 && (!result.plan || result.cost.seconds >= best_.cost.seconds)) return;
+    best_ = std::move(result);
+    at_ = i;
+  }
+  /// Coarsely, then near the best.
+  void run() {
+    for (int i = 0; i <= Thresholds::kSteps; i += 4) attempt(i);
+    for (int step : {2, 1}) {
+      const int at = at_;
+      attempt(at - step), attempt(at + step);
     }
-  return {highest, lowest};
+  }
+  int at() const { return at_; }
+  StrategyResult& best() { return best_; }
+
+ private:
+  const CostModel& model_;
+  const Uses& uses_;
+  const Thresholds thresholds_;
+  const Transport transport_;
+  std::vector<bool> tried_ = std::vector<bool>(Thresholds::kSteps + 1, false);
+  StrategyResult best_ = infeasible(Strategy::hot_cold, "");
+  int at_ = 0;
+};
+
+/// Classes that follow one another as one of the same rows and mass.
+TableDistribution merged(const TableDistribution& all, const std::vector<size_t>& part_of) {
+  TableDistribution result;
+  result.p.resize(all.p.size());
+  for (size_t first = 0, end = 0; first < all.classes(); first = end) {
+    while (end < all.classes() && part_of[end] == part_of[first]) ++end;
+    int64_t rows = 0;
+    std::vector<double> mass(all.p.size(), 0);
+    for (size_t c = first; c < end; ++c) {
+      rows += all.rows[c];
+      for (size_t g = 0; g < mass.size(); ++g) mass[g] += static_cast<double>(all.rows[c]) * all.p[g][c];
+    }
+    result.rows.push_back(rows);
+    for (size_t g = 0; g < mass.size(); ++g) result.p[g].push_back(mass[g] / static_cast<double>(rows));
+  }
+  return result;
+}
+
+/// The threshold to take for so many classes that each attempt counts: the best one for merged classes, each of which is
+/// between two thresholds.
+int threshold_of_merged(const CostModel& model, const Uses& uses, const Thresholds& thresholds, Transport transport) {
+  constexpr int kParts = 8;    // between two thresholds
+  std::vector<double> bounds;  // falling
+  for (int i = 0; i <= kParts * Thresholds::kSteps; ++i)
+    bounds.push_back(thresholds.at(i / static_cast<double>(kParts)));
+  Workload workload = model.workload();
+  for (int t = 0; t < model.tables(); ++t) {
+    std::vector<size_t> part_of;
+    for (double use : uses.by_class[t])
+      part_of.push_back(std::upper_bound(bounds.begin(), bounds.end(), use, std::greater<>()) - bounds.begin());
+    workload.tables[t].access = merged(model.table(t).access, part_of);
+  }
+  const CostModel of_merged(model.tree().topology(), workload);
+  const Uses uses_of_merged(of_merged);
+  ThresholdSearch search(of_merged, uses_of_merged, thresholds, transport);
+  search.run();
+  return search.at();
 }
 
 }  // namespace
 
 StrategyResult table_wise(const CostModel& model, Transport transport) {
   return with_plan(model, Strategy::table_wise,
-                   split_plan(model, strategy_name(Strategy::table_wise), transport, kInfinity));
+                   split_plan(model, Uses(model), strategy_name(Strategy::table_wise), transport, kInfinity));
 }
 
-/// The best threshold of a geometric scale, from everything cold to everything hot, that fits: coarsely, then near the
-/// best.
+/// The best threshold that fits.
 StrategyResult hot_cold(const CostModel& model, Transport transport) {
-  constexpr int kThresholds = 32;
-  const auto [highest, lowest] = range_of_use(model);
-  StrategyResult best = infeasible(Strategy::hot_cold, "");
-  int best_at = 0;
-  std::vector<bool> tried(kThresholds + 1, false);
-  const auto attempt = [&](int i) {
-    if (i < 0 || i > kThresholds || tried[i] || (i > 0 && highest == 0)) return;
-    tried[i] = true;
-    const double threshold =
-        i == 0 ? highest : highest * std::pow(lowest / highest * 0.99, i / static_cast<double>(kThresholds));
-    StrategyResult result = with_plan(model, Strategy::hot_cold,
-                                      split_plan(model, strategy_name(Strategy::hot_cold), transport, threshold));
-    if (i > 0 && (!result.plan || result.cost.seconds >= best.cost.seconds)) return;
-    best = std::move(result);
-    best_at = i;
-  };
-  for (int i = 0; i <= kThresholds; i += 4) attempt(i);
-  for (int step : {2, 1}) {
-    const int at = best_at;
-    attempt(at - step), attempt(at + step);
+  constexpr size_t kFew = 1000;  // classes of a table
+  const Uses uses(model);
+  const Thresholds thresholds{uses.highest, uses.lowest};
+  size_t classes = 0;
+  for (int t = 0; t < model.tables(); ++t) classes += model.table(t).access.classes();
+  ThresholdSearch search(model, uses, thresholds, transport);
+  if (classes > kFew * model.tables()) {
+    const int at = threshold_of_merged(model, uses, thresholds, transport);
+    for (int i : {at, at - 1, at + 1}) search.attempt(i);
   }
-  return best;
+  if (!search.best().plan) search.run();
+  return search.best();
 }
 
 }  // namespace sparrow::placement

@@ -109,6 +109,7 @@ CostModel::CostModel(const Topology& topology, const Workload& workload)
   }
   find_dense_loads();
   find_sample_loads();
+  find_distinct_rows();
   find_reserved();
   time_ = make_time_model(*this);
 }
@@ -210,6 +211,16 @@ void CostModel::find_sample_loads() {
         if (batch_of(other) > 0) add(stage, rank, Direction::in, bytes_to(rank));
       }
     }
+}
+
+void CostModel::find_distinct_rows() {
+  distinct_rows_.assign(tree_.size(), 0);
+  for (int r : tree_.at_level(tree_.depth())) {
+    const int looked_up = features_.assigned ? features_.distinct(r) : Features::v(r);
+    for (int t = 0; t < tables(); ++t)
+      for (size_t c = 0; c < table(t).access.classes(); ++c)
+        distinct_rows_[r] += static_cast<double>(table(t).access.rows[c]) * features_of(t, c)[looked_up];
+  }
 }
 
 /// What the batch itself takes of a rank's device memory.

@@ -182,6 +182,7 @@ struct TimeModel {
   // Of batches that are read in turn:
   double samples_seconds = 0;  ///< that the busiest link of a batch's reader is busy with its samples; mean of readers
   std::string samples_resource;  ///< that link
+  double shared_seconds = 0;     ///< of assigning that a rank's processor does not compute; mean of ranks that read
   double assign_seconds = 0;     ///< between two batches, when every reader assigns all the time
 
   /// T where samples move beside an iteration that takes `seconds` without them (placement.hpp, section 8).
@@ -215,6 +216,7 @@ class CostModel {
   double capacity(Site s) const;
   double reserved(Site s) const;
   double batch_of(int d) const { return static_cast<double>(workload_->global_batch) * tree_.batch_share(d); }
+  double distinct_rows(int rank) const { return distinct_rows_[rank]; }  ///< expected of its part of the batch
   double lookups_per_sample() const;
   bool has_bags() const;  ///< some table has other than one lookup per sample
 
@@ -223,6 +225,7 @@ class CostModel {
   void find_assigned(int t, size_t c, double* values) const;
   void find_dense_loads();
   void find_sample_loads();
+  void find_distinct_rows();
   void find_reserved();
 
   Tree tree_;
@@ -233,7 +236,7 @@ class CostModel {
   std::vector<std::vector<double>> features_of_;
   std::vector<bool> occurs_;
   std::vector<double> base_;
-  std::vector<double> reserved_;  ///< by rank domain
+  std::vector<double> reserved_, distinct_rows_;  ///< by rank domain
 };
 
 /// The rows of a copy domain that a rank inside it has to do with, by why.
@@ -290,7 +293,7 @@ struct Loads {
 
 /// Whether the map of holders says who holds rows of the option, if it is used at all: rows with one copy, in device
 /// memory of ranks that train.
-bool held_by_use(const CostModel& model, const Option& option);
+bool held_by_first_use(const CostModel& model, const Option& option);
 
 /// Steps and rows of the time model.
 TimeModel make_time_model(const CostModel& model);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <optional>
 
 #include "base/error.hpp"
 #include "placement/cost/cost_model.hpp"
@@ -18,50 +19,83 @@ constexpr int64_t kMostPlaces = int64_t{1} << 17;  // of holders and proxies tog
 /// Sums of features by place: position + offset, modulo the number of places.
 class Places {
  public:
-  Places(int64_t places, int width) : count(places), width_(width), sums_((places + 1) * width, 0.0) {}
+  Places(int64_t places, int width) : count(places), width_(width), steps_(places * width, 0.0) {}
   const int64_t count;
 
   /// `rows` rows of these features from `first` on, one per place in turn.
   void add(int64_t first, int64_t rows, const double* features, int n) {
-    const double turns = static_cast<double>(rows / count);
-    for (int i = 0; i < n; ++i) sums_[i] += turns * features[i];
+    if (rows >= count) {
+      const double turns = static_cast<double>(rows / count);
+      for (int i = 0; i < n; ++i) steps_[i] += turns * features[i];
+    }
     const int64_t from = first % count, to = from + rows % count;
     add_range(from, std::min(to, count), features, n);
     add_range(0, to - count, features, n);
   }
-  /// All rows on one place.
-  void add_at(int64_t place, double rows, const double* features, int n) {
-    for (int i = 0; i < n; ++i) {
-      sums_[(place % count) * width_ + i] += rows * features[i];
-      sums_[(place % count + 1) * width_ + i] -= rows * features[i];
-    }
+  /// All rows on one place. at: the number of the first of these features.
+  void add_at(int64_t place, double rows, const double* features, int n, int at = 0) {
+    double* steps = steps_.data() + place % count * width_ + at;
+    for (int i = 0; i < n; ++i) steps[i] += rows * features[i];
+    if (place % count + 1 < count)
+      for (int i = 0; i < n; ++i) steps[width_ + i] -= rows * features[i];
   }
   /// To every place.
-  void add_everywhere(int feature, double amount) { sums_[feature] += amount; }
+  void add_everywhere(int feature, double amount) { steps_[feature] += amount; }
   /// From differences to sums; once, at the end.
   void finish() {
-    for (int64_t i = width_; i < count * width_; ++i) sums_[i] += sums_[i - width_];
+    sums_.resize(steps_.size());
+    totals_.assign(width_, 0.0);
+    std::vector<double> sum(width_, 0.0);
+    for (int64_t place = 0; place < count; ++place)
+      for (int i = 0; i < width_; ++i) {
+        sum[i] += steps_[place * width_ + i];
+        totals_[i] += sum[i];
+        sums_[i * count + place] = sum[i];
+      }
+    steps_ = {};
   }
-  const double* of(int64_t place) const { return sums_.data() + (place % count) * width_; }
+  const double* by_place(int feature) const { return sums_.data() + feature * count; }
+  double total(int feature) const { return totals_[feature]; }
 
  private:
   void add_range(int64_t from, int64_t to, const double* features, int n) {
-    for (int i = 0; i < n && from < to; ++i) {
-      sums_[from * width_ + i] += features[i];
-      sums_[to * width_ + i] -= features[i];
-    }
+    if (from >= to) return;
+    for (int i = 0; i < n; ++i) steps_[from * width_ + i] += features[i];
+    if (to < count)
+      for (int i = 0; i < n; ++i) steps_[to * width_ + i] -= features[i];
   }
   const int width_;
-  std::vector<double> sums_;  ///< differences between neighbouring places, until finish()
+  std::vector<double> steps_;  ///< differences between neighbouring places, until finish()
+  std::vector<double> sums_;   ///< feature by feature, from then on
+  std::vector<double> totals_;
 };
+
+/// Adds each group of `per` neighbours to its sum, in their order; several groups at a time, as one sum waits for its
+/// last addition.
+void add_groups(const double* values, int64_t per, std::vector<double>& sums) {
+  const auto n = std::ssize(sums);
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4, values += 4 * per) {
+    double a = sums[i], b = sums[i + 1], c = sums[i + 2], d = sums[i + 3];
+    for (int64_t k = 0; k < per; ++k) {
+      a += values[k];
+      b += values[per + k];
+      c += values[2 * per + k];
+      d += values[3 * per + k];
+    }
+    sums[i] = a, sums[i + 1] = b, sums[i + 2] = c, sums[i + 3] = d;
+  }
+  for (; i < n; ++i, values += per)
+    for (int64_t k = 0; k < per; ++k) sums[i] += values[k];
+}
 
 /// Tables that are moved alike, under one option and copy domain.
 struct GroupKey {
   int option = 0, copy_domain = 0;
   Transport transport{};
   TableShape shape;
-  int64_t fixed = -1;   ///< the slot of whole tables, where what proxies do is counted by position
-  bool by_use = false;  ///< dealt by first use
+  int64_t fixed = -1;         ///< the slot of whole tables, where what proxies do is counted by position
+  bool by_first_use = false;  ///< not dealt by arithmetic
   auto operator<=>(const GroupKey&) const = default;
 };
 
@@ -88,7 +122,8 @@ std::vector<RankIn> proxies_of(const Tree& tree, int d) {
   return proxies.empty() ? all : proxies;
 }
 
-/// Adds what the rows of one group load.
+/// Adds what the rows of one group load. Sums are by feature and by instance in the copy domain, and made when a term
+/// asks for them.
 class GroupLoads {
  public:
   GroupLoads(const CostModel& model, const Option& option, const GroupKey& key, const Places& places, bool reads_each,
@@ -99,30 +134,38 @@ class GroupLoads {
         key_(key),
         places_(places),
         width_(model.features().size() + model.features().groups),
-        block_{tree_.depth()},
         reads_each_(reads_each),
-        loads_(loads) {
+        loads_(loads),
+        held_(tree_.size() * width_),
+        proxies_(tree_.size()),
+        proxied_(tree_.size() * (tree_.depth() + 1) * width_) {
     for (size_t i = 0; i < option.sites.size(); ++i)
       if (tree_.at_level(option.level)[i] == key.copy_domain) site_ = option.sites[i];
     find_holders();
-    sum_held();
-    if (key.transport == Transport::staged)
-      for (int level = option.level + 1; level < tree_.depth(); ++level)
-        for (int a : tree_.at_level(level))
-          if (tree_.inside(a, key.copy_domain)) sum_proxied(a);
   }
   void add();
 
  private:
-  using Sums = std::vector<double>;  ///< instances of a domain in the copy domain, by width_ features
-  int64_t places_of_holders() const { return static_cast<int64_t>(holders_.size()); }
-  RankIn holder(int64_t place) const { return holders_[(key_.fixed >= 0 ? key_.fixed : place) % places_of_holders()]; }
+  using Sums = std::vector<double>;
+  /// The proxies of a domain for the rows that are elsewhere: ranks of each instance take turns by position.
+  struct Proxies {
+    std::vector<RankIn> ring;
+    std::vector<int64_t> turn_of;  ///< by place, whose rows an instance has: instance * turns + turn; -1: none has
+  };
+  RankIn holder(int64_t place) const { return holders_[(key_.fixed >= 0 ? key_.fixed : place) % std::ssize(holders_)]; }
   void find_holders();
-  double share_by_use(int64_t instance, int64_t instances) const;
-  void sum_held();
-  void sum_proxied(int a);
-  void spread(int quantity, const std::vector<double>& of_rank);
-  void add_to(int quantity, const std::vector<double>& in_copy_domain);
+  double share_by_first_use(int64_t instance, int64_t instances) const;
+  const Sums& held(int d, int feature);
+  const Sums& proxied(int level, int rank, int feature);
+  Sums& proxied_sums(int level, int rank, int feature) {
+    return proxied_[(rank * (tree_.depth() + 1) + level) * width_ + feature];
+  }
+  void sum_proxied(int a, int feature);
+  const Proxies& proxies(int a);
+  const Sums& sums_of(const RankTerm& term, int rank);
+  void add_terms(int rank, const RankTerm* first, const RankTerm* last, Sums& of_rank);
+  void spread(int quantity, const Sums& of_rank);
+  void add_to(int quantity, const Sums& in_copy_domain);
 
   const CostModel& model_;
   const Tree& tree_;
@@ -130,13 +173,13 @@ class GroupLoads {
   const GroupKey& key_;
   const Places& places_;
   const int width_;
-  const Block block_;
   const bool reads_each_;
   Loads& loads_;
   Site site_;
-  std::vector<RankIn> holders_;                  ///< by place: slot by slot, ranks of a slot in turn
-  std::map<int, Sums> held_;                     ///< by domain inside the copy domain
-  std::map<std::pair<int, int>, Sums> proxied_;  ///< by level and type of rank
+  std::vector<RankIn> holders_;  ///< by place: slot by slot, ranks of a slot in turn
+  std::vector<Sums> held_;       ///< by domain inside the copy domain and feature
+  std::vector<Proxies> proxies_;
+  std::vector<Sums> proxied_;  ///< by type of rank, level and feature
 };
 
 void GroupLoads::find_holders() {
@@ -149,111 +192,150 @@ void GroupLoads::find_holders() {
 }
 
 /// What a rank holds by first use, relative to the mean of its type: one of them is the busiest, as measured.
-double GroupLoads::share_by_use(int64_t instance, int64_t instances) const {
+double GroupLoads::share_by_first_use(int64_t instance, int64_t instances) const {
   const double most = std::min(model_.workload().locality.busiest, static_cast<double>(instances));
   if (instances < 2 || instance == 0) return instances < 2 ? 1 : most;
   return (static_cast<double>(instances) - most) / static_cast<double>(instances - 1);
 }
 
-void GroupLoads::sum_held() {
-  for (int d = 0; d < tree_.size(); ++d)
-    if (tree_.inside(d, key_.copy_domain)) held_[d].assign(tree_.instances_in(d, key_.copy_domain) * width_, 0);
-  for (int64_t place = 0; place < places_.count; ++place) {
-    const auto [rank, instance] = holder(place);
-    double* sum = held_[rank].data() + instance * width_;
-    const double share = key_.by_use ? share_by_use(instance, tree_.instances_in(rank, key_.copy_domain)) : 1;
-    for (int i = 0; i < width_; ++i) sum[i] += share * places_.of(place)[i];
+/// Of the rows that the instances of d hold.
+const GroupLoads::Sums& GroupLoads::held(int d, int feature) {
+  Sums& sums = held_[d * width_ + feature];
+  if (!sums.empty()) return sums;
+  sums.assign(tree_.instances_in(d, key_.copy_domain), 0);
+  if (tree_.is_rank(d)) {
+    const double* values = places_.by_place(feature);
+    for (int64_t place = 0; place < places_.count;)
+      for (size_t i = 0; i < holders_.size() && place < places_.count; ++i, ++place) {
+        const auto [rank, instance] = key_.fixed < 0 ? holders_[i] : holder(place);
+        if (rank == d) sums[instance] += values[place];
+      }
+    for (int64_t i = 0; i < std::ssize(sums) && key_.by_first_use; ++i)
+      sums[i] *= share_by_first_use(i, std::ssize(sums));
   }
-  for (int d = tree_.size() - 1; d > 0; --d) {  // parents come before children
-    if (d == key_.copy_domain || !tree_.inside(d, key_.copy_domain)) continue;
-    Sums& above = held_[tree_.domain(d).parent];
-    const Sums& below = held_[d];
-    const int64_t count = tree_.domain(d).count;
-    for (int64_t i = 0; i < std::ssize(below) / width_; ++i)
-      for (int k = 0; k < width_; ++k) above[i / count * width_ + k] += below[i * width_ + k];
-  }
+  const std::vector<int>& children = tree_.children(d);
+  for (auto child = children.rbegin(); child != children.rend(); ++child)
+    add_groups(held(*child, feature).data(), tree_.domain(*child).count, sums);
+  return sums;
 }
 
-/// The ranks of each instance of `a` take turns by position as its proxies for the rows that are elsewhere.
-void GroupLoads::sum_proxied(int a) {
+const GroupLoads::Proxies& GroupLoads::proxies(int a) {
+  Proxies& result = proxies_[a];
+  if (!result.ring.empty()) return result;
+  result.ring = proxies_of(tree_, a);
+  const auto turns = std::ssize(result.ring);
+  if (places_.count % turns != 0) return result;
+  for (int64_t place = 0; place < places_.count; ++place) {
+    const auto [rank, instance] = holder(place);
+    const bool inside = tree_.inside(rank, a);
+    result.turn_of.push_back(inside ? instance / tree_.instances_in(rank, a) * turns + place % turns : -1);
+  }
+  return result;
+}
+
+/// Of the rows that each rank asks for on behalf of an instance of `a`.
+void GroupLoads::sum_proxied(int a, int feature) {
   const int level = tree_.level(a);
-  const Sums& all = held_[key_.copy_domain];
-  const Sums& here = held_[a];
   const auto instances = tree_.instances_in(a, key_.copy_domain);
-  const std::vector<RankIn> ring = proxies_of(tree_, a);
-  const auto turn = static_cast<int64_t>(ring.size());
-  for (int r : tree_.at_level(tree_.depth()))
-    if (tree_.inside(r, a)) proxied_[{level, r}].assign(tree_.instances_in(r, key_.copy_domain) * width_, 0);
-  const bool even = places_.count % turn != 0;
-  Sums elsewhere(instances * turn * width_, 0);  // by instance of a and turn
-  const auto add = [&](int64_t instance, int64_t at, const double* sums, double factor) {
-    for (int k = 0; k < width_; ++k) elsewhere[(instance * turn + at) * width_ + k] += factor * sums[k];
-  };
-  if (even) {
+  const Proxies& proxies = this->proxies(a);
+  const auto turns = std::ssize(proxies.ring);
+  Sums elsewhere(instances * turns, 0);  // by instance of a and turn
+  if (proxies.turn_of.empty()) {         // taken as even
+    const double all = held(key_.copy_domain, feature)[0];
+    const Sums& here = held(a, feature);
     for (int64_t i = 0; i < instances; ++i)
-      for (int64_t at = 0; at < turn; ++at) {
-        add(i, at, all.data(), 1 / static_cast<double>(turn));
-        add(i, at, here.data() + i * width_, -1 / static_cast<double>(turn));
+      for (int64_t at = 0; at < turns; ++at) {
+        elsewhere[i * turns + at] += 1 / static_cast<double>(turns) * all;
+        elsewhere[i * turns + at] += -1 / static_cast<double>(turns) * here[i];
       }
   } else {
-    Sums by_turn(turn * width_, 0);
-    for (int64_t place = 0; place < places_.count; ++place) {
-      for (int k = 0; k < width_; ++k) by_turn[place % turn * width_ + k] += places_.of(place)[k];
-      const auto [rank, instance] = holder(place);
-      if (tree_.inside(rank, a)) add(instance / tree_.instances_in(rank, a), place % turn, places_.of(place), -1);
-    }
+    const double* values = places_.by_place(feature);
+    Sums by_turn(turns, 0);
+    for (int64_t place = 0; place < places_.count;)
+      for (int64_t at = 0; at < turns; ++at, ++place) by_turn[at] += values[place];
+    for (int64_t place = 0; place < places_.count; ++place)
+      if (proxies.turn_of[place] >= 0) elsewhere[proxies.turn_of[place]] -= values[place];
     for (int64_t i = 0; i < instances; ++i)
-      for (int64_t at = 0; at < turn; ++at) add(i, at, by_turn.data() + at * width_, 1);
+      for (int64_t at = 0; at < turns; ++at) elsewhere[i * turns + at] += by_turn[at];
   }
+  for (int r : tree_.at_level(tree_.depth()))
+    if (tree_.inside(r, a)) proxied_sums(level, r, feature).assign(tree_.instances_in(r, key_.copy_domain), 0);
   for (int64_t i = 0; i < instances; ++i)
-    for (int64_t at = 0; at < turn; ++at) {
-      const auto [rank, instance] = ring[at];
-      double* sum = proxied_[{level, rank}].data() + (i * tree_.instances_in(rank, a) + instance) * width_;
-      for (int k = 0; k < width_; ++k) sum[k] += elsewhere[(i * turn + at) * width_ + k];
+    for (int64_t at = 0; at < turns; ++at) {
+      const auto [rank, instance] = proxies.ring[at];
+      proxied_sums(level, rank, feature)[i * tree_.instances_in(rank, a) + instance] += elsewhere[i * turns + at];
     }
+}
+
+const GroupLoads::Sums& GroupLoads::proxied(int level, int rank, int feature) {
+  const Sums& sums = proxied_sums(level, rank, feature);
+  if (sums.empty()) sum_proxied(tree_.ancestor(rank, level), feature);
+  return sums;
+}
+
+const GroupLoads::Sums& GroupLoads::sums_of(const RankTerm& term, int rank) {
+  const int level = term.block % (tree_.depth() + 1);
+  const bool held_here = term.block == Block{tree_.depth()}.held(level);
+  return held_here ? held(tree_.ancestor(rank, level), term.feature) : proxied(level, rank, term.feature);
+}
+
+/// Terms of one quantity, over all ranks of a type.
+void GroupLoads::add_terms(int rank, const RankTerm* first, const RankTerm* last, Sums& of_rank) {
+  of_rank.assign(tree_.instances_in(rank, key_.copy_domain), 0);
+  for (const RankTerm* term = first; term != last; ++term) {
+    const Sums& sums = sums_of(*term, rank);
+    const int64_t per = std::ssize(of_rank) / std::ssize(sums);
+    double* of = of_rank.data();
+    if (per == 1)
+      for (size_t i = 0; i < sums.size(); ++i) of[i] += term->value * sums[i];
+    else
+      for (size_t i = 0; i < sums.size(); ++i, of += per)
+        for (int64_t k = 0; k < per; ++k) of[k] += term->value * sums[i];
+  }
 }
 
 void GroupLoads::add() {
+  Sums of_rank;
   for (int rank : tree_.at_level(tree_.depth())) {
     if (!tree_.inside(rank, key_.copy_domain)) continue;
-    const int64_t instances = tree_.instances_in(rank, key_.copy_domain);
-    std::map<int, std::vector<RankTerm>> by_quantity;
-    for (const RankTerm& term :
-         rank_terms(model_, option_, key_.transport, key_.shape, key_.copy_domain, rank, reads_each_))
-      by_quantity[term.quantity].push_back(term);
-    for (const auto& [quantity, terms] : by_quantity) {
-      std::vector<double> of_rank(instances, 0);
-      for (const RankTerm& term : terms) {
-        const int level = term.block % (tree_.depth() + 1);
-        const bool held = term.block == block_.held(level);
-        const Sums& sums = held ? held_[tree_.ancestor(rank, level)] : proxied_[{level, rank}];
-        const int64_t per = held ? instances / (std::ssize(sums) / width_) : 1;
-        for (int64_t i = 0; i < instances; ++i) of_rank[i] += term.value * sums[i / per * width_ + term.feature];
-      }
-      spread(quantity, of_rank);
+    std::vector<RankTerm> terms =
+        rank_terms(model_, option_, key_.transport, key_.shape, key_.copy_domain, rank, reads_each_);
+    std::stable_sort(terms.begin(), terms.end(),
+                     [](const RankTerm& a, const RankTerm& b) { return a.quantity < b.quantity; });
+    for (size_t i = 0, end = 0; i < terms.size(); i = end) {
+      while (end < terms.size() && terms[end].quantity == terms[i].quantity) ++end;
+      add_terms(rank, terms.data() + i, terms.data() + end, of_rank);
+      spread(terms[i].quantity, of_rank);
     }
   }
 }
 
 /// To the quantity's own domain, and through those above it.
-void GroupLoads::spread(int quantity, const std::vector<double>& of_rank) {
+void GroupLoads::spread(int quantity, const Sums& of_rank) {
+  Sums sums;
   for (; quantity >= 0; quantity = model_.quantities().above(quantity)) {
     const int owner = model_.quantities().owner(quantity);
     const bool inside = tree_.inside(owner, key_.copy_domain);
-    std::vector<double> sums(inside ? tree_.instances_in(owner, key_.copy_domain) : 1, 0);
-    const int64_t per = std::ssize(of_rank) / std::ssize(sums);
-    for (size_t i = 0; i < of_rank.size(); ++i) sums[static_cast<int64_t>(i) / per] += of_rank[i];
+    sums.assign(inside ? tree_.instances_in(owner, key_.copy_domain) : 1, 0);
+    add_groups(of_rank.data(), std::ssize(of_rank) / std::ssize(sums), sums);
     if (!inside) sums[0] *= static_cast<double>(tree_.instances_in(key_.copy_domain, owner));
     add_to(quantity, sums);
   }
 }
 
-void GroupLoads::add_to(int quantity, const std::vector<double>& in_copy_domain) {
+void GroupLoads::add_to(int quantity, const Sums& in_copy_domain) {
   std::vector<double>& values = loads_.values[quantity];
   const bool alike =
       std::all_of(in_copy_domain.begin(), in_copy_domain.end(), [&](double v) { return v == in_copy_domain[0]; });
-  if (!alike && values.size() == 1) values.assign(tree_.instances(model_.quantities().owner(quantity)), values[0]);
-  for (size_t i = 0; i < values.size(); ++i) values[i] += in_copy_domain[i % in_copy_domain.size()];
+  if (values.size() == 1) {
+    if (alike) {
+      values[0] += in_copy_domain[0];
+      return;
+    }
+    values.assign(tree_.instances(model_.quantities().owner(quantity)), values[0]);
+  }
+  for (size_t from = 0; from < values.size(); from += in_copy_domain.size())
+    for (size_t i = 0; i < in_copy_domain.size(); ++i) values[from + i] += in_copy_domain[i];
 }
 
 /// Reads a plan into groups.
@@ -270,8 +352,9 @@ class PlanReader {
   void read(int t);
   template <class Action>
   void for_runs(int t, Action action) const;
-  bool by_use(int t, int option) const {
-    return plan_.tables[t].by_use(plan_.options[option]) && held_by_use(model_, plan_.options[option]);
+  void add_pairs(int t, Places& masses, Places& to);
+  bool by_first_use(int t, int option) const {
+    return plan_.tables[t].by_first_use(plan_.options[option]) && held_by_first_use(model_, plan_.options[option]);
   }
   int64_t holders(const Option& option, int copy_domain) const;
   int64_t places(const Option& option, int copy_domain, Transport transport) const;
@@ -305,7 +388,7 @@ Places& PlanReader::group(int t, int option, int copy_domain) {
   const TablePlan& table = plan_.tables[t];
   GroupKey key{option, copy_domain, transport_of(plan_.options[option], table.transport), model_.shape(t), -1};
   if (key.transport == Transport::staged) key.fixed = table.holders.fixed;
-  key.by_use = by_use(t, option);
+  key.by_first_use = by_first_use(t, option);
   const auto found = groups_.find(key);
   if (found != groups_.end()) return found->second;
   return groups_.emplace(key, Places(places(plan_.options[option], copy_domain, key.transport), width_)).first->second;
@@ -329,6 +412,7 @@ void PlanReader::for_runs(int t, Action action) const {
 void PlanReader::read(int t) {
   const TablePlan& table = plan_.tables[t];
   const Features& features = model_.features();
+  const int64_t fixed = table.holders.fixed;
   const auto mass_of = [&](size_t c, int64_t rows) {
     double mass = 0;
     for (int g = 0; g < features.groups; ++g)
@@ -340,39 +424,55 @@ void PlanReader::read(int t) {
     for_runs(t, [&](int option, size_t c, int64_t, int64_t rows) {
       if (plan_.options[option].level == 0) single_mass += mass_of(c, rows);
     });
-  std::map<std::pair<int, int>, Places> masses;  // of a pooled table, by option and copy domain
+  struct Sums {
+    Places* all = nullptr;
+    std::optional<Places> masses;  // by holder, of a pooled table; one place where all are the same
+  };
+  std::vector<Sums> sums_of(plan_.options.size() * tree_.size());  // by option and copy domain
   for_runs(t, [&](int option, size_t c, int64_t first, int64_t rows) {
     const Option& chosen = plan_.options[option];
     const Transport transport = transport_of(chosen, table.transport);
     const auto add = [&](Places& to, const double* values, int n) {
-      if (by_use(t, option))
+      if (by_first_use(t, option))
         for (int i = 0; i < n; ++i)
           to.add_everywhere(i, static_cast<double>(rows) * values[i] / static_cast<double>(to.count));
-      else if (table.holders.fixed >= 0 && transport != Transport::staged)
-        to.add_at(table.holders.fixed, static_cast<double>(rows), values, n);
+      else if (fixed >= 0 && transport != Transport::staged)
+        to.add_at(fixed, static_cast<double>(rows), values, n);
       else
         to.add(first + table.holders.offset, rows, values, n);
     };
     for (int copy_domain : tree_.at_level(chosen.level)) {
-      Places& sums = group(t, option, copy_domain);
-      add(sums, model_.features_of(t, c), features.size());
-      if (transport == Transport::pooled)
-        add(masses.try_emplace({option, copy_domain}, holders(chosen, copy_domain), features.groups).first->second,
-            model_.features_of(t, c) + features.p(0), features.groups);
+      Sums& sums = sums_of[option * tree_.size() + copy_domain];
+      if (!sums.all) {
+        sums.all = &group(t, option, copy_domain);
+        if (transport == Transport::pooled)
+          sums.masses.emplace(fixed >= 0 ? 1 : holders(chosen, copy_domain), features.groups);
+      }
+      add(*sums.all, model_.features_of(t, c), features.size());
+      if (sums.masses) add(*sums.masses, model_.features_of(t, c) + features.p(0), features.groups);
       // A vector per bag and rank, whatever is in it.
       for (int g = 0; g < features.groups && transport == Transport::partial_sums && single_mass > 0; ++g)
-        sums.add_everywhere(features.pairs(g), mass_of(c, rows) / single_mass / static_cast<double>(sums.count));
+        sums.all->add_everywhere(features.pairs(g),
+                                 mass_of(c, rows) / single_mass / static_cast<double>(sums.all->count));
     }
   });
-  for (auto& [key, of_holders] : masses) {
-    of_holders.finish();
-    Places& sums = group(t, key.first, key.second);
-    std::vector<double> pairs(width_, 0);
-    for (int64_t place = 0; place < of_holders.count; ++place) {
-      for (int g = 0; g < features.groups; ++g)
-        pairs[features.pairs(g)] = touched(std::clamp(of_holders.of(place)[g], 0.0, 1.0), model_.table(t).lookups);
-      sums.add_at(place, 1, pairs.data(), width_);
+  for (Sums& sums : sums_of)
+    if (sums.masses) add_pairs(t, *sums.masses, *sums.all);
+}
+
+/// Vectors per sample from each holder, by the mass of what it has.
+void PlanReader::add_pairs(int t, Places& masses, Places& to) {
+  const Features& features = model_.features();
+  const int64_t fixed = plan_.tables[t].holders.fixed;
+  masses.finish();
+  std::vector<double> mass(features.groups, 0), pairs(features.groups, 0);
+  for (int64_t place = 0; place < masses.count; ++place) {
+    for (int g = 0; g < features.groups; ++g) {
+      const double here = masses.by_place(g)[place];
+      if (here != mass[g]) pairs[g] = touched(std::clamp(here, 0.0, 1.0), model_.table(t).lookups);
+      mass[g] = here;
     }
+    to.add_at(fixed >= 0 ? fixed : place, 1, pairs.data(), features.groups, features.pairs(0));
   }
 }
 
@@ -381,11 +481,8 @@ std::vector<double> in_all(const CostModel& model, const Plan& plan, const std::
   std::vector<double> quantities = model.base();
   for (const auto& [key, places] : groups) {
     if (key.copy_domain != model.tree().at_level(plan.options[key.option].level)[0]) continue;
-    std::vector<double> total(model.features().size(), 0);
-    for (int64_t place = 0; place < places.count; ++place)
-      for (size_t i = 0; i < total.size(); ++i) total[i] += places.of(place)[i];
     for (const Coefficient& c : coefficients(model, plan.options[key.option], key.transport, key.shape))
-      quantities[c.quantity] += c.value * total[c.feature];
+      quantities[c.quantity] += c.value * places.total(c.feature);
   }
   return quantities;
 }
@@ -402,9 +499,9 @@ Cost evaluate(const CostModel& model, const Plan& plan, bool reads_each) {
   for (const auto& [key, places] : reader.groups())
     GroupLoads(model, plan.options[key.option], key, places, reads_each, loads).add();
   const std::vector<bool> on = switches_on(model.time(), in_all(model, plan, reader.groups()));
-  Loads even = loads;
-  for (std::vector<double>& values : even.values)
-    values = {std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size())};
+  Loads even;
+  for (const std::vector<double>& values : loads.values)
+    even.values.push_back({std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size())});
   Cost cost = cost_of(model, loads, on);
   cost.even_seconds = cost_of(model, even, on).seconds;
   return cost;

@@ -66,7 +66,7 @@ class TermBuilder {
         ahead_(option.level == 0 && !is_pooled(transport)),
         dense_(summed_whole(tree_, option)),
         assigned_(ahead_ && model.features().assigned),
-        holders_known_(!model.workload().locality.first_use || held_by_use(model, option)) {}
+        holders_known_(!model.workload().locality.first_use || held_by_first_use(model, option)) {}
 
   void staged_exchange();
   void direct_exchange();
@@ -84,7 +84,7 @@ class TermBuilder {
   int dirty(int a) const { return ahead_ ? model_.features().dirty(a) : Features::v(a); }
   int clean(int a) const { return ahead_ ? model_.features().clean(a) : -1; }
   /// Rows that domain or rank a asks for: those it looks up, where samples go to their rows those it does not hold. Rows
-  /// that are not held by use are elsewhere as if by chance.
+  /// that are not held by first use are elsewhere as if by chance.
   int asked(int a) const {
     if (!assigned_) return Features::v(a);
     return holders_known_ ? model_.features().into(a) : model_.features().distinct(a);
@@ -327,7 +327,7 @@ std::vector<double> fair_shares(const Tree& tree, const Option& option, int copy
 
 }  // namespace
 
-bool held_by_use(const CostModel& model, const Option& option) {
+bool held_by_first_use(const CostModel& model, const Option& option) {
   const Site site = option.sites[0];
   return option.level == 0 && model.tree().is_device(site) && model.batch_of(site.domain) > 0;
 }

@@ -1,5 +1,6 @@
 // What a placement costs, read off its quantities: seconds of every step, T, bytes sent, memory used.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -13,19 +14,28 @@ struct Timed {
   double seconds = 0, latency = 0;
 };
 
-/// Of its busiest instance.
+/// Of its busiest instance. Term by term for a block of instances: neighbours do not wait for each other.
 Timed seconds_of(const TimeRow& row, const Loads& loads, const std::vector<bool>& on) {
   size_t instances = 1;
   for (const auto& [quantity, per_unit] : row.terms) instances = std::max(instances, loads.instances(quantity));
   double busiest = 0;
-  for (size_t i = 0; i < instances; ++i) {
-    double seconds = row.constant;
-    for (const auto& [quantity, per_unit] : row.terms) seconds += per_unit * loads.at(quantity, i);
-    busiest = i == 0 ? seconds : std::max(busiest, seconds);
+  std::array<double, 256> seconds;
+  for (size_t first = 0; first < instances; first += seconds.size()) {
+    const size_t n = std::min(seconds.size(), instances - first);
+    std::fill_n(seconds.begin(), n, row.constant);
+    for (const auto& [quantity, per_unit] : row.terms) {
+      const std::vector<double>& values = loads.values[quantity];
+      if (values.size() == 1)
+        for (size_t i = 0; i < n; ++i) seconds[i] += per_unit * values[0];
+      else
+        for (size_t i = 0; i < n; ++i) seconds[i] += per_unit * values[first + i];
+    }
+    const double most = *std::max_element(seconds.begin(), seconds.begin() + n);
+    busiest = first == 0 ? most : std::max(busiest, most);
   }
   Timed result{busiest, 0};
-  for (const auto& [index, seconds] : row.switch_seconds)
-    if (on[index]) result.latency += seconds;
+  for (const auto& [index, seconds_on] : row.switch_seconds)
+    if (on[index]) result.latency += seconds_on;
   result.seconds += result.latency;
   return result;
 }
@@ -75,11 +85,7 @@ void report_counts(const CostModel& model, const std::vector<bool>& on, Cost& co
           weight * (3 * peers * is_on(switches.staged(stage)) + 3 * others * is_on(switches.direct(stage)) +
                     2 * peers * is_on(switches.reduce(stage)) + others * is_on(switches.samples(stage)));
     }
-    double distinct = 0;
-    const int looked_up = model.features().assigned ? model.features().distinct(r) : Features::v(r);
-    for (int t = 0; t < model.tables(); ++t)
-      for (size_t c = 0; c < model.table(t).access.classes(); ++c)
-        distinct += static_cast<double>(model.table(t).access.rows[c]) * model.features_of(t, c)[looked_up];
+    const double distinct = model.distinct_rows(r);
     cost.distinct_rows_mean += weight * distinct;
     cost.distinct_rows_max = std::max(cost.distinct_rows_max, distinct);
   }
@@ -186,7 +192,7 @@ void move_samples(const TimeModel& time, Cost& cost) {
 double TimeModel::with_samples(double seconds) const {
   const double free = std::min(compute_seconds, seconds);
   const double hidden = samples_seconds > 0 ? free * std::min(1.0, samples_seconds / seconds) : 0;
-  return std::max(seconds + samples_seconds - hidden, assign_seconds);
+  return std::max(seconds + samples_seconds - hidden + shared_seconds, assign_seconds);
 }
 
 std::vector<bool> switches_on(const TimeModel& time, const std::vector<double>& quantities) {

@@ -43,6 +43,7 @@ void validate(const Locality& locality, int tables, int levels) {
         fail("locality: table {}, a factor that is no number from 0 on", t);
     }
   }
+  if (locality.threads < 1) fail("locality: {} threads", locality.threads);
   for (double value :
        {locality.sample_bytes, locality.new_holder_bytes, locality.seconds_per_sample, locality.busiest - 1})
     if (!number(value)) fail("locality: a size of {}", value);

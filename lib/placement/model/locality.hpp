@@ -30,9 +30,13 @@ struct Locality {
   double sample_bytes = 0;        ///< of one sample that moves
   double new_holder_bytes = 0;    ///< of the new holders of a batch, to one rank
   double seconds_per_sample = 0;  ///< of one core, assigning
+  int threads = 1;                ///< cores of a reader that assign its batch
+  bool on_own_cores = false;      ///< cores that do not compute; false: assigning takes their time
 
   /// Whether batches are read in turn, so that samples move.
   bool in_turn() const { return local || first_use; }
+  /// From the rows of a batch of so many samples to their ranks.
+  double assigning_seconds(double samples) const { return seconds_per_sample * samples / threads; }
   /// Of one of this table's rows: a bin of its own, as interpolated.
   Bin at(int table, double lookups, int levels) const;
 };

@@ -139,7 +139,7 @@ double Interpolation::factor(const LocalityMeasurement& m, int level, int t, dou
   const double weight = &low == &high ? 0 : weight_between(low.lookups, high.lookups, x);
   const auto between = [&](double a, double b) { return (1 - weight) * a + weight * b; };
   const double share = whole(m)      ? between(low.new_share, high.new_share)
-                       : m.first_use ? new_share(x, question_.batches)
+                       : m.first_use ? new_share(x, question_.batches, question_.counted)
                                      : 0;
   const double held = between((low.of_held.*kind)[level - 1], (high.of_held.*kind)[level - 1]);
   const double fresh = between((low.of_new.*kind)[level - 1], (high.of_new.*kind)[level - 1]);
@@ -183,22 +183,25 @@ std::vector<double> Interpolation::grid(const std::vector<Part>& parts, int t) c
 }
 
 /// Rows that get a holder in a batch, on average over the run.
-double new_rows(const Workload& workload, double batches) {
+double new_rows(const Workload& workload, const LocalityQuestion& question) {
   double rows = 0;
+  const double batches = question.batches;
   if (batches <= 0) return 0;
   for (const Table& table : workload.tables)
     for (size_t c = 0; c < table.access.classes(); ++c) {
       const double lookups = table.access.p[0][c] * table.lookups * static_cast<double>(workload.global_batch);
-      rows += static_cast<double>(table.access.rows[c]) * -std::expm1(-lookups * batches) / batches;
+      const double used = question.counted && lookups > 0 ? 1 : -std::expm1(-lookups * batches);
+      rows += static_cast<double>(table.access.rows[c]) * used / batches;
     }
   return rows;
 }
 
 }  // namespace
 
-double new_share(double lookups, double batches) {
+double new_share(double lookups, double batches, bool counted) {
   if (batches <= 0) return 0;
   const double u = -std::expm1(-lookups);
+  if (counted) return 1 / std::max(1.0, batches * u);
   return u > 0 ? -std::expm1(-lookups * batches) / (batches * u) : 1;
 }
 
@@ -249,7 +252,7 @@ LocalityAnswer locality_for(const LocalityProfile& profile, const Topology& topo
   answer.locality.busiest = interpolation.mean(*deepest, &LocalityMeasurement::busiest);
   answer.locality.sample_bytes = sample_bytes(workload, question.dense_features);
   answer.locality.new_holder_bytes =
-      new_rows(workload, question.batches) * interpolation.mean(*deepest, &LocalityMeasurement::new_row_bytes);
+      new_rows(workload, question) * interpolation.mean(*deepest, &LocalityMeasurement::new_row_bytes);
   answer.locality.seconds_per_sample = interpolation.mean(*deepest, &LocalityMeasurement::seconds_per_sample);
   answer.notes = interpolation.notes();
   return answer;

@@ -10,13 +10,14 @@
 //     factor in a run of K batches = f new + (1 - f) held,   f = (1 - (1 - u)^K) / (K u)
 //
 // f: the share of a row's uses that are its first, u = 1 - exp(-lookups) the probability that a batch uses it. A short
-// run's rows are mostly new, a long one's are held. Where the run is no longer than what was measured, f is what was
-// counted.
+// run's rows are mostly new, a long one's are held. Where probabilities are counts of the run's own data every row that
+// has one is used: f = 1 / (K u), at most 1. Where the run is no longer than what was measured, f is what was counted.
 //
-// Factors depend on the expected lookups of a row in a global batch (bins), and on the domains that share a parent. A
-// level of a tree is like a level of any other tree in which as many domains share as many samples: the first level of 2
-// nodes of 8 ranks like 2 ranks. Between what was measured: linear in the logarithm of the number of domains and of the
-// batch. Beyond: the nearest, and said.
+// Factors depend on the expected lookups of a row in a global batch (bins), on the domains that share a parent, and on
+// the batch: of more samples those that belong together can be found. (8 ranks, rows looked up once in 16 batches:
+// 0.29, 0.24, 0.16 of what chance would move with 512, 1024, 4096 samples on each.) A level of a tree is like a level of
+// any other tree in which as many domains share a batch: the first level of 2 nodes of 8 ranks is like 2 ranks. Between
+// what was measured: linear in the logarithm of the number of domains and of the batch. Beyond: the nearest, and said.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +46,7 @@ struct LocalityMeasurement {
   int64_t global_batch = 0;
   int delay = 1, passes = 1;               ///< of the assignment
   bool first_use = true;                   ///< holders; else by arithmetic
+  bool generated = false;                  ///< of rows that are not real
   int64_t batches = 0, first_counted = 0;  ///< simulated; those before are not in the numbers below
   std::vector<std::vector<Bin>> tables;    ///< by rising lookups
 
@@ -56,8 +58,7 @@ struct LocalityMeasurement {
 };
 
 struct LocalityProfile {
-  std::string data;        ///< what was measured, for people
-  bool generated = false;  ///< not real rows
+  std::string data;  ///< what was measured, for people
   std::vector<LocalityMeasurement> measurements;
 
   int tables() const { return measurements.empty() ? 0 : static_cast<int>(measurements.front().tables.size()); }
@@ -66,6 +67,7 @@ struct LocalityProfile {
 /// What a measurement is asked for.
 struct LocalityQuestion {
   double batches = 0;          ///< of the run; 0: it never ends
+  bool counted = false;        ///< probabilities are counts of all of the run's data
   double dense_features = 13;  ///< of a sample
 };
 
@@ -79,8 +81,9 @@ struct LocalityAnswer {
 LocalityAnswer locality_for(const LocalityProfile& profile, const Topology& topology, const Workload& workload,
                             const LocalityQuestion& question = {});
 
-/// Share of a row's uses in K batches that are its first: 1 where K is 1, 0 for a run without end (0).
-double new_share(double lookups, double batches);
+/// Share of a row's uses in K batches that are its first: 1 where K is 1, 0 for a run without end (0). counted: it is
+/// known to be used.
+double new_share(double lookups, double batches, bool counted = false);
 
 /// Bytes of a sample on its way: label, dense values, and of every lookup the fewest bytes that hold a position.
 double sample_bytes(const Workload& workload, double dense_features);

@@ -1,5 +1,6 @@
 // From a placement by classes to a plan by positions, with offsets that spread hot rows over the holders.
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "base/error.hpp"
@@ -26,51 +27,137 @@ std::vector<Interval> intervals_of(const TablePlacement& placed, const std::vect
   return intervals;
 }
 
-/// Chooses each table's offset in turn so that the busiest of k holders stays least busy. Only the hottest held rows
-/// count: the many cold ones spread themselves. Candidates are spread over the holders, so that it takes O(tables * 64 *
-/// rows considered).
-void choose_offsets(const CostModel& model, const Placement& placement, Plan& plan) {
-  int64_t k = 0;  // holders of the option that holds most
-  std::map<int64_t, double> weight_of;
-  for (size_t t = 0; t < placement.tables.size(); ++t)
-    for (const Share& share : placement.tables[t].shares) {
-      const Option& option = placement.options[share.option];
-      const int64_t holders = model.tree().instances_in(option.sites[0].domain, model.tree().at_level(option.level)[0]);
-      if (holders > 1)
-        weight_of[holders] += share.rows * model.features_of(static_cast<int>(t), share.cls)[Features::v(0)];
+/// What the hottest rows of one table ask of k holders, those beginning with the one that has the hottest.
+class HotRows {
+ public:
+  explicit HotRows(int64_t k) : k_(k) {}
+
+  /// Rows that follow one another from a position on, the holder of each asked for `amount` bytes.
+  void add(int64_t position, int64_t rows, double amount) {
+    if (turns_.empty()) first_ = position;
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t at = position - first_ + i;
+      if (at / k_ >= std::ssize(turns_)) turns_.resize(at / k_ + 1);
+      std::vector<double>& turn = turns_[at / k_];
+      if (at % k_ >= std::ssize(turn)) turn.resize(at % k_ + 1, kNone);
+      turn[at % k_] = amount;
     }
+  }
+  bool empty() const { return turns_.empty(); }
+  /// Once all are added.
+  void finish() {
+    const auto longer = [](const auto& a, const auto& b) { return a.size() < b.size(); };
+    const size_t asked = std::max_element(turns_.begin(), turns_.end(), longer)->size();
+    for (std::vector<double>& turn : turns_) turn.resize(asked, kNone);
+    for (size_t i = 0; i < asked; ++i) {
+      const bool any = std::any_of(turns_.begin(), turns_.end(), [&](const auto& turn) { return turn[i] != kNone; });
+      for (std::vector<double>& turn : turns_)
+        if (any && turn[i] == kNone) turn[i] = 0;
+    }
+  }
+  /// The busiest of the holders asked, if they had to give this already and the table began at an offset; or, as soon
+  /// as it is that much, anything at or above `enough`. load: of all holders, twice, so that they need not be a ring.
+  double peak(const std::vector<double>& load, int64_t offset, double enough) const {
+    constexpr size_t kBlock = 64, kLanes = 4;
+    const double* from = load.data() + (first_ + offset) % k_;
+    std::array<double, kLanes> most{};
+    for (size_t first = 0; first < turns_[0].size(); first += kBlock) {
+      std::array<double, kBlock> sums{};
+      const size_t n = std::min(kBlock, turns_[0].size() - first);
+      std::copy_n(from + first, n, sums.begin());
+      for (const std::vector<double>& turn : turns_)
+        for (size_t i = 0; i < n; ++i) sums[i] += turn[first + i];
+      for (size_t i = 0; i < kBlock; i += kLanes)
+        for (size_t lane = 0; lane < kLanes; ++lane) most[lane] = std::max(most[lane], sums[i + lane]);
+      if (*std::max_element(most.begin(), most.end()) >= enough) break;
+    }
+    return *std::max_element(most.begin(), most.end());
+  }
+  /// Adds what they ask to the load of all holders.
+  void add_to(std::vector<double>& load, int64_t offset) const {
+    for (const std::vector<double>& turn : turns_)
+      for (int64_t i = 0; i < std::ssize(turn); ++i) {
+        if (turn[i] == kNone) continue;
+        const int64_t h = HolderRule{offset}.holder(first_ + i, k_);
+        load[h + k_] = load[h] += turn[i];
+      }
+  }
+
+ private:
+  static constexpr double kNone = -kInfinity;  ///< of a holder that none of them is on
+  const int64_t k_;
+  int64_t first_ = 0;
+  std::vector<std::vector<double>> turns_;  ///< the holders from the first on, again and again
+};
+
+/// Instances of its first site inside a domain that has a copy.
+int64_t holders_of(const Tree& tree, const Option& option) {
+  return tree.instances_in(option.sites[0].domain, tree.at_level(option.level)[0]);
+}
+
+/// The hottest `considered` rows of a table with k holders.
+HotRows hottest_rows(const CostModel& model, const Placement& placement, int t, int64_t k, int64_t considered) {
+  const Tree& tree = model.tree();
+  HotRows hot(k);
+  int64_t position = 0;
+  for (const Share& share : placement.tables[t].shares) {
+    const auto rows = static_cast<int64_t>(share.rows);
+    if (rows > 0 && holders_of(tree, placement.options[share.option]) == k) {
+      const double* features = model.features_of(t, share.cls);
+      double asked = 0;
+      for (int r : tree.at_level(tree.depth()))
+        asked += static_cast<double>(tree.instances(r)) * features[Features::v(r)];
+      const int64_t taken = std::min(rows, considered);
+      hot.add(position, taken, asked * static_cast<double>(model.table(t).wire_bytes));
+      considered -= taken;
+      if (considered == 0) break;
+    }
+    position += rows;
+  }
+  if (!hot.empty()) hot.finish();
+  return hot;
+}
+
+/// Holders of the option that holds most; 0 where none spreads rows.
+int64_t most_common_holders(const CostModel& model, const Placement& placement) {
+  std::map<int64_t, double> weight_of;  // by number of holders
+  std::vector<double*> weight_by_option;
+  for (const Option& option : placement.options) {
+    const int64_t holders = holders_of(model.tree(), option);
+    weight_by_option.push_back(holders > 1 ? &weight_of[holders] : nullptr);
+  }
+  for (size_t t = 0; t < placement.tables.size(); ++t)
+    for (const Share& share : placement.tables[t].shares)
+      if (double* weight = weight_by_option[share.option]) {
+        *weight += share.rows * model.features_of(static_cast<int>(t), share.cls)[Features::v(0)];
+        if (weight_of.size() == 1 && *weight > 0) return weight_of.begin()->first;
+      }
+  int64_t k = 0;
   double most = 0;
   for (const auto& [holders, weight] : weight_of)
     if (weight > most) most = weight, k = holders;
+  return k;
+}
+
+/// Chooses each table's offset in turn so that the busiest of k holders stays least busy. Only the hottest held rows
+/// count: the many cold ones spread themselves. Candidates are spread over the holders, so that it takes O(tables * 64 *
+/// rows considered) at most: one is given up once it is no better than another.
+void choose_offsets(const CostModel& model, const Placement& placement, Plan& plan) {
+  const int64_t k = most_common_holders(model, placement);
   if (k < 2) return;
-  std::vector<double> load(k, 0);
+  std::vector<double> load(2 * k, 0);
   const int64_t considered = std::min<int64_t>(2 * k, 4096), candidates = std::min<int64_t>(k, 64);
   for (size_t t = 0; t < placement.tables.size(); ++t) {
-    std::vector<std::pair<int64_t, double>> hot;  // (position, load)
-    int64_t position = 0;
-    for (const Share& share : placement.tables[t].shares) {
-      const Option& option = placement.options[share.option];
-      const int64_t holders = model.tree().instances_in(option.sites[0].domain, model.tree().at_level(option.level)[0]);
-      const auto rows = static_cast<int64_t>(share.rows);
-      const double* features = model.features_of(static_cast<int>(t), share.cls);
-      double asked = 0;
-      for (int r : model.tree().at_level(model.tree().depth()))
-        asked += static_cast<double>(model.tree().instances(r)) * features[Features::v(r)];
-      for (int64_t i = 0; i < rows && holders == k && static_cast<int64_t>(hot.size()) < considered; ++i)
-        hot.emplace_back(position + i, asked * static_cast<double>(model.table(static_cast<int>(t)).wire_bytes));
-      position += rows;
-    }
+    const HotRows hot = hottest_rows(model, placement, static_cast<int>(t), k, considered);
     if (hot.empty()) continue;
     int64_t best = 0;
     double best_peak = kInfinity;
     for (int64_t i = 0; i < candidates; ++i) {
       const int64_t offset = (i * k / candidates + static_cast<int64_t>(t)) % k;
-      double peak = 0;
-      std::vector<double> trial = load;
-      for (const auto& [at, amount] : hot) peak = std::max(peak, trial[HolderRule{offset}.holder(at, k)] += amount);
+      const double peak = hot.peak(load, offset, best_peak);
       if (peak < best_peak) best_peak = peak, best = offset;
     }
-    for (const auto& [at, amount] : hot) load[HolderRule{best}.holder(at, k)] += amount;
+    hot.add_to(load, best);
     plan.tables[t].holders.offset = best;
   }
 }
@@ -118,7 +205,7 @@ void assign_samples(const CostModel& model, Plan& plan) {
     table.holders.first_use =
         locality.first_use && table.transport <= Transport::direct && table.holders.fixed < 0 &&
         std::any_of(table.intervals.begin(), table.intervals.end(),
-                    [&](const Interval& interval) { return held_by_use(model, plan.options[interval.option]); });
+                    [&](const Interval& interval) { return held_by_first_use(model, plan.options[interval.option]); });
 }
 
 }  // namespace

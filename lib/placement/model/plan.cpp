@@ -46,33 +46,43 @@ void check_intervals(const TablePlan& table, size_t options) {
   if (next != table.rows) fail("plan: table {}: its intervals end at {} of {} rows", table.name, next, table.rows);
 }
 
-/// Bytes on every instance of every store, in tree order: usage[domain][store][instance].
-using Usage = std::vector<std::vector<std::vector<int64_t>>>;
+/// Bytes on the holders at a site of one copy domain: what each has more than the one before.
+struct HolderBytes {
+  Site site;
+  std::vector<int64_t> steps;  ///< by holder
+};
 
-/// Adds the rows of an interval.
-void add_rows(const TablePlan& table, const Table& sizes, const Option& option, const Interval& interval,
-              const Tree& tree, Usage& usage) {
-  const auto& types = tree.at_level(option.level);
-  for (size_t i = 0; i < types.size(); ++i) {
-    const Site site = option.sites[i];
-    const int64_t k = tree.instances_in(site.domain, types[i]);
-    std::vector<int64_t>& instances = usage[site.domain][site.store];
-    for (int64_t holder = 0; holder < k; ++holder) {
-      const int64_t rows = table.holders.count(interval.first, interval.last, holder, k);
-      for (size_t instance = holder; instance < instances.size(); instance += k)
-        instances[instance] += rows * (sizes.row_bytes + sizes.state_bytes);
-    }
-  }
+HolderBytes& holders_at(std::vector<HolderBytes>& all, Site site, int64_t holders) {
+  for (HolderBytes& known : all)
+    if (known.site == site && std::ssize(known.steps) == holders) return known;
+  return all.emplace_back(HolderBytes{site, std::vector<int64_t>(holders, 0)});
 }
 
-Usage usage_of(const Plan& plan, const Tree& tree, const Workload& workload) {
-  Usage usage;
-  for (int d = 0; d < tree.size(); ++d)
-    usage.emplace_back(tree.domain(d).stores.size(), std::vector<int64_t>(tree.instances(d)));
-  for (size_t t = 0; t < plan.tables.size(); ++t)
-    for (const Interval& interval : plan.tables[t].intervals)
-      add_rows(plan.tables[t], workload.tables[t], plan.options[interval.option], interval, tree, usage);
-  return usage;
+/// Adds the rows of an interval: as many turns to every holder as are whole, and the rest from the first one on.
+void add_rows(const HolderRule& rule, int64_t row_bytes, const Interval& interval, std::vector<int64_t>& steps) {
+  const auto k = std::ssize(steps);
+  const int64_t rows = interval.last - interval.first;
+  const auto add = [&](int64_t from, int64_t to, int64_t bytes) {
+    if (from >= to) return;
+    steps[from] += bytes;
+    if (to < k) steps[to] -= bytes;
+  };
+  const int64_t first = rule.holder(interval.first, k);
+  if (rule.fixed >= 0) return add(first, first + 1, rows * row_bytes);
+  add(0, k, rows / k * row_bytes);
+  const int64_t end = first + rows % k;
+  add(first, std::min(end, k), row_bytes);
+  add(0, end - k, row_bytes);
+}
+
+/// Adds what the holders of each copy domain have to all instances, of which there are more or fewer: the holders of a
+/// domain are every so many of those of one around it.
+void add_cyclically(const std::vector<int64_t>& holders, std::vector<int64_t>& instances) {
+  const size_t all = std::max(holders.size(), instances.size()), before = instances.size();
+  instances.resize(all);
+  for (size_t i = before; i < all; ++i) instances[i] = instances[i - before];
+  for (size_t from = 0; from < all; from += holders.size())
+    for (size_t i = 0; i < holders.size(); ++i) instances[from + i] += holders[i];
 }
 
 }  // namespace
@@ -86,10 +96,30 @@ int option_at(const TablePlan& table, int64_t position) {
 }
 
 std::vector<std::vector<int64_t>> fullest_instances(const Plan& plan, const Tree& tree, const Workload& workload) {
+  std::vector<HolderBytes> all;
+  for (size_t t = 0; t < plan.tables.size(); ++t)
+    for (const Interval& interval : plan.tables[t].intervals) {
+      const Option& option = plan.options[interval.option];
+      const std::vector<int>& types = tree.at_level(option.level);
+      for (size_t i = 0; i < types.size(); ++i) {
+        const Site site = option.sites[i];
+        const Table& table = workload.tables[t];
+        add_rows(plan.tables[t].holders, table.row_bytes + table.state_bytes, interval,
+                 holders_at(all, site, tree.instances_in(site.domain, types[i])).steps);
+      }
+    }
   std::vector<std::vector<int64_t>> result;
-  for (const auto& stores : usage_of(plan, tree, workload)) {
+  for (int d = 0; d < tree.size(); ++d) {
     result.emplace_back();
-    for (const auto& instances : stores) result.back().push_back(*std::max_element(instances.begin(), instances.end()));
+    for (size_t s = 0; s < tree.domain(d).stores.size(); ++s) {
+      std::vector<int64_t> bytes(1, 0);  // by instance, of the largest copy domain
+      for (HolderBytes& holders : all) {
+        if (holders.site != Site{d, static_cast<int>(s)}) continue;
+        std::partial_sum(holders.steps.begin(), holders.steps.end(), holders.steps.begin());
+        add_cyclically(holders.steps, bytes);
+      }
+      result.back().push_back(*std::max_element(bytes.begin(), bytes.end()));
+    }
   }
   return result;
 }

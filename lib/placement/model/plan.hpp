@@ -32,7 +32,7 @@ struct TablePlan {
   std::vector<Interval> intervals;  ///< ascending, without gaps, covering 0 .. rows
 
   /// Whether rows of the option are held by whoever uses them first, if it holds rows in device memory.
-  bool by_use(const Option& option) const {
+  bool by_first_use(const Option& option) const {
     return holders.first_use && holders.fixed < 0 && option.level == 0 && transport <= Transport::direct;
   }
 };

@@ -44,7 +44,7 @@ std::vector<StrategyResult> evaluate_strategies(const Topology& topology, const 
 int delay_of(const CostModel& model, double seconds) {
   const Locality& locality = model.workload().locality;
   if (!locality.local || !(seconds > 0)) return 1;
-  const double assigning = locality.seconds_per_sample * static_cast<double>(model.workload().global_batch);
+  const double assigning = locality.assigning_seconds(static_cast<double>(model.workload().global_batch));
   return static_cast<int>(std::clamp(std::ceil(assigning / seconds), 1.0, static_cast<double>(model.tree().ranks())));
 }
 
