@@ -38,7 +38,8 @@ struct Request {
   std::vector<System> systems;
   placement::SampleAssignment assignment;
   bool first_use = true;
-  int64_t samples = 0, run_batches = 0;
+  int64_t samples = 0;
+  bool whole_run = false;
   std::string data, out;
   bool adds = false;
 };
@@ -110,7 +111,7 @@ Request read_request(const cxxopts::ParseResult& given) {
   request.assignment.passes = static_cast<int>(number("passes", 0, 100));
   request.first_use = first_of(given, "holders", "first_use", "arithmetic");
   request.samples = number("samples", 1, int64_t{1} << 40);
-  request.run_batches = given.count("whole-run") > 0 ? INT64_MAX : 0;
+  request.whole_run = given.count("whole-run") > 0;
   request.data = given["data"].as<std::string>();
   request.out = given["out"].as<std::string>();
   request.adds = given.count("add") > 0;
@@ -167,13 +168,14 @@ placement::LocalityMeasurement measure(const RankCommand& rank, const Request& r
   AssignedSystem asked{.hierarchy = hierarchy,
                        .assignment = request.assignment,
                        .first_use = request.first_use,
-                       .threads = rank.backend.host_threads,
-                       .run_batches = request.run_batches};
+                       .threads = rank.backend.host_threads};
+  if (request.whole_run)
+    asked.run_batches =
+        std::max<int64_t>(1, std::min(request.samples, data.train_range.size()) / config.train.global_batch);
   asked.assignment.delay = std::min(asked.assignment.delay, hierarchy.ranks());
   const MeasuredLocality found =
       measure_locality(config, data, asked, request.samples * data.shapes.lookups_per_sample());
-  placement::LocalityMeasurement m = found.measurement;
-  m.generated = config.data.generate.has_value();
+  const placement::LocalityMeasurement& m = found.measurement;
   std::string text = fmt::format("{:>14}: {} batches of {},", system.name(), m.batches, m.global_batch);
   const auto samples = static_cast<double>(found.samples);
   for (int l = 0; l < hierarchy.depth(); ++l)

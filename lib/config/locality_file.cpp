@@ -24,7 +24,7 @@ std::string list_text(const std::vector<double>& values) {
 }
 
 std::string bin_text(const LocalityMeasurement::Bin& bin) {
-  return fmt::format("[{:.5g}, {:.0f}, {:.4g}, {}, {}, {}, {}]", bin.lookups, bin.uses, bin.new_share,
+  return fmt::format("[{:.8g}, {:.0f}, {:.4g}, {}, {}, {}, {}]", bin.lookups, bin.uses, bin.new_share,
                      list_text(bin.of_held.into), list_text(bin.of_held.distinct), list_text(bin.of_new.into),
                      list_text(bin.of_new.distinct));
 }
@@ -74,7 +74,7 @@ std::vector<int64_t> read_domains(const JsonValue& value) {
 }
 
 LocalityMeasurement read_measurement(const JsonValue& value) {
-  const auto fields = value.members({"domains", "global_batch", "delay", "passes", "holders", "batches",
+  const auto fields = value.members({"domains", "global_batch", "delay", "passes", "holders", "generated", "batches",
                                      "first_counted", "busiest", "new_row_bytes", "seconds_per_sample", "tables"});
   LocalityMeasurement m;
   m.domains = read_domains(fields[0]);

@@ -170,9 +170,9 @@ struct LocalityMeter::State {
   // What is known of every row that occurred.
   SeenKeys seen;
   std::vector<int16_t> holder;    ///< or kNobody
-  std::vector<int64_t> settled;   ///< in which batch
+  std::vector<int32_t> settled;   ///< in which batch
   std::vector<int32_t> in_batch;  ///< its number in the batch `stamp`
-  std::vector<int64_t> stamp;
+  std::vector<int32_t> stamp;
 
   // The batch at hand.
   std::vector<int64_t> first, keys, turn, quota, cursor;
@@ -190,7 +190,7 @@ struct LocalityMeter::State {
   std::vector<std::vector<int64_t>> new_keys;  ///< [rank], of the batch
   double busiest = 0, new_rows = 0, new_bytes = 0;
   double seconds_per_sample = HUGE_VAL;  ///< of the batch that was fastest: others may have been interrupted
-  int64_t batches = 0;
+  int32_t batches = 0;
 
   State(const LocalityProblem& asked, int64_t from);
   size_t words() const { return static_cast<size_t>(ranks + 63) / 64; }
@@ -245,7 +245,7 @@ int32_t LocalityMeter::State::number_of(int t, int64_t position) {
   const int32_t n = seen.number(key);
   if (n == std::ssize(holder)) {
     holder.push_back(place.kind == RowPlaces::Kind::mapped ? AssignerBatch::kNobody : place.holder);
-    settled.push_back(INT64_MIN / 2);
+    settled.push_back(INT32_MIN);
     in_batch.push_back(0);
     stamp.push_back(-1);
   }
@@ -520,8 +520,10 @@ LocalityEffort locality_effort(int64_t global_batch, int ranks, int64_t lookups_
     effort.batch = std::max<int64_t>(samples / wanted / ranks, 1) * ranks;
     effort.batches = std::min(wanted, samples / effort.batch);
   }
-  const bool whole = run_batches > 0 && effort.batch == global_batch && effort.batches >= run_batches;
-  if (whole) effort.batches = run_batches;
+  // A last batch that is short is left out.
+  const bool whole = run_batches > 0 && effort.batch == global_batch &&
+                     (effort.batches >= run_batches || run_batches == (available + global_batch - 1) / global_batch);
+  if (whole) effort.batches = std::min(effort.batches, run_batches);
   if (!whole) effort.first_counted = effort.batches / 3;
   return effort;
 }

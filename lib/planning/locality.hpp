@@ -25,6 +25,7 @@
 
 namespace sparrow {
 
+/// What it refers to must outlive the meter.
 struct LocalityProblem {
   /// Of it count the tables with their distributions and the batch: that of the batches that will be added.
   const placement::Workload& workload;

@@ -24,13 +24,17 @@ std::vector<int64_t> domains_of(const Hierarchy& hierarchy) {
   return domains;
 }
 
+LocalityEffort effort_of(const RunOptions& options, const TrainingData& data, const AssignedSystem& system,
+                         int64_t most_lookups) {
+  return locality_effort(options.train.global_batch, system.hierarchy.ranks(), data.shapes.lookups_per_sample(),
+                         data.train_range.size(), system.run_batches, most_lookups);
+}
+
 }  // namespace
 
 MeasuredLocality measure_locality(const RunOptions& options, const TrainingData& data, const AssignedSystem& system,
                                   int64_t most_lookups) {
-  const LocalityEffort effort =
-      locality_effort(options.train.global_batch, system.hierarchy.ranks(), data.shapes.lookups_per_sample(),
-                      data.train_range.size(), system.run_batches, most_lookups);
+  const LocalityEffort effort = effort_of(options, data, system, most_lookups);
   RunOptions simulated = options;
   simulated.train.global_batch = effort.batch;
   const placement::Workload workload = make_workload(simulated, data.shapes, data.counts.tables);
@@ -52,7 +56,9 @@ MeasuredLocality measure_locality(const RunOptions& options, const TrainingData&
     if (batch == nullptr || batch->samples < effort.batch) break;
     meter.add(*batch);
   }
-  return {meter.measurement(), meter.moves(), meter.by_chance(), meter.counted() * effort.batch};
+  MeasuredLocality found{meter.measurement(), meter.moves(), meter.by_chance(), meter.counted() * effort.batch};
+  found.measurement.generated = options.data.generate.has_value();
+  return found;
 }
 
 bool wants_locality(const RunOptions& options, int ranks) {
@@ -67,13 +73,14 @@ bool wants_locality(const RunOptions& options, int ranks) {
 namespace {
 
 /// What an earlier start of the run measured, if it was the same.
-std::optional<LocalityMeasurement> kept(const std::string& path, const AssignedSystem& system, int tables) {
+std::optional<LocalityMeasurement> kept(const std::string& path, const AssignedSystem& system, int64_t batch,
+                                        int tables) {
   if (!std::filesystem::exists(path)) return {};
   placement::LocalityProfile profile = load_locality(path);
   LocalityMeasurement& found = profile.measurements.front();
   const bool same = found.domains == domains_of(system.hierarchy) && profile.tables() == tables &&
-                    found.delay == system.assignment.delay && found.passes == system.assignment.passes &&
-                    found.first_use == system.first_use;
+                    found.global_batch == batch && found.delay == system.assignment.delay &&
+                    found.passes == system.assignment.passes && found.first_use == system.first_use;
   if (!same) return {};
   return std::move(found);
 }
@@ -100,7 +107,8 @@ placement::Locality locality_of_run(Comm& comm, const RunOptions& options, const
     const AssignedSystem system = system_of(options, shape, shares, run_batches);
     const std::string path = folder + "/locality.json";
     placement::LocalityProfile profile{"training data of the run", {}};
-    if (auto found = kept(path, system, data.shapes.tables())) {
+    const int64_t batch = effort_of(options, data, system, kMostLookups).batch;
+    if (auto found = kept(path, system, batch, data.shapes.tables())) {
       profile.measurements.push_back(std::move(*found));
     } else {
       const Timer timer;
@@ -114,7 +122,8 @@ placement::Locality locality_of_run(Comm& comm, const RunOptions& options, const
     }
     placement::LocalityQuestion question;
     question.batches = static_cast<double>(run_batches);
-    question.counted = !options.data.counts.empty() || options.data.count_samples >= data.train_range.size();
+    question.counted = options.data.counts.empty() && options.data.count_samples >= data.train_range.size() &&
+                       run_batches * options.train.global_batch >= data.train_range.size();
     question.dense_features = static_cast<double>(data.shapes.dense_features);
     locality = placement::locality_for(profile, shape.topology, make_workload(options, data.shapes, data.counts.tables),
                                        question)
