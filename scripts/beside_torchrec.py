@@ -30,6 +30,7 @@ from sweep_file import Launcher  # noqa: E402
 HOSTS = 4
 SWEEP = ROOT / "configs/reproduce/assignment.yaml"  # whose settings both share
 OURS: dict[str, dict[str, Any]] = {
+    "table-wise, not deduplicated": {"placement.strategy": "table_wise", "placement.deduplicate": False, "placement.assignment": "contiguous"},
     "contiguous": {"placement.assignment": "contiguous", "placement.holders": "arithmetic"},
     "samples to rows": {"placement.assignment": "local", "placement.holders": "first_use"},
 }
@@ -51,7 +52,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rate", nargs="+", default=["100mbit", "1gbit"], choices=GBPS)
     parser.add_argument("--dim", nargs="+", type=int, default=[128])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=PEERS)
+    parser.add_argument("--ours", nargs="*", default=list(OURS), choices=OURS)
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
     parser.add_argument("--samples", type=int, default=0, help="of TorchRec's pass, which may be cut short; 0: all")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/beside_torchrec"))
     return parser.parse_args()
@@ -109,7 +111,7 @@ def main() -> int:
             with launched(Launcher("emulate_cluster", hosts=HOSTS), rate):
                 for repeat in range(options.repeats):
                     for dim in options.dim:
-                        todo = [(name, wire) for name in OURS for wire in ("fp32", "bf16")] + [(name, "fp16") for name in options.peers]
+                        todo = [(name, wire) for name in options.ours for wire in ("fp32", "bf16")] + [(name, "fp16") for name in options.peers]
                         for name, wire in todo:
                             ours = name in OURS
                             found = run_ours(options, name, wire, dim, options.out / "run") if ours else run_peer(options, name, wire, dim, rate)

@@ -130,7 +130,7 @@ CASES |= {
     "cuda, 2 x 2": Case(4, {"data": PLANNED["data"] | BAGS, "system": {"backend": "cuda", "pipeline": "overlapped"}, "train": {"samples": 4 * BATCH}},
                         LATE, system="2x2", plan=mixed("2x2", ("staged", "direct"))),
 }
-SOME = ["1 ranks", "3 ranks", "2 x 2", "3 + 1 with a server", "overlapped, 2 x 2", "bags", "offloaded", "pooled", "evaluated and saved on the way",
+SOME = ["1 ranks", "3 ranks", "2 x 2", "3 + 1 with a server", "overlapped, 2 x 2", "offloaded", "pooled", "evaluated and saved on the way",
         "batches smaller than the ranks", "cuda, 2 ranks"]
 
 
