@@ -149,8 +149,9 @@ Decision better_of(Decision contiguous, Decision assigned) {
   decision.optimum->gap = bound > 0 ? decision.optimum->cost.seconds / bound - 1 : 0;
   if (!local)
     decision.samples.why_not = fmt::format(
-        "links take {:.0f} % of the iteration, which would be {:.2f} times as fast, no more than rates may be wrong",
-        100 * share_of_links(decision.cost), faster);
+        "rows wait for links in {:.0f} % of the iteration, which would be {}", 100 * share_of_links(decision.cost),
+        faster >= 1 ? fmt::format("{:.2f} times as fast: no more than rates may be wrong", faster)
+                    : fmt::format("{:.2f} times as long, as samples are to be moved and assigned", 1 / faster));
   return decision;
 }
 
