@@ -209,10 +209,10 @@ struct AssignedBatches::State {
     const int64_t known = k - options.assignment.delay;
     if (!wait_for_settled(known + 1)) return false;
     assignment->read_holders(*map);
-    // Other ranks of the node may be ahead of this one, or be writing a batch now: what the map said may be newer than
-    // what is settled here. Round k has not been anywhere.
-    const int64_t read = turns.first() + map->begun() - options.first_step;
-    if (!wait_for_settled(std::min(read, k))) return false;
+    // The leader may be ahead of this rank, or be writing: what the map said may be newer than what is settled here, and
+    // is told apart once that is settled too. Round k has not been anywhere.
+    const int64_t begun = turns.first() + map->begun() - options.first_step;
+    if (!wait_for_settled(std::min(begun, k))) return false;
     const std::lock_guard lock(map_mutex);
     newer.clear();
     for (const HolderMap::Recent& recent : map->recent())
