@@ -165,10 +165,7 @@ placement::LocalityMeasurement measure(const RankCommand& rank, const Request& r
   Config config = rank.config;
   config.train.global_batch = system.batch * system.ranks();
   const Hierarchy hierarchy = hierarchy_of(system);
-  AssignedSystem asked{.hierarchy = hierarchy,
-                       .assignment = request.assignment,
-                       .first_use = request.first_use,
-                       .threads = rank.backend.host_threads};
+  AssignedSystem asked{.hierarchy = hierarchy, .assignment = request.assignment, .first_use = request.first_use};
   if (request.whole_run)
     asked.run_batches =
         std::max<int64_t>(1, std::min(request.samples, data.train_range.size()) / config.train.global_batch);

@@ -45,7 +45,8 @@ void know_locality(const PlanRequest& request, const placement::LocalityProfile&
   question.dense_features = static_cast<double>(kCriteoDense);
   placement::LocalityAnswer known = placement::locality_for(profile, result.topology, result.workload, question);
   result.workload.locality = std::move(known.locality);
-  result.workload.locality.threads = request.assign_threads;
+  result.workload.locality.threads = std::max(1, request.assign_threads);
+  result.workload.locality.on_own_cores = request.assign_threads > 0;
   result.locality_notes = std::move(known.notes);
   asked.assignment = AssignmentChoice::automatic;
   asked.holders = HolderChoice::automatic;

@@ -49,7 +49,8 @@ cxxopts::Options plan_options() {
       "decides "
       "whether they go there",
       text(), "FILE");
-  add("assign-threads", "cores of a rank that assign samples to ranks", cxxopts::value<int>()->default_value("1"), "N");
+  add("assign-threads", "cores of a rank that do nothing but assign samples to ranks; 0: one that computes does it too",
+      cxxopts::value<int>()->default_value("0"), "N");
   add("no-combine", "deduplicate per rank only, not at every level of the tree");
   add("batch-shares", "topology, or planned: unequal ranks get parts of the batch that minimise the time",
       text()->default_value("topology"), "HOW");
@@ -89,8 +90,8 @@ void check(const PlanRequest& request) {
     fail("--dim: {} is not from 1 to {}", request.model.embedding_dim, kMostWidth);
   if (request.batch < 1 || request.batch > kMostBatch)
     fail("--batch: {} is not from 1 to {}", request.batch, kMostBatch);
-  if (request.assign_threads < 1 || request.assign_threads > kMostThreads)
-    fail("--assign-threads: {} is not from 1 to {}", request.assign_threads, kMostThreads);
+  if (request.assign_threads < 0 || request.assign_threads > kMostThreads)
+    fail("--assign-threads: {} is not from 0 to {}", request.assign_threads, kMostThreads);
   for (const auto& layers : {request.model.bottom, request.model.top})
     for (int64_t width : layers)
       if (width < 1 || width > kMostWidth)

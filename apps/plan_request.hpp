@@ -29,7 +29,7 @@ struct PlanRequest {
   bool deduplicate = false;              ///< what a named strategy moves, as training does
   bool planned_shares = false;           ///< split the batch over unequal ranks so that T falls
   std::string locality;                  ///< file: what is known of samples that go to their rows; empty: nothing
-  int assign_threads = 1;                ///< cores of a rank that assign them
+  int assign_threads = 0;                ///< cores of a rank that do nothing but assign them; 0: those that compute do
   std::optional<int64_t> device_memory;  ///< of every rank that has samples, instead of the topology's
   bool all_strategies = false;
   std::optional<placement::Strategy> strategy;  ///< to show instead of the optimum

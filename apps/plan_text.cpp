@@ -70,10 +70,11 @@ std::string summary(const PlanAnswer& answer, const Tree& tree) {
                     human_seconds(held.seconds), 100 * (held.seconds / answer.optimum().cost.seconds - 1));
   text += samples_text(answer);
   text += fmt::format(
-      "  rows moved        {:<11} {}the minimum of {} for any exact synchronous scheme that moves whole rows\n",
+      "  rows moved        {:<11} {}the minimum of {} for any exact synchronous scheme that moves whole rows{}\n",
       human_bytes(sent),
       answer.decision.floor_bytes > 0 ? fmt::format("{:.2f} x ", sent / answer.decision.floor_bytes) : "",
-      human_bytes(answer.decision.floor_bytes));
+      human_bytes(answer.decision.floor_bytes),
+      answer.plan.assignment.local ? " and leaves samples where they are read" : "");
   text +=
       fmt::format("  distinct rows     {:<11} of {} lookups of a rank (mean)\n", human_number(cost.distinct_rows_mean),
                   human_number(static_cast<double>(answer.workload.global_batch) / static_cast<double>(tree.ranks()) *

@@ -177,14 +177,14 @@
 // the list of new holders: bytes in the ledger of every rank, and s seconds of the busiest link on the way from the reader,
 // once per iteration. The links are free while ranks compute, for C of T seconds, and the exchange of samples falls anywhere:
 //
-//     T' = T + s - C min(1, s / T),        T' >= (seconds of an assignment) / readers
+//     T' = T + s - C min(1, s / T) + a,        T' >= (seconds of an assignment) / readers
 //
-// as every reader assigns one batch at a time. T' rises with T, so the bound of T gives that of T'. Latencies of these
+// as every reader assigns one batch at a time; a is the second of these numbers where the cores that assign are those that
+// compute, else 0. T' rises with T, so the bound of T gives that of T'. Latencies of these
 // exchanges are hidden. Between the end of a batch's assignment and its use lie W batches: 1 where an iteration takes
 // longer than an assignment, else ceil(assignment / T'), at most the ranks (solve.hpp, delay_of).
 //
-// Not modelled: what the older knowledge of a larger W loses (1 to 5 % more rows); memory of batches under way; cores that
-// assigning takes from computing.
+// Not modelled: what the older knowledge of a larger W loses (1 to 5 % more rows); memory of batches under way.
 #pragma once
 
 #include "placement/baselines/strategies.hpp"

@@ -42,8 +42,7 @@ MeasuredLocality measure_locality(const RunOptions& options, const TrainingData&
                        .hierarchy = system.hierarchy,
                        .shares = system.shares,
                        .assignment = system.assignment,
-                       .first_use = system.first_use,
-                       .threads = system.threads},
+                       .first_use = system.first_use},
                       effort.first_counted);
   LoaderOptions loader;
   loader.shapes = data.shapes;

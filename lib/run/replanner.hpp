@@ -42,9 +42,6 @@ class Replanner {
   /// Collective. The rows begin to move, if the answer says so.
   void carry_out(const Replan& replan);
 
-  /// The plan that rows follow, or move to.
-  const placement::Plan& plan() const { return plan_; }
-
   /// Collective. Sent per rank and iteration (mean over ranks) under the plan in force: since the last question was
   /// asked, or its answer carried out.
   double counted_bytes() const;

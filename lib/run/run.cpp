@@ -25,8 +25,9 @@ Run::Run(const RunOptions& run_options, const RankContext& rank_context, const N
   count_accesses(context.comm, options.data, data_parts(options, system, data.train_range), counts_folder, data);
   system = with_access_groups(system, data.counts.group_of_rank);  // where ranks look up different rows
   const int64_t batches = (total_samples() + options.train.global_batch - 1) / options.train.global_batch;
-  const placement::Locality locality =
+  placement::Locality locality =
       locality_of_run(context.comm, options, data, system, batch_shares(options, system), batches, counts_folder);
+  locality.on_own_cores = !context.backend.device_is_host();
   PlacedRun placed =
       plan_within_memory(context, place.node, {options, data.shapes, data.counts, locality}, tables, system);
   planned = std::move(placed.planned);

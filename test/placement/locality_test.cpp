@@ -253,6 +253,8 @@ TEST_CASE("Samples load the links of their reader but while ranks compute, and w
   CHECK(time.with_samples(200) == Approx(200.99));
   time.samples_seconds = 10;
   CHECK(time.with_samples(4) == Approx(12));
+  time.shared_seconds = 0.5;
+  CHECK(time.with_samples(4) == Approx(12.5));
   time.assign_seconds = 15;
   CHECK(time.with_samples(4) == 15);
   for (const double samples : {0.5, 1.0, 10.0}) {

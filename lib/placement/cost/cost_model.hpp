@@ -182,6 +182,7 @@ struct TimeModel {
   // Of batches that are read in turn:
   double samples_seconds = 0;  ///< that the busiest link of a batch's reader is busy with its samples; mean of readers
   std::string samples_resource;  ///< that link
+  double shared_seconds = 0;     ///< of assigning that a rank's processor does not compute; mean of ranks that read
   double assign_seconds = 0;     ///< between two batches, when every reader assigns all the time
 
   /// T where samples move beside an iteration that takes `seconds` without them (placement.hpp, section 8).

@@ -192,7 +192,7 @@ void move_samples(const TimeModel& time, Cost& cost) {
 double TimeModel::with_samples(double seconds) const {
   const double free = std::min(compute_seconds, seconds);
   const double hidden = samples_seconds > 0 ? free * std::min(1.0, samples_seconds / seconds) : 0;
-  return std::max(seconds + samples_seconds - hidden, assign_seconds);
+  return std::max(seconds + samples_seconds - hidden + shared_seconds, assign_seconds);
 }
 
 std::vector<bool> switches_on(const TimeModel& time, const std::vector<double>& quantities) {

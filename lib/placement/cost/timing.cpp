@@ -285,6 +285,7 @@ void TimeModelBuilder::samples() {
   time_.samples_seconds /= readers;
   if (locality.local)
     time_.assign_seconds = locality.assigning_seconds(static_cast<double>(model_.workload().global_batch)) / readers;
+  if (!locality.on_own_cores) time_.shared_seconds = time_.assign_seconds;
 }
 
 TimeModel TimeModelBuilder::build() {

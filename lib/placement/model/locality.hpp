@@ -31,6 +31,7 @@ struct Locality {
   double new_holder_bytes = 0;    ///< of the new holders of a batch, to one rank
   double seconds_per_sample = 0;  ///< of one core, assigning
   int threads = 1;                ///< cores of a reader that assign its batch
+  bool on_own_cores = false;      ///< cores that do not compute; false: assigning takes their time
 
   /// Whether batches are read in turn, so that samples move.
   bool in_turn() const { return local || first_use; }
