@@ -14,8 +14,8 @@ namespace sparrow {
 template <>
 inline const std::vector<Word> kWords<std::optional<placement::Strategy>> = [] {
   std::vector<Word> words = {"optimal"};
-  for (int i = 0; i < placement::kStrategies; ++i)
-    words.push_back(placement::strategy_name(static_cast<placement::Strategy>(i)));
+  for (const placement::Strategy strategy : placement::all_strategies())
+    words.push_back(placement::strategy_name(strategy));
   return words;
 }();
 
