@@ -80,7 +80,7 @@ cxxopts::Options locality_options() {
   add("batch-per-rank", "samples of a step on each rank",
       cxxopts::value<std::vector<std::string>>()->default_value("2048"), "B,...");
   add("delay", "batches after which holders are known to the assignment (placement.assignment_delay)", text("1"), "W");
-  add("passes", "of refinement (placement.assignment_passes)", text("1"), "N");
+  add("passes", "of refinement (placement.assignment_passes)", text("4"), "N");
   add("holders", "first_use, or arithmetic", text("first_use"), "HOW");
   add("assignment", "local; contiguous: parts of batches as they come, to compare", text("local"), "HOW");
   add("samples", "to assign, at most, for each system", text("524288"), "N");

@@ -34,8 +34,8 @@ struct PlacementOptions {
   std::string plan;                             ///< a file to use instead of planning; empty: none
   bool deduplicate = true;
   bool combine = true;
-  WordOr<HolderChoice, std::string> holders{HolderChoice::arithmetic};
-  AssignmentChoice assignment = AssignmentChoice::contiguous;
+  WordOr<HolderChoice, std::string> holders;
+  AssignmentChoice assignment = AssignmentChoice::automatic;
   int assignment_delay = 0;    ///< W of SampleAssignment; 0: the plan's choice
   int assignment_passes = -1;  ///< -1: the plan's choice
   int64_t replan_every = 0;

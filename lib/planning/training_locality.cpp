@@ -62,10 +62,8 @@ MeasuredLocality measure_locality(const RunOptions& options, const TrainingData&
 
 bool wants_locality(const RunOptions& options, int ranks) {
   const PlacementOptions& placement = options.placement;
-  const bool first_use =
-      placement.holders.word == HolderChoice::automatic || placement.holders.word == HolderChoice::first_use;
   return ranks > 1 && options.data.split == DataSplit::batches &&
-         (placement.assignment == AssignmentChoice::local || first_use ||
+         (placement.assignment == AssignmentChoice::local || placement.holders.word == HolderChoice::first_use ||
           (placement.assignment == AssignmentChoice::automatic && !placement.strategy));
 }
 
