@@ -155,7 +155,8 @@ struct AssignedBatches::State {
     SPARROW_CHECK(options.assignment.delay >= 1, "holders known {} batches before", options.assignment.delay);
     SPARROW_CHECK(turns.first() >= 0 && turns.first() <= turns.batches(), "batch {} of {}", turns.first(),
                   turns.batches());
-    SPARROW_CHECK(!map || map->version() == options.first_step, "holders as of step {}, not {}", map->version(),
+    // Other ranks of the node may have settled batches meanwhile.
+    SPARROW_CHECK(!map || map->version() >= options.first_step, "holders as of step {}, not {}", map->version(),
                   options.first_step);
   }
 
@@ -209,10 +210,10 @@ struct AssignedBatches::State {
     const int64_t known = k - options.assignment.delay;
     if (!wait_for_settled(known + 1)) return false;
     assignment->read_holders(*map);
-    // Other ranks of the node may be ahead of this one, or be writing a batch now: what the map said may be newer than
-    // what is settled here. Round k has not been anywhere.
-    const int64_t read = turns.first() + map->begun() - options.first_step;
-    if (!wait_for_settled(std::min(read, k))) return false;
+    // The leader may be ahead of this rank, or be writing: what the map said may be newer than what is settled here, and
+    // is told apart once that is settled too. Round k has not been anywhere.
+    const int64_t begun = turns.first() + map->begun() - options.first_step;
+    if (!wait_for_settled(std::min(begun, k))) return false;
     const std::lock_guard lock(map_mutex);
     newer.clear();
     for (const HolderMap::Recent& recent : map->recent())

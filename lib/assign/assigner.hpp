@@ -9,8 +9,13 @@
 // The method. Level by level from the root, the samples of a domain are divided among its children, whose quotas are
 // the sums of their ranks': first greedily, samples with the largest margin between their best and second-best child
 // first, then in passes of refinement: each sample is taken out and put where it adds least, with a price per child that
-// follows its load; a repair makes quotas exact, swaps improve what is left. Deterministic: no clock, no hash order, the
-// same for any number of threads. No memory is taken once batches have reached their size.
+// follows its load; a repair makes quotas exact, swaps improve what is left. Where nothing is gained, samples stay as they
+// were read: at the first stage where both differ, fewer rows move than if samples were dealt in order, by the holders
+// as they are known. Deterministic: no clock, no hash order, the same for any number of threads. No memory is taken once
+// batches have reached their size. Among more than 64 children samples are divided in two steps (assigner_nodes.hpp).
+//
+// Files: assigner_nodes (the tree), assigner_division (one domain's samples among its children), assigner_refinement
+// (passes), assigner_threads, assigner_moves (counting).
 //
 // Example: 2 ranks of 1 sample each; sample 0 looks up rows 0 and 2, sample 1 rows 1 and 2; rank 0 holds row 1, rank 1
 // rows 0 and 2. As they come, rank 0 asks for 0 and 2, rank 1 for 1; sample 1 at rank 0 and 0 at rank 1: rank 0 asks for
@@ -74,7 +79,8 @@ class Assigner {
   void assign(const AssignerBatch& batch, std::span<int16_t> rank_of_sample);
 
   /// Who holds the rows that nobody held before: for each, one of the ranks that train a sample with it, chosen by its
-  /// key, so that no rank gets more than others. Sets holder [D] for these, and leaves the others as they are.
+  /// key, so that no rank gets more than others; on a tree one of the domains first, each as likely as it has ranks.
+  /// Sets holder [D] for these, and leaves the others as they are. Uses the memory of assign: one thread at a time.
   void settle(const AssignerBatch& batch, std::span<const int16_t> rank_of_sample, std::span<int16_t> holder) const;
 
  private:

@@ -1,9 +1,9 @@
 // Improves a division of samples among children sample by sample, and makes loads equal to quotas.
 //
 // A sample's gain at a child is the weight of its rows that cost nothing there: at home, or looked up there by other
-// samples. In a sweep, blocks of samples are weighed against the state at the block's start (any number of threads, each
-// sample by itself), then those that gain elsewhere are moved one after another: to a child with room, or in exchange
-// for a sample that gains the other way round. Loads may differ a little from quotas until the last sweeps; a price per
+// samples. In a sweep, blocks of samples are weighed against the state at the block's start (any number of threads),
+// then those that gain elsewhere are moved one after another: to a child with room, or in exchange for a sample that
+// gains the other way round. Loads may differ a little from quotas until the last sweeps; a price per
 // child that follows its load keeps them together. Orders and sizes of blocks depend on the batch alone.
 #pragma once
 

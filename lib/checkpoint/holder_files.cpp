@@ -145,31 +145,47 @@ class TableSaver {
   std::vector<std::pair<int64_t, int64_t>> recent_;  ///< (key, step)
 };
 
-Numbers read_index(const std::string& checkpoint) {
+struct Index {
+  Numbers numbers;
+  std::vector<int64_t> room;  ///< most rows of each rank
+};
+
+std::vector<int64_t> read_room(const json& text, const std::string& path) {
+  const json room = text.value("room", json());
+  if (!room.is_array() || room.empty() || room.size() >= std::numeric_limits<uint16_t>::max())
+    fail("{}: room of no rank, or of too many", path);
+  std::vector<int64_t> rows;
+  for (const json& most : room) {
+    if (!most.is_number_integer() || most.get<int64_t>() < 0 || most.get<int64_t>() > int64_t{1} << 40)
+      fail("{}: room for {} rows", path, most.dump());
+    rows.push_back(most.get<int64_t>());
+  }
+  return rows;
+}
+
+Index read_index(const std::string& checkpoint) {
   const std::string path = index_file(checkpoint);
   const json text = json::parse(read_text_file(path), nullptr, false);
   if (!text.is_object() || text.value("format", json()) != "sparrow holders")
     fail("{}: not the index of a checkpoint's holders", path);
   if (text.value("version", json()) != kVersion)
     fail("{}: unsupported version {}", path, text.value("version", json()).dump());
-  const json ranks = text.value("ranks", json());
-  if (!ranks.is_number_integer() || ranks.get<int64_t>() < 1 ||
-      ranks.get<int64_t>() >= std::numeric_limits<uint16_t>::max())
-    fail("{}: {} ranks", path, ranks.dump());
-  const Numbers numbers = Numbers::of(static_cast<int>(ranks.get<int64_t>()));
-  if (text.value("bytes", json()) != numbers.bytes)
-    fail("{}: {} bytes a holder among {} ranks", path, text.value("bytes", json()).dump(), numbers.ranks);
-  return numbers;
+  Index index{{}, read_room(text, path)};
+  index.numbers = Numbers::of(static_cast<int>(index.room.size()));
+  if (text.value("bytes", json()) != index.numbers.bytes)
+    fail("{}: {} bytes a holder among {} ranks", path, text.value("bytes", json()).dump(), index.numbers.ranks);
+  return index;
 }
 
 /// Holders of one table, into the map of a leader.
 class TableLoader {
  public:
-  TableLoader(HolderMap& map, const Tables& tables, int table, const std::string& checkpoint, const Numbers& numbers,
-              int64_t steps)
+  TableLoader(HolderMap& map, const Directory& directory, int table, const std::string& checkpoint,
+              const Numbers& numbers, int64_t steps)
       : map_(map),
-        first_key_(tables.first_key(table)),
-        rows_(tables.rows(table)),
+        directory_(directory),
+        first_key_(directory.tables().first_key(table)),
+        rows_(directory.tables().rows(table)),
         table_(table),
         path_(table_file(checkpoint, table)),
         file_(path_),
@@ -179,12 +195,14 @@ class TableLoader {
     read_recent(recent_file(checkpoint, table), steps);
   }
 
-  /// Places rows, adds the recent ones to `recent`, and the keys of those that are not mapped to `others`.
+  /// Places rows, adds the recent ones to `recent`, and the keys of those that were not mapped to `others`. On as many
+  /// ranks as wrote them, holders stay, also of rows that are not mapped just now: they may be on their way.
   void load(const Store::IdOfPosition& id_of_position, std::map<int64_t, std::vector<int64_t>>& recent,
             std::vector<KeyRange>& others) {
     std::vector<int64_t> ids(kAtATime);
     std::vector<HolderMap::NewHolder> rows;
     const char* numbers = file_.data();
+    const bool same_ranks = numbers_.ranks == map_.ranks();
     for (int64_t first = 0; first < rows_; first += kAtATime) {
       const int64_t n = std::min(kAtATime, rows_ - first);
       for (int64_t i = 0; i < n; ++i) {  // asked for together: they lie anywhere in the file
@@ -199,11 +217,11 @@ class TableLoader {
           add(key, others);
         else if (number > numbers_.ranks)
           fail("{}: rank {} of {} holds row {}", path_, number - 1, numbers_.ranks, ids[i]);
-        else if (number > 0)
+        else if (number > 0 && (same_ranks || directory_.mapped(key)))
           rows.push_back({key, static_cast<int>(int64_t{number - 1} * map_.ranks() / numbers_.ranks)});
         if (!is_recent_.empty() && is_recent_[ids[i]]) recent[recent_step(ids[i], number)].push_back(key);
       }
-      map_.place(rows);
+      map_.place(rows, !same_ranks);
     }
   }
 
@@ -236,6 +254,7 @@ class TableLoader {
   }
 
   HolderMap& map_;
+  const Directory& directory_;
   int64_t first_key_, rows_;
   int table_;
   std::string path_;
@@ -260,13 +279,18 @@ void share_recent(Comm& comm, HolderMap& map, const std::map<int64_t, std::vecto
   std::deque<HolderMap::Recent> all;
   for (auto at = flat.begin(); at != flat.end();) {
     const int64_t step = *at++, n = *at++;
-    // Steps that brought nothing are among them, too.
-    while (!all.empty() && all.back().step + 1 < step) all.push_back({all.back().step + 1, {}});
     all.push_back({step, {at, at + n}});
     std::sort(all.back().keys.begin(), all.back().keys.end());
     at += n;
   }
   map.remember(std::move(all));
+}
+
+/// Collective: what the saved run let each rank hold, if there is as much room here.
+void take_room(Comm& comm, const Trainer& trainer, HolderMap& map, const std::vector<int64_t>& room) {
+  const bool same = room.size() == static_cast<size_t>(comm.size());
+  const bool lacks = !same || room[static_cast<size_t>(comm.rank())] > trainer.directory().mapped_room();
+  if (sum(comm, int64_t{lacks ? 1 : 0}) == 0) map.set_room(room, {});
 }
 
 /// The map is complete: rows count, and batches from `steps` on may be settled.
@@ -289,7 +313,7 @@ void save_holders(Comm& comm, const Trainer& trainer, const Store::IdOfPosition&
     TableSaver(comm, trainer, table, steps).save(position_of_id, folder);
   if (comm.rank() != 0) return;
   const json index{
-      {"format", "sparrow holders"}, {"version", kVersion}, {"ranks", numbers.ranks}, {"bytes", numbers.bytes}};
+      {"format", "sparrow holders"}, {"version", kVersion}, {"bytes", numbers.bytes}, {"room", map->room()}};
   write_text_file(index_file(folder), index.dump(2) + '\n');
 }
 
@@ -302,14 +326,15 @@ void load_holders(Comm& comm, const Trainer& trainer, const Store::IdOfPosition&
     begin_at(comm, trainer, *map, steps);
     return;
   }
-  const Tables& tables = trainer.directory().tables();
+  const Directory& directory = trainer.directory();
+  const auto& [numbers, room] = read_index(folder);
+  take_room(comm, trainer, *map, room);
   std::map<int64_t, std::vector<int64_t>> recent;
   if (map->leader()) {
-    const Numbers numbers = read_index(folder);
     std::vector<KeyRange> others;
-    for (int table = 0; table < tables.count(); ++table)
-      TableLoader(*map, tables, table, folder, numbers, steps).load(id_of_position, recent, others);
-    place_by_arithmetic(*map, tables, trainer.directory().plan(), others);
+    for (int table = 0; table < directory.tables().count(); ++table)
+      TableLoader(*map, directory, table, folder, numbers, steps).load(id_of_position, recent, others);
+    place_by_arithmetic(*map, directory.tables(), directory.plan(), others);
   }
   share_recent(comm, *map, recent);
   begin_at(comm, trainer, *map, steps);

@@ -6,9 +6,10 @@
 //                     n: rank n - 1 holds it; all bits set: it was not for the map to say (several copies, offloaded)
 //     recent_TT.bin   (step, id), int64 each, by id: rows that got holders in the last steps before, which a batch that
 //                     is assigned by older knowledge must not know of
-//     index.json      format, version, ranks, bytes of a number
+//     index.json      format, version, bytes of a number, and most rows of each rank
 //
-// On another number of ranks holder h of N is rank floor(h N' / N), or the next that has room.
+// On as many ranks, that most of each rank is taken over where there is room, so that a continued run finds a rank full
+// where the whole one does. On another number of ranks holder h of N is rank floor(h N' / N), or the next that has room.
 #pragma once
 
 #include <string>

@@ -57,8 +57,7 @@ int Migration::slices_that_fit(Comm& comm, const Directory& directory, const Res
     const bool all_fit = sum(comm, int64_t{fits ? 0 : 1}) == 0;
     const int64_t left_by_all = sum(comm, left);
     if (all_fit && left_by_all >= staying.all) return slices;
-    if (all_fit)
-      lack = fmt::format("at most {} of {} rows that are held by first use", left_by_all, staying.all);
+    if (all_fit) lack = fmt::format("at most {} of {} rows that are held by first use", left_by_all, staying.all);
   }
   const std::vector<std::string> lacks = all_gather(comm, lack);
   const auto first = std::find_if(lacks.begin(), lacks.end(), [](const std::string& text) { return !text.empty(); });

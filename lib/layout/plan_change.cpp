@@ -43,8 +43,8 @@ PlanChange::Side PlanChange::side(const ResolvedPlan& plan, int table, const Res
 
 /// The rank that has a row in a domain of the side's level.
 int PlanChange::rank(const Side& side, int domain, const Piece& piece, int64_t position) const {
-  const int known =
-      side.mapped && mapped_.known ? mapped_.known->holder(tables_.first_key(piece.table) + position) : HolderMap::kNobody;
+  const int known = side.mapped && mapped_.known ? mapped_.known->holder(tables_.first_key(piece.table) + position)
+                                                 : HolderMap::kNobody;
   return known != HolderMap::kNobody ? known : side.holders(domain).rank(position);
 }
 

@@ -74,9 +74,7 @@ struct Placing {
   SystemShape& system;
   std::optional<NodeMemory> map_memory = {};
 
-  PlannedRun plan() const {
-    return plan_run(context.comm, system, problem);
-  }
+  PlannedRun plan() const { return plan_run(context.comm, system, problem); }
 
   /// Whether rows are mapped by this plan, or may be by one that follows it.
   bool may_be_mapped(const placement::Plan& plan) const {

@@ -170,6 +170,7 @@ void Trainer::admit_held(bool filled) {
 }
 
 void Trainer::migrate_to(const ResolvedPlan& plan, int64_t copies_per_move) {
+  SPARROW_CHECK(!migration_, "rows are on their way to another plan already");
   pipeline_.forget();
   if (HolderMap* map = directory_.holder_map()) {
     directory_.dismiss(map->roll_back(steps_));
@@ -210,8 +211,7 @@ void Trainer::continue_migration(const ResolvedPlan& plan, const MigrationState&
   pipeline_.forget();
   migration_ = std::make_unique<Migration>(context_, directory_, store_, plan, state);
   if (HolderMap* map = directory_.holder_map()) {
-    map->set_room(all_gather(context_.comm, migration_->room_of_mapped_rows()),
-                  mapped_keys(directory_.tables(), plan));
+    map->set_room(all_gather(context_.comm, migration_->room_of_mapped_rows()), mapped_keys(directory_.tables(), plan));
     barrier(context_.comm);
   }
   take_plan();

@@ -1,5 +1,5 @@
-// How far from the best assignment: tried one by one for small batches; for rows that one sample uses, where the best is
-// a transport problem, by shortest augmenting paths.
+// How far from the best assignment: for small batches all are tried; where one sample alone uses a row, the best is a
+// transport problem, solved by paths of exchanges.
 #include <catch2/catch.hpp>
 #include <limits>
 
@@ -80,7 +80,7 @@ TEST_CASE("SmallBatchesAreNearTheirOptimum") {
     worst = std::max(worst, cost - least);
   }
   INFO(optimal << " of " << trials << " optimal, in all " << reached / best << " of the optimum");
-  CHECK(worst <= 4);  // of some 20; where chains of exchanges are needed
+  CHECK(worst <= 2);  // of some 20; where chains of exchanges are needed
   CHECK(reached < 1.03 * best);
   CHECK(optimal > trials * 85 / 100);
 }

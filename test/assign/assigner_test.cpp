@@ -181,7 +181,7 @@ TEST_CASE("DataWithoutStructureOrWithNothingElse") {
 }
 
 TEST_CASE("ColumnsInLockstepComeToRest") {
-  // 64 kinds of samples that share all rows: once held, each kind is trained where its rows are, as far as quotas allow.
+  // 64 kinds of samples that share all rows: once held, a kind is trained where its rows are, as far as quotas allow.
   std::mt19937 random(7);
   std::map<int64_t, int16_t> holders;
   Assigner assigner(AssignerTree::flat(8), {1, 1});

@@ -1,7 +1,7 @@
-// The assigner on real or generated rows: how many times fewer rows move, beside Herald's way; time per sample; groups of
-// ranks that assign parts of a global batch alone; a hypergraph partitioner's answer where one is installed.
+// The assigner on real or generated rows: how many times fewer rows move, beside Herald's way; time per sample; parts of
+// a global batch that are assigned alone; a hypergraph partitioner's answer where one is installed.
 //
-//   assignment_bench --mode factors --rows kaggle_sample.tsv.gz --shapes 4x2048,8x1024,16x512 --passes 1,2,4 --delays 1,4
+//   assignment_bench --mode factors --rows kaggle_sample.tsv.gz --shapes 4x2048,8x1024 --passes 1,2,4 --delays 1,4
 //
 // Without --rows: the real sample where ../shared has it (SPARROW_SHARED names another folder), else generated rows.
 #include <algorithm>

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.hpp"
 #include "checkpoint/checkpoint.hpp"
@@ -53,7 +54,7 @@ void train_on(RankTrainer& trainer, Comm& comm, int64_t from, Seen& seen) {
   if (map == nullptr) return;
   for (int64_t key = 0; key < map->keys(); ++key) seen.holders[comm.rank()].push_back(map->holder(key));
   for (const HolderMap::Recent& step : map->recent())
-    if (step.step >= 2) seen.recent[comm.rank()].push_back(step.keys);
+    if (step.step >= 2 && !step.keys.empty()) seen.recent[comm.rank()].push_back(step.keys);
 }
 
 Seen nothing_seen(const TrainingCase& problem, int ranks) {
@@ -200,6 +201,56 @@ TEST_CASE("RowsThatHadCopiesAreHeldWhereArithmeticSaysUnderAnotherPlan") {
   }
 }
 
+TEST_CASE("ARunContinuesBitForBitInTheMiddleOfAMove") {
+  std::mt19937 random(9);
+  for (const auto& [name, hierarchy] : systems())
+    for (const bool from_mapped : {false, true}) {
+      INFO(name << (from_mapped ? ", from" : ", to") << " a plan of mapped rows");
+      const TempFolder folder;
+      TrainingCase problem = first_use_case();
+      const Tables tables(problem.rows, problem.model.embedding_dim);
+      problem.hierarchy = hierarchy;
+      problem.room = {2 * tables.total_rows(), tables.total_rows()};
+      const ResolvedPlan mapped = ResolvedPlan::uniform(tables, hierarchy, 0);
+      const ResolvedPlan other = random_plan(tables, hierarchy, hierarchy.depth(), random, true);
+      problem.plan = from_mapped ? mapped : other;
+      const ResolvedPlan next = from_mapped ? other : mapped;
+      const int ranks = hierarchy.ranks();
+      Seen whole = nothing_seen(problem, ranks), continued = whole;
+      std::optional<MigrationState> move;
+      run_ranks(ranks, [&](Comm& comm) {
+        RankTrainer trainer(problem, comm);
+        for (int64_t k = 0; k < kSavedAt; ++k) {
+          if (k == 2) trainer.migrate_to(next, 300);
+          trainer.step(k, true);
+        }
+        if (trainer->migration() == nullptr) fail("the move is over");
+        if (comm.rank() == 0) move = trainer->migration()->state();
+        save_checkpoint(comm, *trainer, trainer.position_of(), {kSavedAt, kSavedAt * problem.global_batch},
+                        folder.path(), 2);
+        train_on(trainer, comm, kSavedAt, whole);
+        while (trainer->migration()) trainer->move_rows();
+        trainer.migrate_to(mapped, 100000);  // room is as it was
+        train_on(trainer, comm, kSteps, whole);
+      });
+      run_ranks(ranks, [&](Comm& comm) {
+        RankTrainer trainer(problem, comm);
+        const RunPosition position = load_checkpoint(*trainer, trainer.id_of(), saved_in(folder),
+                                                     [&] { trainer.continue_migration(next, *move); });
+        trainer->set_steps(position.steps);
+        train_on(trainer, comm, kSavedAt, continued);
+        while (trainer->migration()) trainer->move_rows();
+        trainer.migrate_to(mapped, 100000);
+        train_on(trainer, comm, kSteps, continued);
+      });
+      CHECK(continued.losses == whole.losses);
+      CHECK(continued.logits == whole.logits);
+      CHECK(continued.holders == whole.holders);
+      CHECK(continued.recent == whole.recent);
+      CHECK(continued.state == whole.state);
+    }
+}
+
 TEST_CASE("WeightsAloneAreHeldWhereArithmeticSays") {
   const TempFolder folder;
   TrainingCase problem = first_use_case();
@@ -247,6 +298,11 @@ TEST_CASE("DamagedHoldersAreRefused") {
   const auto index = nlohmann::json::parse(read_file(path + "index.json"));
   refused("index.json", "", "not the index");
   refused("index.json", "[]", "not the index");
+  for (const char* room : {"[100, 100, -1]", "[1, 2, 1e300]", "[1, 2, 18446744073709551615]", "[1, 2, null]"}) {
+    nlohmann::json changed = index;
+    changed["room"] = nlohmann::json::parse(room);
+    refused("index.json", changed.dump(), "room for");
+  }
   for (const auto& [key, value] : index.items())
     for (const char* other : {"null", "-1", "0", "\"x\"", "[]", "1e300", "2.5", "70000", "18446744073709551615"}) {
       nlohmann::json changed = index;

@@ -104,18 +104,17 @@ TEST_CASE("AStoppedRunContinuesBitForBit") {
 
 namespace {
 
-/// The same run with samples that go to their rows: the plan of a run without it, and that.
-RunOptions with_assigned_samples(const TempFolder& folder, RunOptions options, int ranks, int delay) {
-  options.output.dir = folder / "planned";
-  options.output.resume = Resume::never;
-  run(options, ranks);
-  json plan = json::parse(read_file(options.output.dir + "/start/plan.json"));
-  plan["assignment"] = {{"delay", delay}, {"passes", 1}};
-  write_file(folder / "plan.json", plan.dump());
-  options.system.topology = options.output.dir + "/start/topology.yaml";  // so that nothing is measured again
-  options.placement.strategy.reset();
-  options.placement.plan = folder / "plan.json";
+/// The same run with samples that go to their rows.
+RunOptions with_assigned_samples(RunOptions options, HolderChoice holders, int delay) {
+  options.placement.assignment = AssignmentChoice::local;
+  options.placement.holders = {holders};
+  options.placement.assignment_delay = delay;
   return options;
+}
+
+/// On the system that an earlier run has measured.
+void measure_once(RunOptions& options) {
+  options.system.topology = options.output.dir + "/start/topology.yaml";
 }
 
 }  // namespace
@@ -123,37 +122,39 @@ RunOptions with_assigned_samples(const TempFolder& folder, RunOptions options, i
 TEST_CASE("SamplesThatGoToTheirRowsAreTrainedAlike") {
   const TempFolder folder;
   for (const int ranks : {1, 2, 3}) {
-    RunOptions options = small_run(folder, "run");
+    RunOptions options = small_run(folder, "measured" + std::to_string(ranks));
     options.output.resume = Resume::never;
     options.system.overlapped = ranks == 3;
     const RunResult expected = run(options, ranks);
     const auto losses = losses_of(options.output.dir);
-    options = with_assigned_samples(folder, options, ranks, ranks == 2 ? 2 : 1);
-    std::vector<std::pair<int64_t, double>> first;
-    for (int time = 0; time < 2; ++time) {
-      options.output.dir = folder / "assigned";
-      const RunResult found = run(options, ranks);
-      const auto of_found = losses_of(options.output.dir);
-      REQUIRE(of_found.size() == losses.size());
-      for (size_t i = 0; i < losses.size(); ++i) CHECK(of_found[i].second == Approx(losses[i].second).epsilon(1e-5));
-      CHECK(found.eval->logloss == Approx(expected.eval->logloss).epsilon(1e-5));
-      CHECK(found.steps == expected.steps);
-      CHECK((time == 0 || of_found == first));
-      first = of_found;
-      const json summary = json::parse(read_file(options.output.dir + "/summary.json"));
-      CHECK((summary["bytes_per_iteration"]["samples"] > 0) == (ranks > 1));
-      if (ranks > 1) CHECK(summary["bytes_by_stage"][0]["samples"] > 0);
+    measure_once(options);
+    options.output.dir = folder / "assigned";
+    for (const HolderChoice holders : {HolderChoice::arithmetic, HolderChoice::first_use}) {
+      options = with_assigned_samples(options, holders, ranks == 2 ? 2 : 1);
+      std::vector<std::pair<int64_t, double>> first;
+      for (int time = 0; time < 2; ++time) {
+        const RunResult found = run(options, ranks);
+        const auto of_found = losses_of(options.output.dir);
+        REQUIRE(of_found.size() == losses.size());
+        for (size_t i = 0; i < losses.size(); ++i) CHECK(of_found[i].second == Approx(losses[i].second).epsilon(1e-5));
+        CHECK(found.eval->logloss == Approx(expected.eval->logloss).epsilon(1e-5));
+        CHECK(found.steps == expected.steps);
+        CHECK((time == 0 || of_found == first));
+        first = of_found;
+        const json summary = json::parse(read_file(options.output.dir + "/summary.json"));
+        CHECK((summary["bytes_per_iteration"]["samples"] > 0) == (ranks > 1));
+        if (ranks > 1) CHECK(summary["bytes_by_stage"][0]["samples"] > 0);
+      }
     }
   }
 }
 
 TEST_CASE("ARunWithAssignedSamplesContinuesBitForBit") {
   const TempFolder folder;
-  RunOptions options = with_assigned_samples(folder, small_run(folder, "whole"), 3, 2);
-  options.output.dir = folder / "whole";
+  RunOptions options = with_assigned_samples(small_run(folder, "whole"), HolderChoice::first_use, 2);
   const RunResult whole = run(options, 3);
   const auto expected = losses_of(options.output.dir);
-  options.output.resume = Resume::automatic;
+  measure_once(options);
   for (const int64_t first : {192, 728}) {  // in the middle of the first pass, or of the second
     options.output.dir = folder / "stopped" + std::to_string(first);
     options.train.samples = first;
@@ -167,9 +168,8 @@ TEST_CASE("ARunWithAssignedSamplesContinuesBitForBit") {
 
 TEST_CASE("SamplesDoNotLeaveTheirRankWhereDataAreDivided") {
   const TempFolder folder;
-  RunOptions options = small_run(folder, "run");
+  RunOptions options = with_assigned_samples(small_run(folder, "run"), HolderChoice::arithmetic, 1);
   options.data.split = DataSplit::ranks;
-  options = with_assigned_samples(folder, options, 2, 1);
   CHECK_THROWS_WITH(run(options, 2), Catch::Contains("data.split"));
 }
 

@@ -224,3 +224,45 @@ TEST_CASE("AMoveOnCudaChangesNoBitOfAnyRowOrItsOptimiserState") {
     }
   }
 }
+
+TEST_CASE("RowsByFirstUseTrainOnCudaAsByArithmetic") {
+  const Rank rank;
+  std::mt19937 random(24);
+  for (const Hierarchy& hierarchy : rank.hierarchies())
+    for (const bool mixed : {false, true}) {
+      INFO((mixed ? "rows of all kinds" : "rows with one copy"));
+      TrainingCase problem = make_case(mixed ? OptimizerKind::adagrad : OptimizerKind::rowwise_adagrad, 3);
+      problem.rows = {1, 5, 40, 900};
+      problem.hierarchy = hierarchy;
+      problem.plan = mixed ? random_plan(tables_of(problem), hierarchy, hierarchy.depth(), random, true)
+                           : ResolvedPlan::uniform(tables_of(problem), hierarchy, 0);
+      const Seen expected = run(rank, problem);
+      problem.first_use = true;
+      const Seen found = run(rank, problem);
+      for (size_t k = 0; k < expected.losses.size(); ++k)
+        CHECK(std::abs(found.losses[k] - expected.losses[k]) <= 10 * kSameLoss);
+      for (size_t i = 0; i < expected.logits.size(); ++i)
+        CHECK(std::abs(found.logits[i] - expected.logits[i]) <= 1e-4f);
+      check_overlapped(rank, problem);
+    }
+}
+
+TEST_CASE("RowsByFirstUseMoveOnCudaBetweenPlans") {
+  const Rank rank;
+  std::mt19937 random(25);
+  for (const Hierarchy& hierarchy : rank.hierarchies()) {
+    TrainingCase problem = make_case(OptimizerKind::rowwise_adagrad, 1);
+    problem.rows = {1, 5, 40, 900};
+    const std::vector<double> expected = train(problem, 1, 8).losses;
+    const Tables tables = tables_of(problem);
+    problem.hierarchy = hierarchy;
+    problem.room = {2 * tables.total_rows(), tables.total_rows()};
+    problem.first_use = true;
+    RankTrainer trainer(problem, rank.context());
+    for (int64_t k = 0; k < 8; ++k) {
+      if (k == 2) trainer.migrate_to(random_plan(tables, hierarchy, hierarchy.depth(), random, true), 400);
+      if (k == 6 && !trainer->migration()) trainer.migrate_to(ResolvedPlan::uniform(tables, hierarchy, 0), 400);
+      CHECK(std::abs(trainer.step(k, k < 7) - expected[k]) <= 10 * kSameLoss);
+    }
+  }
+}

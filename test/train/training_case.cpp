@@ -184,6 +184,12 @@ void RankTrainer::migrate_to(const ResolvedPlan& plan, int64_t copies_per_move) 
   next_.reset();
 }
 
+void RankTrainer::continue_migration(const ResolvedPlan& plan, const MigrationState& state) {
+  const ResolvedPlan to = holder_map_ ? by_first_use(plan) : plan;
+  trainer_->continue_migration(to, state);
+  mapped_ = mapped_keys(tables_, to);
+}
+
 void RankTrainer::place_all() {
   place_by_arithmetic(*holder_map_, tables_, trainer_->directory().plan(), mapped_);
   trainer_->admit_held(true);

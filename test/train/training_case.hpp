@@ -71,6 +71,7 @@ class RankTrainer {
   double step(int64_t k, bool look_ahead = false);
   /// As Trainer::migrate_to; the batch that was announced is settled anew.
   void migrate_to(const ResolvedPlan& plan, int64_t copies_per_move);
+  void continue_migration(const ResolvedPlan& plan, const MigrationState& state);
   /// Collective. Appends this rank's logits of a batch that no step trains on, another for every k.
   void predict(int64_t k, std::vector<float>& logits);
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 
 #include "base/error.hpp"
 #include "placement/baselines/spreading.hpp"
@@ -204,9 +205,10 @@ Placement place(const CostModel& model, const Uses& uses, const std::vector<Site
   return placement;
 }
 
-/// The plan of a threshold, if there is one that fits.
-std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, const char* name, Transport transport,
-                               double threshold) {
+/// The plan of a threshold, if there is one that fits and could take less than `limit` seconds: it takes at least what
+/// it would if all slots were alike.
+std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, Transport transport, double threshold,
+                               double limit = kInfinity) {
   const auto sites = device_sites(model);
   std::vector<ColdPart> cold;
   double hot_bytes = 0;
@@ -217,7 +219,9 @@ std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, const c
   for (int attempt = 0; attempt < kMargins; ++attempt) {
     const auto whole = deal(model, sites, cold, hot_bytes, margin_of(model, attempt));
     if (!whole) return std::nullopt;
-    Plan plan = to_plan(model, place(model, uses, sites, *whole, transport, threshold), name);
+    const Placement placement = place(model, uses, sites, *whole, transport, threshold);
+    if (limit < kInfinity && evaluate(model, placement).seconds > limit * (1 + 1e-9)) return std::nullopt;
+    Plan plan = to_plan(model, placement);
     for (int t = 0; t < model.tables(); ++t) {
       plan.tables[t].holders.fixed = whole->places[t].slot;
       plan.tables[t].holders.first_use = false;
@@ -227,39 +231,110 @@ std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, const c
   return std::nullopt;
 }
 
+/// A geometric scale of thresholds, from everything cold to everything hot.
+struct Thresholds {
+  static constexpr int kSteps = 32;
+  double highest, lowest;
+  double at(double step) const {
+    return step == 0 ? highest : highest * std::pow(lowest / highest * 0.99, step / static_cast<double>(kSteps));
+  }
+};
+
+/// Tries thresholds and keeps the best.
+class ThresholdSearch {
+ public:
+  ThresholdSearch(const CostModel& model, const Uses& uses, Thresholds thresholds, Transport transport)
+      : model_(model), uses_(uses), thresholds_(thresholds), transport_(transport) {}
+
+  void attempt(int i) {
+    if (i < 0 || i > Thresholds::kSteps || tried_[i] || (i > 0 && thresholds_.highest == 0)) return;
+    tried_[i] = true;
+    StrategyResult result =
+        with_plan(model_, split_plan(model_, uses_, transport_, thresholds_.at(i), best_.cost.seconds));
+    if (i > 0 && (!result.plan || result.cost.seconds >= best_.cost.seconds)) return;
+    best_ = std::move(result);
+    at_ = i;
+  }
+  /// Coarsely, then near the best.
+  void run() {
+    for (int i = 0; i <= Thresholds::kSteps; i += 4) attempt(i);
+    for (int step : {2, 1}) {
+      const int at = at_;
+      attempt(at - step), attempt(at + step);
+    }
+  }
+  int at() const { return at_; }
+  StrategyResult& best() { return best_; }
+
+ private:
+  const CostModel& model_;
+  const Uses& uses_;
+  const Thresholds thresholds_;
+  const Transport transport_;
+  std::vector<bool> tried_ = std::vector<bool>(Thresholds::kSteps + 1, false);
+  StrategyResult best_ = infeasible("");
+  int at_ = 0;
+};
+
+/// Classes that follow one another as one of the same rows and mass.
+TableDistribution merged(const TableDistribution& all, const std::vector<size_t>& part_of) {
+  TableDistribution result;
+  result.p.resize(all.p.size());
+  for (size_t first = 0, end = 0; first < all.classes(); first = end) {
+    while (end < all.classes() && part_of[end] == part_of[first]) ++end;
+    int64_t rows = 0;
+    std::vector<double> mass(all.p.size(), 0);
+    for (size_t c = first; c < end; ++c) {
+      rows += all.rows[c];
+      for (size_t g = 0; g < mass.size(); ++g) mass[g] += static_cast<double>(all.rows[c]) * all.p[g][c];
+    }
+    result.rows.push_back(rows);
+    for (size_t g = 0; g < mass.size(); ++g) result.p[g].push_back(mass[g] / static_cast<double>(rows));
+  }
+  return result;
+}
+
+/// The threshold to take for so many classes that each attempt counts: the best one for merged classes, each of which is
+/// between two thresholds.
+int threshold_of_merged(const CostModel& model, const Uses& uses, const Thresholds& thresholds, Transport transport) {
+  constexpr int kParts = 8;    // between two thresholds
+  std::vector<double> bounds;  // falling
+  for (int i = 0; i <= kParts * Thresholds::kSteps; ++i)
+    bounds.push_back(thresholds.at(i / static_cast<double>(kParts)));
+  Workload workload = model.workload();
+  for (int t = 0; t < model.tables(); ++t) {
+    std::vector<size_t> part_of;
+    for (double use : uses.by_class[t])
+      part_of.push_back(std::upper_bound(bounds.begin(), bounds.end(), use, std::greater<>()) - bounds.begin());
+    workload.tables[t].access = merged(model.table(t).access, part_of);
+  }
+  const CostModel of_merged(model.tree().topology(), workload);
+  const Uses uses_of_merged(of_merged);
+  ThresholdSearch search(of_merged, uses_of_merged, thresholds, transport);
+  search.run();
+  return search.at();
+}
+
 }  // namespace
 
 StrategyResult table_wise(const CostModel& model, Transport transport) {
-  return with_plan(model, Strategy::table_wise,
-                   split_plan(model, Uses(model), strategy_name(Strategy::table_wise), transport, kInfinity));
+  return with_plan(model, split_plan(model, Uses(model), transport, kInfinity));
 }
 
-/// The best threshold of a geometric scale, from everything cold to everything hot, that fits: coarsely, then near the
-/// best.
+/// The best threshold that fits.
 StrategyResult hot_cold(const CostModel& model, Transport transport) {
-  constexpr int kThresholds = 32;
+  constexpr size_t kFew = 1000;  // classes of a table
   const Uses uses(model);
-  StrategyResult best = infeasible(Strategy::hot_cold, "");
-  int best_at = 0;
-  std::vector<bool> tried(kThresholds + 1, false);
-  const auto attempt = [&](int i) {
-    if (i < 0 || i > kThresholds || tried[i] || (i > 0 && uses.highest == 0)) return;
-    tried[i] = true;
-    const double threshold =
-        i == 0 ? uses.highest
-               : uses.highest * std::pow(uses.lowest / uses.highest * 0.99, i / static_cast<double>(kThresholds));
-    StrategyResult result = with_plan(model, Strategy::hot_cold,
-                                      split_plan(model, uses, strategy_name(Strategy::hot_cold), transport, threshold));
-    if (i > 0 && (!result.plan || result.cost.seconds >= best.cost.seconds)) return;
-    best = std::move(result);
-    best_at = i;
-  };
-  for (int i = 0; i <= kThresholds; i += 4) attempt(i);
-  for (int step : {2, 1}) {
-    const int at = best_at;
-    attempt(at - step), attempt(at + step);
+  const Thresholds thresholds{uses.highest, uses.lowest};
+  size_t classes = 0;
+  for (int t = 0; t < model.tables(); ++t) classes += model.table(t).access.classes();
+  ThresholdSearch search(model, uses, thresholds, transport);
+  if (classes > kFew * model.tables()) {
+    const int at = threshold_of_merged(model, uses, thresholds, transport);
+    for (int i : {at, at - 1, at + 1}) search.attempt(i);
   }
-  return best;
+  if (!search.best().plan) search.run();
+  return search.best();
 }
 
 }  // namespace sparrow::placement

@@ -105,7 +105,8 @@ HotRows hottest_rows(const CostModel& model, const Placement& placement, int t, 
     if (rows > 0 && holders_of(tree, placement.options[share.option]) == k) {
       const double* features = model.features_of(t, share.cls);
       double asked = 0;
-      for (int r : tree.at_level(tree.depth())) asked += static_cast<double>(tree.instances(r)) * features[Features::v(r)];
+      for (int r : tree.at_level(tree.depth()))
+        asked += static_cast<double>(tree.instances(r)) * features[Features::v(r)];
       const int64_t taken = std::min(rows, considered);
       hot.add(position, taken, asked * static_cast<double>(model.table(t).wire_bytes));
       considered -= taken;
