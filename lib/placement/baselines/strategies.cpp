@@ -46,8 +46,7 @@ StrategyResult fetched(const CostModel& model, Transport transport) {
   std::vector<Site> sites;
   for (Site site : model.tree().sites_in(0))
     if (!model.tree().is_device(site) || model.batch_of(site.domain) == 0) sites.push_back(site);
-  if (sites.empty())
-    return infeasible("the topology has neither a slower store nor a rank that only serves rows");
+  if (sites.empty()) return infeasible("the topology has neither a slower store nor a rank that only serves rows");
   const auto speed = [&](Site site) {
     return model.tree().is_device(site) ? kInfinity : model.tree().store(site).bytes_per_s;
   };
