@@ -199,22 +199,23 @@ void TimeModelBuilder::set_switches() {
   for (int stage = 1; stage <= tree_.depth(); ++stage)
     for (int a : tree_.at_level(stage))
       for (Direction direction : {Direction::in, Direction::out}) {
-        const auto add = [&](int index, Flow kind) {
-          time_.switch_quantities[index].push_back(q_.flow(kind, stage, a, direction));
+        const std::pair<int, Flow> carried[] = {
+            {switches_.staged(stage), Flow::rows},
+            {switches_.staged(stage), Flow::ids},
+            {switches_.direct(stage), Flow::direct_rows},
+            {switches_.direct(stage), Flow::direct_ids},
+            {switches_.reduce(stage), Flow::up},
+            {switches_.reduce(stage), Flow::down},
+            {switches_.clean_staged(stage), Flow::clean_rows},
+            {switches_.clean_direct(stage), Flow::clean_direct_rows},
+            {switches_.copies(stage), Flow::dirty_up},
+            {switches_.copies(stage), Flow::dirty_down},
+            {switches_.dense(stage), Flow::dense_up},
+            {switches_.dense(stage), Flow::dense_down},
+            {switches_.samples(stage), Flow::samples},
         };
-        add(switches_.staged(stage), Flow::rows);
-        add(switches_.staged(stage), Flow::ids);
-        add(switches_.direct(stage), Flow::direct_rows);
-        add(switches_.direct(stage), Flow::direct_ids);
-        add(switches_.reduce(stage), Flow::up);
-        add(switches_.reduce(stage), Flow::down);
-        add(switches_.clean_staged(stage), Flow::clean_rows);
-        add(switches_.clean_direct(stage), Flow::clean_direct_rows);
-        add(switches_.copies(stage), Flow::dirty_up);
-        add(switches_.copies(stage), Flow::dirty_down);
-        add(switches_.dense(stage), Flow::dense_up);
-        add(switches_.dense(stage), Flow::dense_down);
-        add(switches_.samples(stage), Flow::samples);
+        for (const auto& [index, kind] : carried)
+          time_.switch_quantities[index].push_back(q_.flow(kind, stage, a, direction));
       }
   for (size_t i = 0; i < sites.size(); ++i)
     time_.switch_quantities[switches_.store(static_cast<int>(i))].push_back(q_.memory(sites[i]));
