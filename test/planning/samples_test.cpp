@@ -69,9 +69,9 @@ TEST_CASE("SamplesGoToTheirRowsWhereLinksBoundTheIteration") {
   CHECK(decision.samples.assigned.row_bytes < 0.6 * decision.samples.contiguous.row_bytes);
   CHECK(decision.bound() <= decision.cost.seconds);
   CHECK(decision.cost.sent_mean.samples > 0);
-  Example slower(1e6);
-  slower.workload.locality.sample_bytes = 5;
-  CHECK(slower.decide(kAuto).plan.assignment == placement::SampleAssignment{true, 1, 2});  // rows dominate
+  Example thorough(12.5e6);
+  thorough.workload.locality.passes = 2;  // those with which it was measured
+  CHECK(thorough.decide(kAuto).plan.assignment == placement::SampleAssignment{true, 1, 2});
   // The cost of the plan is that of its locality.
   placement::Workload planned = slow.workload;
   planned.locality = decision.locality;
