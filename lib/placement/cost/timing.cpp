@@ -235,9 +235,12 @@ void TimeModelBuilder::sequential() {
   store_step(true);
 }
 
-/// Seconds of the busiest port while one rank of this type sends the samples of a batch to all.
-double TimeModelBuilder::reader_seconds(int reader, std::string& resource) const {
+/// Seconds of the busiest port in an iteration, while readers, some of them of this type, send samples. A batch leaves its
+/// reader in pieces over as many iterations, while others send pieces of theirs (assign/assigned_batches.hpp).
+double TimeModelBuilder::reader_seconds(int reader, double readers, std::string& resource) const {
   const Locality& locality = model_.workload().locality;
+  constexpr double kMostPieces = 16;
+  const double pieces = std::min(kMostPieces, readers);
   double longest = 0;
   const auto busy = [&](int e, const Port& port, Direction way, double bytes, double messages) {
     const double rate = way == Direction::out ? port.out_bytes_per_s : port.in_bytes_per_s;
@@ -264,7 +267,8 @@ double TimeModelBuilder::reader_seconds(int reader, std::string& resource) const
         const auto received = static_cast<double>(tree_.ranks_in(e));
         if (beside) busy(e, port, Direction::in, bytes_to(model_.batch_of(e), received), received);
       }
-      busy(e, port, Direction::out, bytes_to(batch, ranks), ranks);
+      const double sending = std::min(pieces, static_cast<double>(tree_.ranks_in(e))) / pieces;
+      busy(e, port, Direction::out, bytes_to(batch * sending, ranks), ranks);
     }
   return longest;
 }
@@ -274,12 +278,13 @@ void TimeModelBuilder::samples() {
   const Locality& locality = model_.workload().locality;
   if (!locality.in_turn()) return;
   double readers = 0, longest = 0;
+  for (int r : ranks())
+    if (model_.batch_of(r) > 0) readers += static_cast<double>(tree_.instances(r));
   for (int r : ranks()) {
     if (model_.batch_of(r) <= 0) continue;
     const auto instances = static_cast<double>(tree_.instances(r));
     std::string resource;
-    const double seconds = reader_seconds(r, resource);
-    readers += instances;
+    const double seconds = reader_seconds(r, readers, resource);
     time_.samples_seconds += instances * seconds;
     if (seconds > longest) longest = seconds, time_.samples_resource = resource;
   }
