@@ -80,7 +80,7 @@ cxxopts::Options locality_options() {
   add("batch-per-rank", "samples of a step on each rank",
       cxxopts::value<std::vector<std::string>>()->default_value("2048"), "B,...");
   add("delay", "batches after which holders are known to the assignment (placement.assignment_delay)", text("1"), "W");
-  add("passes", "of refinement (placement.assignment_passes)", text("1"), "N");
+  add("passes", "of refinement (placement.assignment_passes)", text("4"), "N");
   add("holders", "first_use, or arithmetic", text("first_use"), "HOW");
   add("assignment", "local; contiguous: parts of batches as they come, to compare", text("local"), "HOW");
   add("samples", "to assign, at most, for each system", text("524288"), "N");
@@ -165,10 +165,7 @@ placement::LocalityMeasurement measure(const RankCommand& rank, const Request& r
   Config config = rank.config;
   config.train.global_batch = system.batch * system.ranks();
   const Hierarchy hierarchy = hierarchy_of(system);
-  AssignedSystem asked{.hierarchy = hierarchy,
-                       .assignment = request.assignment,
-                       .first_use = request.first_use,
-                       .threads = rank.backend.host_threads};
+  AssignedSystem asked{.hierarchy = hierarchy, .assignment = request.assignment, .first_use = request.first_use};
   if (request.whole_run)
     asked.run_batches =
         std::max<int64_t>(1, std::min(request.samples, data.train_range.size()) / config.train.global_batch);

@@ -38,9 +38,14 @@ void adapt(const PlanRequest& request, const placement::SolveOptions& options, P
   for (size_t i = 0; i < ranks.size(); ++i) ranks[i]->batch_weight = weights[i];
 }
 
+/// Nothing is known of samples that go to their rows, or they are not to.
+void stay(PlacementOptions& asked) {
+  asked.assignment = AssignmentChoice::contiguous;
+  asked.holders = HolderChoice::arithmetic;
+}
+
 /// What a profile says of assigned samples here; the plan decides.
-void know_locality(const PlanRequest& request, const placement::LocalityProfile& profile, PlacementOptions& asked,
-                   PlanAnswer& result) {
+void know_locality(const PlanRequest& request, const placement::LocalityProfile& profile, PlanAnswer& result) {
   placement::LocalityQuestion question;
   question.dense_features = static_cast<double>(kCriteoDense);
   placement::LocalityAnswer known = placement::locality_for(profile, result.topology, result.workload, question);
@@ -48,8 +53,6 @@ void know_locality(const PlanRequest& request, const placement::LocalityProfile&
   result.workload.locality.threads = std::max(1, request.assign_threads);
   result.workload.locality.on_own_cores = request.assign_threads > 0;
   result.locality_notes = std::move(known.notes);
-  asked.assignment = AssignmentChoice::automatic;
-  asked.holders = HolderChoice::automatic;
 }
 
 }  // namespace
@@ -65,7 +68,10 @@ PlanAnswer answer(const PlanRequest& request, const PlanTables& tables, const pl
   }
   PlacementOptions asked;
   asked.combine = request.combine;
-  if (tables.locality) know_locality(request, *tables.locality, asked, result);
+  if (tables.locality)
+    know_locality(request, *tables.locality, result);
+  else
+    stay(asked);
   result.decision = decide(result.topology, result.workload, asked);
   result.workload.locality = result.decision.locality;
   result.plan = result.optimum().plan;
@@ -74,8 +80,7 @@ PlanAnswer answer(const PlanRequest& request, const PlanTables& tables, const pl
     asked.strategy = request.strategy;
     asked.deduplicate = request.deduplicate || request.strategy == placement::Strategy::fetched;  // as it is listed
     asked.combine = request.combine && request.deduplicate;
-    asked.assignment = AssignmentChoice::contiguous;
-    asked.holders = HolderChoice::arithmetic;
+    stay(asked);
     Decision strategy = decide(result.topology, result.workload, asked);
     result.plan = std::move(strategy.plan);
     result.cost = std::move(strategy.cost);

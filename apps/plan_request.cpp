@@ -57,8 +57,8 @@ cxxopts::Options plan_options() {
   add("optimize-batch", "choose the batch size too, from 1/16 to 16 times --batch, for the least time per sample");
   auto shown = options.add_options("Output");
   std::string strategies = "all, optimal";
-  for (int i = 0; i < placement::kStrategies; ++i)
-    strategies += fmt::format(", {}", placement::strategy_name(static_cast<placement::Strategy>(i)));
+  for (const placement::Strategy strategy : placement::all_strategies())
+    strategies += fmt::format(", {}", placement::strategy_name(strategy));
   shown("strategy", strategies, text()->default_value("all"), "NAME");
   shown("deduplicate", "of a strategy named: distinct rows alone travel, as `train` sends them by default");
   shown("explain", "why a row is placed where it is: the cost of each of its options", text(), "TABLE[:POSITION]");

@@ -14,8 +14,8 @@ namespace sparrow {
 template <>
 inline const std::vector<Word> kWords<std::optional<placement::Strategy>> = [] {
   std::vector<Word> words = {"optimal"};
-  for (int i = 0; i < placement::kStrategies; ++i)
-    words.push_back(placement::strategy_name(static_cast<placement::Strategy>(i)));
+  for (const placement::Strategy strategy : placement::all_strategies())
+    words.push_back(placement::strategy_name(strategy));
   return words;
 }();
 
@@ -34,8 +34,8 @@ struct PlacementOptions {
   std::string plan;                             ///< a file to use instead of planning; empty: none
   bool deduplicate = true;
   bool combine = true;
-  WordOr<HolderChoice, std::string> holders{HolderChoice::arithmetic};
-  AssignmentChoice assignment = AssignmentChoice::contiguous;
+  WordOr<HolderChoice, std::string> holders;
+  AssignmentChoice assignment = AssignmentChoice::automatic;
   int assignment_delay = 0;    ///< W of SampleAssignment; 0: the plan's choice
   int assignment_passes = -1;  ///< -1: the plan's choice
   int64_t replan_every = 0;

@@ -173,9 +173,9 @@
 // Who holds what by first use is no arithmetic: a plan deals it evenly, but that one of equal ranks holds `busiest` times
 // the mean.
 //
-// It costs the samples that move. Each rank in turn reads a whole batch and sends every other its part, ahead of use, with
-// the list of new holders: bytes in the ledger of every rank, and s seconds of the busiest link on the way from the reader,
-// once per iteration. The links are free while ranks compute, for C of T seconds, and the exchange of samples falls anywhere:
+// It costs the samples that move. Each rank in turn reads a whole batch and sends every other its part, ahead of use and
+// in pieces over the next iterations, so that all links are loaded alike, and at once the list of new holders: bytes in
+// the ledger of every rank, and s seconds of the busiest link in every iteration. The links are free while ranks compute, for C of T seconds, and the exchange of samples falls anywhere:
 //
 //     T' = T + s - C min(1, s / T) + a,        T' >= (seconds of an assignment) / readers
 //

@@ -92,17 +92,6 @@ double share_of_links(const placement::Cost& cost) {
   return cost.sequential_seconds > 0 ? links / cost.sequential_seconds : 0;
 }
 
-/// A second pass of refinement takes 2 to 3 % off the rows that move, and assigning 1.6 times as long. It is for links
-/// that an iteration does little else than wait for.
-int passes_for(const CostModel& model, const Decision& decision) {
-  constexpr double kDominant = 0.7, kTwicePasses = 1.6;
-  const Locality& locality = model.workload().locality;
-  const double assigning =
-      kTwicePasses * locality.assigning_seconds(static_cast<double>(model.workload().global_batch));
-  const bool twice = share_of_links(decision.cost) >= kDominant && assigning <= decision.cost.seconds;
-  return std::max(locality.passes, twice ? 2 : 1);
-}
-
 /// W and passes of a plan whose samples are assigned: as asked for, else as its iteration has time for.
 void choose_effort(const CostModel& model, const PlacementOptions& options, Decision& decision) {
   placement::SampleAssignment& assignment = decision.plan.assignment;
@@ -113,7 +102,7 @@ void choose_effort(const CostModel& model, const PlacementOptions& options, Deci
   const auto ranks = static_cast<int>(std::min<int64_t>(model.tree().ranks(), INT32_MAX));
   assignment.delay = options.assignment_delay > 0 ? std::min(options.assignment_delay, ranks)
                                                   : placement::delay_of(model, decision.cost.seconds);
-  assignment.passes = options.assignment_passes >= 0 ? options.assignment_passes : passes_for(model, decision);
+  assignment.passes = options.assignment_passes >= 0 ? options.assignment_passes : model.workload().locality.passes;
 }
 
 /// The plan where samples are assigned and rows are held as this locality says.
@@ -149,8 +138,9 @@ Decision better_of(Decision contiguous, Decision assigned) {
   decision.optimum->gap = bound > 0 ? decision.optimum->cost.seconds / bound - 1 : 0;
   if (!local)
     decision.samples.why_not = fmt::format(
-        "links take {:.0f} % of the iteration, which would be {:.2f} times as fast, no more than rates may be wrong",
-        100 * share_of_links(decision.cost), faster);
+        "rows wait for links in {:.0f} % of the iteration, which would be {}", 100 * share_of_links(decision.cost),
+        faster >= 1 ? fmt::format("{:.2f} times as fast: no more than rates may be wrong", faster)
+                    : fmt::format("{:.2f} times as long, as samples are to be moved and assigned", 1 / faster));
   return decision;
 }
 

@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "assign/row_places.hpp"
+#include "base/cpu_timer.hpp"
 #include "base/error.hpp"
-#include "base/timer.hpp"
 #include "data/parts.hpp"
 #include "layout/tables.hpp"
 #include "placement/cost/cost.hpp"
@@ -189,7 +189,7 @@ struct LocalityMeter::State {
   AssignmentMoves total;
   std::vector<std::vector<int64_t>> new_keys;  ///< [rank], of the batch
   double busiest = 0, new_rows = 0, new_bytes = 0;
-  double seconds_per_sample = HUGE_VAL;  ///< of the batch that was fastest: others may have been interrupted
+  double seconds_per_sample = HUGE_VAL;  ///< of the batch that was fastest
   int32_t batches = 0;
 
   State(const LocalityProblem& asked, int64_t from);
@@ -225,7 +225,7 @@ LocalityMeter::State::State(const LocalityProblem& asked, int64_t from)
       tables(rows_of(problem.workload), 1),
       expectation(problem.workload, hierarchy, problem.shares),
       places(places_of(problem, tables)),
-      assigner(assigner_tree(hierarchy), {problem.assignment.passes, problem.threads}),
+      assigner(assigner_tree(hierarchy), {problem.assignment.passes, 1}),
       received(ranks),
       sent(ranks),
       bins(problem.workload.tables.size(), std::vector<BinSums>(kBins, BinSums(depth))),
@@ -400,7 +400,7 @@ LocalityMeter::LocalityMeter(LocalityMeter&&) noexcept = default;
 void LocalityMeter::add(const Batch& batch) {
   State& s = *state_;
   SPARROW_CHECK(batch.tables == s.tables.count() && batch.samples == batch.global_samples);
-  const Timer timer;
+  const CpuTimer timer;
   s.number_rows(batch);
   s.look_up_holders();
   s.assign(batch);
@@ -502,7 +502,7 @@ LocalityMeasurement LocalityMeter::measurement() const {
   }
   result.busiest = s.busiest / static_cast<double>(counted());
   result.new_row_bytes = s.new_rows > 0 ? s.new_bytes / s.new_rows : 0;
-  result.seconds_per_sample = s.seconds_per_sample * s.problem.threads;
+  result.seconds_per_sample = s.seconds_per_sample;
   return result;
 }
 

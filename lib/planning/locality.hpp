@@ -34,7 +34,6 @@ struct LocalityProblem {
   placement::SampleAssignment assignment{.local = true};  ///< not local: contiguous parts
   bool first_use = true;                                  ///< holders; else arithmetic
   const ResolvedPlan* plan = nullptr;                     ///< rows with copies do not count; none: every row has one
-  int threads = 1;
 };
 
 /// Takes whole global batches one after the other.

@@ -42,8 +42,7 @@ MeasuredLocality measure_locality(const RunOptions& options, const TrainingData&
                        .hierarchy = system.hierarchy,
                        .shares = system.shares,
                        .assignment = system.assignment,
-                       .first_use = system.first_use,
-                       .threads = system.threads},
+                       .first_use = system.first_use},
                       effort.first_counted);
   LoaderOptions loader;
   loader.shapes = data.shapes;
@@ -63,10 +62,8 @@ MeasuredLocality measure_locality(const RunOptions& options, const TrainingData&
 
 bool wants_locality(const RunOptions& options, int ranks) {
   const PlacementOptions& placement = options.placement;
-  const bool first_use =
-      placement.holders.word == HolderChoice::automatic || placement.holders.word == HolderChoice::first_use;
   return ranks > 1 && options.data.split == DataSplit::batches &&
-         (placement.assignment == AssignmentChoice::local || first_use ||
+         (placement.assignment == AssignmentChoice::local || placement.holders.word == HolderChoice::first_use ||
           (placement.assignment == AssignmentChoice::automatic && !placement.strategy));
 }
 

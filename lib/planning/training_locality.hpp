@@ -24,7 +24,6 @@ struct AssignedSystem {
   std::vector<double> shares = {};  ///< of the batch, per rank; empty: equal
   placement::SampleAssignment assignment{.local = true};
   bool first_use = true;
-  int threads = 1;
   int64_t run_batches = 0;  ///< of the whole run; 0: unknown, long
 };
 

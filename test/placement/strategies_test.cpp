@@ -187,7 +187,12 @@ TEST_CASE("Hot-cold is never slower than table-wise, of which it is a refinement
 }
 
 TEST_CASE("Names of strategies are read back") {
-  for (int i = 0; i < kStrategies; ++i)
-    CHECK(parse_strategy(strategy_name(static_cast<Strategy>(i))) == static_cast<Strategy>(i));
+  for (const Strategy strategy : all_strategies()) CHECK(parse_strategy(strategy_name(strategy)) == strategy);
+  CHECK(parse_strategy("held") == Strategy::held);
+  CHECK(parse_strategy("table_wise") == Strategy::table_wise);
+  CHECK(parse_strategy("row_wise") == Strategy::row_wise);
+  CHECK(parse_strategy("replicated") == Strategy::replicated);
+  CHECK(parse_strategy("fetched") == Strategy::fetched);
+  CHECK(parse_strategy("hot_cold") == Strategy::hot_cold);
   CHECK_FALSE(parse_strategy("optimal"));
 }

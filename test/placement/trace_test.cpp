@@ -179,9 +179,9 @@ TEST_CASE("Every strategy costs what a trace of its run counts, deduplicated and
         const Topology topology = system_number(system, 1 << 20);
         const Workload w = tables_of(random, lookups, lookups > 50 ? 16 : 64);
         const CostModel model(topology, w);
-        for (int strategy = 0; strategy < kStrategies; ++strategy)
+        for (const Strategy strategy : all_strategies())
           for (const StrategyOptions options : {StrategyOptions{}, {true, false}, {true, true}}) {
-            const StrategyResult result = evaluate_strategy(model, static_cast<Strategy>(strategy), options);
+            const StrategyResult result = evaluate_strategy(model, strategy, options);
             if (!result.plan) continue;
             CAPTURE(lookups, options.deduplicate, options.combine);
             compare(topology, w, *result.plan, random());

@@ -141,6 +141,20 @@ TEST_CASE("FaultsOfAProfileAreNamed") {
   }
 }
 
+TEST_CASE("ShippedProfilesAreWhatTheySay") {
+  for (const char* name : {"criteo_kaggle", "criteo_terabyte"}) {
+    const LocalityProfile profile = load_locality(fmt::format("{}/profiles/{}.json", SPARROW_CONFIGS, name));
+    CHECK(profile.tables() == 26);
+    CHECK(profile.measurements.size() >= 12);
+    CHECK(profile.data.find("generated") != std::string::npos);
+    load_config(fmt::format("{}/profiles/{}.yaml", SPARROW_CONFIGS, name));
+    for (const LocalityMeasurement& m : profile.measurements)
+      for (const auto& table : m.tables)
+        for (const LocalityMeasurement::Bin& bin : table)
+          for (const double factor : bin.of_held.into) CHECK(factor < 1.1);
+  }
+}
+
 TEST_CASE("ARunKeepsWhatItMeasured") {
   const TempFolder folder;
   write_file(folder / "data.tsv", text_of(make_samples(3, 600)));

@@ -77,10 +77,21 @@ double margin_of(const CostModel& model, int attempt) {
   return attempt == 0 ? 0 : row * std::pow(4.0, attempt - 1);
 }
 
-StrategyResult infeasible(Strategy strategy, std::string why) {
-  StrategyResult result{strategy, {}, {}, std::nullopt};
+StrategyResult infeasible(std::string why) {
+  StrategyResult result;
   result.cost.infeasible = std::move(why);
   result.cost.seconds = kInfinity;
+  return result;
+}
+
+StrategyResult with_plan(const CostModel& model, std::optional<Plan> plan) {
+  if (!plan) return infeasible(too_small(model, device_sites(model), stored_bytes(model)));
+  StrategyResult result;
+  result.cost = evaluate(model, *plan);
+  if (result.cost.infeasible.empty() && !fits(model, *plan))
+    result.cost.infeasible = "no room to round to whole rows on every slot: " +
+                             too_small(model, model.tree().sites_in(0), stored_bytes(model));
+  if (result.cost.infeasible.empty()) result.plan = std::move(plan);
   return result;
 }
 

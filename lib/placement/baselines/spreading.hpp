@@ -38,10 +38,10 @@ class Dealer {
 };
 
 /// A result that says why the strategy cannot be used.
-StrategyResult infeasible(Strategy strategy, std::string why);
+StrategyResult infeasible(std::string why);
 
 /// The cost of a strategy's plan; why there is none, if so.
-StrategyResult with_plan(const CostModel& model, Strategy strategy, std::optional<Plan> plan);
+StrategyResult with_plan(const CostModel& model, std::optional<Plan> plan);
 
 // whole_tables.cpp
 StrategyResult table_wise(const CostModel& model, Transport transport);

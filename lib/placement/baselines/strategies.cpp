@@ -2,7 +2,7 @@
 #include "placement/baselines/strategies.hpp"
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 
 #include "base/error.hpp"
 #include "placement/baselines/spreading.hpp"
@@ -25,19 +25,20 @@ Placement held_at(const CostModel& model, const std::vector<Site>& sites, const 
   return placement;
 }
 
-StrategyResult from_placement(const CostModel& model, Strategy strategy, const Placement& placement) {
-  return with_plan(model, strategy, to_plan(model, placement, strategy_name(strategy)));
-}
-
-StrategyResult spread(const CostModel& model, Strategy strategy, const std::vector<Site>& sites, Transport transport) {
+StrategyResult spread(const CostModel& model, const std::vector<Site>& sites, Transport transport) {
   const double bytes = stored_bytes(model);
   std::optional<StrategyResult> result;
   for (int attempt = 0; attempt < kMargins && (!result || !result->plan); ++attempt) {
     const auto share = water_fill(model, sites, bytes, margin_of(model, attempt));
     if (share.empty()) break;
-    result = from_placement(model, strategy, held_at(model, sites, share, transport));
+    result = with_plan(model, to_plan(model, held_at(model, sites, share, transport)));
   }
-  return result ? *result : infeasible(strategy, too_small(model, sites, bytes));
+  return result ? *result : infeasible(too_small(model, sites, bytes));
+}
+
+/// Over the device memories of all ranks that hold rows for others.
+StrategyResult spread_over_ranks(const CostModel& model, Transport transport) {
+  return spread(model, device_sites(model), transport);
 }
 
 /// A parameter server: the memories of pure servers and the slower stores, only the fastest of them if that pays.
@@ -45,16 +46,14 @@ StrategyResult fetched(const CostModel& model, Transport transport) {
   std::vector<Site> sites;
   for (Site site : model.tree().sites_in(0))
     if (!model.tree().is_device(site) || model.batch_of(site.domain) == 0) sites.push_back(site);
-  if (sites.empty())
-    return infeasible(Strategy::fetched, "the topology has neither a slower store nor a rank that only serves rows");
+  if (sites.empty()) return infeasible("the topology has neither a slower store nor a rank that only serves rows");
   const auto speed = [&](Site site) {
     return model.tree().is_device(site) ? kInfinity : model.tree().store(site).bytes_per_s;
   };
   std::stable_sort(sites.begin(), sites.end(), [&](Site a, Site b) { return speed(a) > speed(b); });
   std::optional<StrategyResult> best;
   for (size_t n = 1; n <= sites.size(); ++n) {
-    StrategyResult result =
-        spread(model, Strategy::fetched, {sites.begin(), sites.begin() + static_cast<std::ptrdiff_t>(n)}, transport);
+    StrategyResult result = spread(model, {sites.begin(), sites.begin() + static_cast<std::ptrdiff_t>(n)}, transport);
     const bool fits = result.cost.infeasible.empty();
     if (!best || !best->cost.infeasible.empty() || (fits && result.cost.seconds < best->cost.seconds))
       best = std::move(result);
@@ -75,7 +74,7 @@ StrategyResult replicated(const CostModel& model, Transport transport) {
         placed.shares.push_back({static_cast<int32_t>(c), 0, static_cast<double>(model.table(t).access.rows[c])});
       placement.tables.push_back(std::move(placed));
     }
-    StrategyResult result = from_placement(model, Strategy::replicated, placement);
+    StrategyResult result = with_plan(model, to_plan(model, placement));
     if (!best || result.cost.seconds < best->cost.seconds) best = std::move(result);
   }
   return *best;
@@ -88,21 +87,15 @@ struct Named {
   StrategyResult (*make)(const CostModel& model, Transport transport);
 };
 
-/// In the order of Strategy.
-constexpr std::array<Named, kStrategies> kNamed = {{
-    {"held", Transport::direct, Transport::direct,
-     [](const CostModel& model, Transport transport) {
-       return spread(model, Strategy::held, device_sites(model), transport);
-     }},
+/// All of them, the first in the order of Strategy.
+constexpr Named kNamed[] = {
+    {"held", Transport::direct, Transport::direct, spread_over_ranks},
     {"table_wise", Transport::pooled, Transport::pooled, table_wise},
-    {"row_wise", Transport::partial_sums, Transport::partial_sums,
-     [](const CostModel& model, Transport transport) {
-       return spread(model, Strategy::row_wise, device_sites(model), transport);
-     }},
+    {"row_wise", Transport::partial_sums, Transport::partial_sums, spread_over_ranks},
     {"replicated", Transport::direct, Transport::direct, replicated},
     {"fetched", Transport::pooled, Transport::direct, fetched},
     {"hot_cold", Transport::pooled, Transport::pooled, hot_cold},
-}};
+};
 
 /// Strategies that exchange directly gain stages only where there are levels to combine at.
 Transport transport_for(const CostModel& model, const Named& strategy, const StrategyOptions& options) {
@@ -117,35 +110,31 @@ const char* strategy_name(Strategy strategy) {
   return kNamed[static_cast<size_t>(strategy)].name;
 }
 
-std::optional<Strategy> parse_strategy(const std::string& name) {
-  for (size_t i = 0; i < kNamed.size(); ++i)
-    if (name == kNamed[i].name) return static_cast<Strategy>(i);
-  return std::nullopt;
+std::vector<Strategy> all_strategies() {
+  std::vector<Strategy> all;
+  for (size_t i = 0; i < std::size(kNamed); ++i) all.push_back(static_cast<Strategy>(i));
+  return all;
 }
 
-StrategyResult with_plan(const CostModel& model, Strategy strategy, std::optional<Plan> plan) {
-  if (!plan) return infeasible(strategy, too_small(model, device_sites(model), stored_bytes(model)));
-  StrategyResult result{strategy, {}, evaluate(model, *plan), std::nullopt};
-  if (result.cost.infeasible.empty() && !fits(model, *plan))
-    result.cost.infeasible = "no room to round to whole rows on every slot: " +
-                             too_small(model, model.tree().sites_in(0), stored_bytes(model));
-  if (result.cost.infeasible.empty()) result.plan = std::move(plan);
-  return result;
+std::optional<Strategy> parse_strategy(const std::string& name) {
+  for (Strategy strategy : all_strategies())
+    if (name == strategy_name(strategy)) return strategy;
+  return std::nullopt;
 }
 
 StrategyResult evaluate_strategy(const CostModel& model, Strategy strategy, const StrategyOptions& options) {
   const Named& named = kNamed[static_cast<size_t>(strategy)];
   StrategyResult result = named.make(model, transport_for(model, named, options));
+  result.strategy = strategy;
   result.name = named.name;
+  if (result.plan) result.plan->strategy = named.name;
   return result;
 }
 
 std::vector<StrategyResult> evaluate_strategies(const CostModel& model) {
   std::vector<StrategyResult> results;
-  for (int i = 0; i < kStrategies; ++i) {
-    const auto strategy = static_cast<Strategy>(i);
+  for (Strategy strategy : all_strategies())
     results.push_back(evaluate_strategy(model, strategy, {strategy == Strategy::fetched, false}));
-  }
   results.push_back(evaluate_strategy(model, Strategy::fetched));
   results.back().name = "fetched, undeduplicated";
   if (results.back().plan) results.back().cost = evaluate(model, *results.back().plan, true);

@@ -11,6 +11,7 @@
 
 namespace sparrow::placement {
 
+/// A strategy by its place in the list of strategies.cpp, to which a new one is added; these are named in code as well.
 enum class Strategy : uint8_t {
   held,        ///< every row on one rank, deduplicated per rank, exchanged directly
   table_wise,  ///< whole tables (but for those that no rank has room for), no deduplication: pooled vectors, b w per
@@ -20,7 +21,8 @@ enum class Strategy : uint8_t {
   fetched,     ///< every row in slower stores (or on pure servers): the classic parameter server
   hot_cold,    ///< the hottest rows replicated, the rest table-wise (FAE, HugeCTR's hybrid embedding)
 };
-constexpr int kStrategies = 6;
+/// All strategies, and the names that configurations and plans have for them.
+std::vector<Strategy> all_strategies();
 const char* strategy_name(Strategy strategy);
 std::optional<Strategy> parse_strategy(const std::string& name);
 

@@ -207,8 +207,8 @@ Placement place(const CostModel& model, const Uses& uses, const std::vector<Site
 
 /// The plan of a threshold, if there is one that fits and could take less than `limit` seconds: it takes at least what
 /// it would if all slots were alike.
-std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, const char* name, Transport transport,
-                               double threshold, double limit = kInfinity) {
+std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, Transport transport, double threshold,
+                               double limit = kInfinity) {
   const auto sites = device_sites(model);
   std::vector<ColdPart> cold;
   double hot_bytes = 0;
@@ -221,7 +221,7 @@ std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, const c
     if (!whole) return std::nullopt;
     const Placement placement = place(model, uses, sites, *whole, transport, threshold);
     if (limit < kInfinity && evaluate(model, placement).seconds > limit * (1 + 1e-9)) return std::nullopt;
-    Plan plan = to_plan(model, placement, name);
+    Plan plan = to_plan(model, placement);
     for (int t = 0; t < model.tables(); ++t) {
       plan.tables[t].holders.fixed = whole->places[t].slot;
       plan.tables[t].holders.first_use = false;
@@ -249,9 +249,8 @@ class ThresholdSearch {
   void attempt(int i) {
     if (i < 0 || i > Thresholds::kSteps || tried_[i] || (i > 0 && thresholds_.highest == 0)) return;
     tried_[i] = true;
-    StrategyResult result = with_plan(model_, Strategy::hot_cold,
-                                      split_plan(model_, uses_, strategy_name(Strategy::hot_cold), transport_,
-                                                 thresholds_.at(i), best_.cost.seconds));
+    StrategyResult result =
+        with_plan(model_, split_plan(model_, uses_, transport_, thresholds_.at(i), best_.cost.seconds));
     if (i > 0 && (!result.plan || result.cost.seconds >= best_.cost.seconds)) return;
     best_ = std::move(result);
     at_ = i;
@@ -273,7 +272,7 @@ class ThresholdSearch {
   const Thresholds thresholds_;
   const Transport transport_;
   std::vector<bool> tried_ = std::vector<bool>(Thresholds::kSteps + 1, false);
-  StrategyResult best_ = infeasible(Strategy::hot_cold, "");
+  StrategyResult best_ = infeasible("");
   int at_ = 0;
 };
 
@@ -319,8 +318,7 @@ int threshold_of_merged(const CostModel& model, const Uses& uses, const Threshol
 }  // namespace
 
 StrategyResult table_wise(const CostModel& model, Transport transport) {
-  return with_plan(model, Strategy::table_wise,
-                   split_plan(model, Uses(model), strategy_name(Strategy::table_wise), transport, kInfinity));
+  return with_plan(model, split_plan(model, Uses(model), transport, kInfinity));
 }
 
 /// The best threshold that fits.

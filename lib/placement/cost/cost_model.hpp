@@ -180,7 +180,7 @@ struct TimeModel {
   double compute_behind_seconds = 0;                ///< of these, behind the gradients of the bags
   double dense_seconds = 0;                         ///< of the dense chain, with these: no placement changes it
   // Of batches that are read in turn:
-  double samples_seconds = 0;  ///< that the busiest link of a batch's reader is busy with its samples; mean of readers
+  double samples_seconds = 0;    ///< that the busiest link is busy with samples in an iteration; mean over its readers
   std::string samples_resource;  ///< that link
   double shared_seconds = 0;     ///< of assigning that a rank's processor does not compute; mean of ranks that read
   double assign_seconds = 0;     ///< between two batches, when every reader assigns all the time

@@ -52,7 +52,7 @@ class TimeModelBuilder {
   void share_stores();
   double dense_chain_seconds() const;
   void samples();
-  double reader_seconds(int reader, std::string& resource) const;
+  double reader_seconds(int reader, double readers, std::string& resource) const;
 
   void totals();
   void set_switches();

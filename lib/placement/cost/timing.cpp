@@ -199,22 +199,23 @@ void TimeModelBuilder::set_switches() {
   for (int stage = 1; stage <= tree_.depth(); ++stage)
     for (int a : tree_.at_level(stage))
       for (Direction direction : {Direction::in, Direction::out}) {
-        const auto add = [&](int index, Flow kind) {
-          time_.switch_quantities[index].push_back(q_.flow(kind, stage, a, direction));
+        const std::pair<int, Flow> carried[] = {
+            {switches_.staged(stage), Flow::rows},
+            {switches_.staged(stage), Flow::ids},
+            {switches_.direct(stage), Flow::direct_rows},
+            {switches_.direct(stage), Flow::direct_ids},
+            {switches_.reduce(stage), Flow::up},
+            {switches_.reduce(stage), Flow::down},
+            {switches_.clean_staged(stage), Flow::clean_rows},
+            {switches_.clean_direct(stage), Flow::clean_direct_rows},
+            {switches_.copies(stage), Flow::dirty_up},
+            {switches_.copies(stage), Flow::dirty_down},
+            {switches_.dense(stage), Flow::dense_up},
+            {switches_.dense(stage), Flow::dense_down},
+            {switches_.samples(stage), Flow::samples},
         };
-        add(switches_.staged(stage), Flow::rows);
-        add(switches_.staged(stage), Flow::ids);
-        add(switches_.direct(stage), Flow::direct_rows);
-        add(switches_.direct(stage), Flow::direct_ids);
-        add(switches_.reduce(stage), Flow::up);
-        add(switches_.reduce(stage), Flow::down);
-        add(switches_.clean_staged(stage), Flow::clean_rows);
-        add(switches_.clean_direct(stage), Flow::clean_direct_rows);
-        add(switches_.copies(stage), Flow::dirty_up);
-        add(switches_.copies(stage), Flow::dirty_down);
-        add(switches_.dense(stage), Flow::dense_up);
-        add(switches_.dense(stage), Flow::dense_down);
-        add(switches_.samples(stage), Flow::samples);
+        for (const auto& [index, kind] : carried)
+          time_.switch_quantities[index].push_back(q_.flow(kind, stage, a, direction));
       }
   for (size_t i = 0; i < sites.size(); ++i)
     time_.switch_quantities[switches_.store(static_cast<int>(i))].push_back(q_.memory(sites[i]));
@@ -234,9 +235,12 @@ void TimeModelBuilder::sequential() {
   store_step(true);
 }
 
-/// Seconds of the busiest port while one rank of this type sends the samples of a batch to all.
-double TimeModelBuilder::reader_seconds(int reader, std::string& resource) const {
+/// Seconds of the busiest port in an iteration, while readers, some of them of this type, send samples. A batch leaves its
+/// reader in pieces over as many iterations, while others send pieces of theirs (assign/assigned_batches.hpp).
+double TimeModelBuilder::reader_seconds(int reader, double readers, std::string& resource) const {
   const Locality& locality = model_.workload().locality;
+  constexpr double kMostPieces = 16;
+  const double pieces = std::min(kMostPieces, readers);
   double longest = 0;
   const auto busy = [&](int e, const Port& port, Direction way, double bytes, double messages) {
     const double rate = way == Direction::out ? port.out_bytes_per_s : port.in_bytes_per_s;
@@ -263,7 +267,8 @@ double TimeModelBuilder::reader_seconds(int reader, std::string& resource) const
         const auto received = static_cast<double>(tree_.ranks_in(e));
         if (beside) busy(e, port, Direction::in, bytes_to(model_.batch_of(e), received), received);
       }
-      busy(e, port, Direction::out, bytes_to(batch, ranks), ranks);
+      const double sending = std::min(pieces, static_cast<double>(tree_.ranks_in(e))) / pieces;
+      busy(e, port, Direction::out, bytes_to(batch * sending, ranks), ranks);
     }
   return longest;
 }
@@ -273,12 +278,13 @@ void TimeModelBuilder::samples() {
   const Locality& locality = model_.workload().locality;
   if (!locality.in_turn()) return;
   double readers = 0, longest = 0;
+  for (int r : ranks())
+    if (model_.batch_of(r) > 0) readers += static_cast<double>(tree_.instances(r));
   for (int r : ranks()) {
     if (model_.batch_of(r) <= 0) continue;
     const auto instances = static_cast<double>(tree_.instances(r));
     std::string resource;
-    const double seconds = reader_seconds(r, resource);
-    readers += instances;
+    const double seconds = reader_seconds(r, readers, resource);
     time_.samples_seconds += instances * seconds;
     if (seconds > longest) longest = seconds, time_.samples_resource = resource;
   }

@@ -14,7 +14,7 @@ namespace sparrow::placement {
 struct Locality {
   bool local = false;      ///< samples are assigned; false: contiguous parts of batches
   bool first_use = false;  ///< holders are those by which it was measured: a map by first use; false: arithmetic
-  int passes = 1;          ///< of refinement, with which it was measured
+  int passes = 4;          ///< of refinement, with which it was measured
 
   /// Rows of a table whose expected lookups in a global batch (p B h) are about `lookups`.
   struct Bin {

@@ -33,10 +33,11 @@ void check_fits(const CostModel& model) {
 }
 
 /// As they are run elsewhere: each rank trains its part of a batch.
-std::vector<StrategyResult> evaluate_strategies(const Topology& topology, const Workload& workload) {
-  Workload contiguous = workload;
+std::vector<StrategyResult> evaluate_contiguous(const CostModel& model) {
+  if (!model.workload().locality.in_turn()) return evaluate_strategies(model);
+  Workload contiguous = model.workload();
   contiguous.locality = {};
-  return evaluate_strategies(CostModel(topology, contiguous));
+  return evaluate_strategies(CostModel(model.tree().topology(), contiguous));
 }
 
 }  // namespace
@@ -58,7 +59,7 @@ Solution solve(const Topology& topology, const Workload& workload, const SolveOp
   if (!solution.plan.tables.empty()) solution.cost = evaluate(model, solution.plan);
   solution.plan.assignment.delay = delay_of(model, solution.cost.seconds);
   if (options.compare_strategies) {
-    solution.strategies = evaluate_strategies(topology, workload);
+    solution.strategies = evaluate_contiguous(model);
     for (const StrategyResult& result : solution.strategies) {
       if (!result.cost.infeasible.empty() || result.cost.seconds <= 0 || workload.locality.in_turn()) continue;
       solution.bound = std::min(solution.bound, result.cost.seconds);
