@@ -338,9 +338,7 @@ TEST_CASE("SizesArePlainOrWithUnits") {
 
 TEST_CASE("WhatIsNotAvailableYetIsRefusedByName") {
   const std::vector<std::pair<std::string, std::string>> later = {
-      {"placement", "holders: first_use"},
       {"placement", "holders: p.bin"},
-      {"placement", "assignment: local"},
       {"data", "vocabulary: file"},
   };
   for (const auto& [section, setting] : later) {
