@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.hpp"
+#include "comm/item_exchange.hpp"
 
 namespace sparrow {
 
@@ -148,18 +149,13 @@ std::vector<std::byte> gather_bytes(Comm& comm, std::span<const std::byte> bytes
                                     std::vector<int64_t>& lengths) {
   SPARROW_CHECK(root >= 0 && root < comm.size(), "root {} of {} ranks", root, comm.size());
   lengths = all_gather(comm, static_cast<int64_t>(bytes.size()));
-  const std::vector<int64_t> zeros(comm.size(), 0);
-  std::vector<int64_t> send_bytes(zeros), recv_bytes(zeros), recv_offsets(zeros);
-  std::vector<std::byte> gathered;
-  send_bytes[root] = static_cast<int64_t>(bytes.size());
-  if (comm.rank() == root) {
-    int64_t total = 0;
-    for (int rank = 0; rank < comm.size(); total += lengths[rank++]) recv_offsets[rank] = total;
-    recv_bytes = lengths;
-    gathered.resize(total);
-  }
-  const AllToAll operation{Phase::control, bytes.data(), send_bytes, zeros, gathered.data(), recv_bytes, recv_offsets};
-  comm.wait(comm.post(nullptr, operation));
+  ItemsByRank sent(comm.size()), received(comm.size());
+  sent.count[root] = std::ssize(bytes);
+  sent.sum_up();
+  if (comm.rank() == root) received.count = lengths;
+  received.sum_up();
+  std::vector<std::byte> gathered(received.total);
+  ItemExchange().run(nullptr, comm, Phase::control, bytes.data(), sent, gathered.data(), received, 1);
   return gathered;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "comm/collectives.hpp"
+#include "comm/item_exchange.hpp"
 #include "train/trainer.hpp"
 
 namespace sparrow {
@@ -37,35 +38,21 @@ std::vector<float> choose_splitters(Comm& comm, const std::vector<Score>& sorted
 /// Every rank gets all scores of its range of values, so equal scores meet on one rank.
 std::vector<Score> exchange_by_value(Comm& comm, const std::vector<Score>& sorted,
                                      const std::vector<float>& splitters) {
-  const auto ranks = static_cast<size_t>(comm.size());
-  std::vector<int64_t> send_bytes(ranks), send_offsets(ranks), recv_bytes(ranks), recv_offsets(ranks);
-  size_t begin = 0;
-  for (size_t r = 0; r < ranks; ++r) {
-    size_t end = sorted.size();
+  const int ranks = comm.size();
+  ItemsByRank sent(ranks), received(ranks);
+  int64_t begin = 0;
+  for (int r = 0; r < ranks; ++r) {
+    int64_t end = std::ssize(sorted);
     if (r + 1 < ranks)
-      end = static_cast<size_t>(std::lower_bound(sorted.begin(), sorted.end(), Score{splitters[r], 0}, by_logit) -
-                                sorted.begin());
-    send_offsets[r] = static_cast<int64_t>(begin * sizeof(Score));
-    send_bytes[r] = static_cast<int64_t>((end - begin) * sizeof(Score));
+      end = std::lower_bound(sorted.begin(), sorted.end(), Score{splitters[r], 0}, by_logit) - sorted.begin();
+    sent.count[r] = end - begin;
     begin = end;
   }
-  const std::vector<int64_t> word(ranks, 8);
-  std::vector<int64_t> word_offsets(ranks);
-  for (size_t r = 0; r < ranks; ++r) word_offsets[r] = static_cast<int64_t>(8 * r);
-  AllToAll sizes{Phase::control, reinterpret_cast<const std::byte*>(send_bytes.data()), word,
-                 word_offsets,   reinterpret_cast<std::byte*>(recv_bytes.data()),       word,
-                 word_offsets};
-  comm.wait(comm.post(nullptr, sizes));
-  int64_t total = 0;
-  for (size_t r = 0; r < ranks; ++r) {
-    recv_offsets[r] = total;
-    total += recv_bytes[r];
-  }
-  std::vector<Score> mine(static_cast<size_t>(total) / sizeof(Score));
-  AllToAll scores{Phase::control, reinterpret_cast<const std::byte*>(sorted.data()), send_bytes,
-                  send_offsets,   reinterpret_cast<std::byte*>(mine.data()),         recv_bytes,
-                  recv_offsets};
-  comm.wait(comm.post(nullptr, scores));
+  sent.sum_up();
+  ItemExchange exchange;
+  exchange.run_counts(comm, Phase::control, sent, received);
+  std::vector<Score> mine(received.total);
+  exchange.run(nullptr, comm, Phase::control, sorted.data(), sent, mine.data(), received, sizeof(Score));
   return mine;
 }
 

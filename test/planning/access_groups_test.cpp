@@ -9,13 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <random>
-#include <sstream>
 
 #include "access/counts.hpp"
 #include "data/gzip.hpp"
 #include "run/training_run.hpp"
-#include "test/data/support.hpp"
-#include "test/support/thread_comm.hpp"
+#include "test/support/training_runs.hpp"
 
 using namespace sparrow;
 using namespace sparrow::test;
@@ -85,14 +83,8 @@ RunOptions federated_run(const TempFolder& folder, const std::string& data, bool
 }
 
 json run(const RunOptions& options, int ranks = 4) {
-  run_ranks(
-      ranks,
-      [&](Comm& comm) {
-        const auto backend = make_host_backend(1);
-        run_training(options, RankContext::on_host(*backend, comm), {0, comm.rank(), comm.size()});
-      },
-      120);
-  return json::parse(read_file(options.output.dir + "/summary.json"));
+  run_on_ranks(options, ranks);
+  return summary_of(options);
 }
 
 /// Predicted over counted, less 1.
@@ -110,16 +102,6 @@ double bytes_error(const json& summary) {
 
 int groups_of(const RunOptions& options) {
   return json::parse(read_file(options.output.dir + "/start/positions/groups.json"))["groups"];
-}
-
-std::vector<double> losses_of(const RunOptions& options) {
-  std::vector<double> losses;
-  std::istringstream text(read_file(options.output.dir + "/metrics.jsonl"));
-  for (std::string line; std::getline(text, line);) {
-    const json record = json::parse(line);
-    if (record.contains("loss")) losses.push_back(record["loss"]);
-  }
-  return losses;
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
-#include <sstream>
 
 #include "access/access_profile.hpp"
 #include "access/counts.hpp"
@@ -13,8 +12,7 @@
 #include "data/criteo.hpp"
 #include "planning/plan_by_position.hpp"
 #include "run/training_run.hpp"
-#include "test/data/support.hpp"
-#include "test/support/thread_comm.hpp"
+#include "test/support/training_runs.hpp"
 
 using namespace sparrow;
 using namespace sparrow::test;
@@ -98,39 +96,12 @@ RunOptions replanning_run(const TempFolder& folder, const std::string& name, int
   return options;
 }
 
-RunResult run(const RunOptions& options, int ranks) {
-  RunResult result;
-  run_ranks(
-      ranks,
-      [&](Comm& comm) {
-        const auto backend = make_host_backend(1);
-        RunResult mine = run_training(options, RankContext::on_host(*backend, comm), {0, comm.rank(), comm.size()});
-        if (comm.rank() == 0) result = mine;
-      },
-      120);
-  return result;
-}
-
-std::vector<double> losses_of(const std::string& dir) {
-  std::vector<double> losses;
-  std::istringstream text(read_file(dir + "/metrics.jsonl"));
-  for (std::string line; std::getline(text, line);) {
-    const json record = json::parse(line);
-    if (record.contains("loss")) losses.push_back(record["loss"]);
-  }
-  return losses;
-}
-
-json summary_of(const RunOptions& options) {
-  return json::parse(read_file(options.output.dir + "/summary.json"));
-}
-
 }  // namespace
 
 TEST_CASE("ARunWhoseDataDriftChangesItsPlanAndSendsWhatItPredicted") {
   const TempFolder folder;
   RunOptions options = replanning_run(folder, "replanned", kDrift * kBatch);
-  run(options, 4);
+  run_on_ranks(options, 4);
   const json replanning = summary_of(options)["replanning"];
   INFO(replanning.dump(2));
   REQUIRE(replanning["questions"].size() == 5);  // after 16, 32, 48, 64 and 80 steps
@@ -149,7 +120,7 @@ TEST_CASE("ARunWhoseDataDriftChangesItsPlanAndSendsWhatItPredicted") {
 
   RunOptions kept = replanning_run(folder, "kept", kDrift * kBatch);
   kept.placement.replan_every = 0;
-  run(kept, 4);
+  run_on_ranks(kept, 4);
   // What the old plan sends after the drift, from the mean over the run and what it sent before.
   const double before = replanning["questions"][0]["replan"]["bytes_per_iteration"]["counted"];
   const double mean = summary_of(kept)["bytes_per_iteration"]["total"];
@@ -159,7 +130,7 @@ TEST_CASE("ARunWhoseDataDriftChangesItsPlanAndSendsWhatItPredicted") {
                        after_drift["bytes_per_iteration"]["next"].get<double>();
   CHECK(saved > 0);
   CHECK(old_plan - last > saved / 2);
-  const std::vector<double> expected = losses_of(kept.output.dir), found = losses_of(options.output.dir);
+  const std::vector<double> expected = losses_of(kept), found = losses_of(options);
   REQUIRE(found.size() == expected.size());
   // 20 steps after rows have begun to move the training is the same but for the order of sums.
   for (size_t k = 0; k < 80; ++k) CHECK(std::abs(found[k] - expected[k]) <= 1e-5);
@@ -168,7 +139,7 @@ TEST_CASE("ARunWhoseDataDriftChangesItsPlanAndSendsWhatItPredicted") {
 TEST_CASE("ARunWhoseDataStayAsTheyAreKeepsItsPlan") {
   const TempFolder folder;
   const RunOptions options = replanning_run(folder, "run", kSteps * kBatch);
-  run(options, 4);
+  run_on_ranks(options, 4);
   const json replanning = summary_of(options)["replanning"];
   INFO(replanning.dump(2));
   REQUIRE(replanning["questions"].size() == 5);
@@ -184,8 +155,8 @@ void continue_in_the_middle_of_a_move(bool overlapped) {
   options.system.overlapped = overlapped;
   options.output.checkpoint_every = kBatch;
   options.output.keep = 1000;
-  run(options, 4);
-  const std::vector<double> expected = losses_of(options.output.dir);
+  run_on_ranks(options, 4);
+  const std::vector<double> expected = losses_of(options);
   const json questions = summary_of(options)["replanning"]["questions"];
   std::string in_the_middle;
   for (const auto& entry : std::filesystem::directory_iterator(options.output.dir + "/checkpoints"))
@@ -195,8 +166,8 @@ void continue_in_the_middle_of_a_move(bool overlapped) {
   REQUIRE_FALSE(in_the_middle.empty());
   options.output.resume = in_the_middle;
   options.output.checkpoint_every = 0;
-  run(options, 4);
-  CHECK(losses_of(options.output.dir) == expected);
+  run_on_ranks(options, 4);
+  CHECK(losses_of(options) == expected);
   // What was asked before the checkpoint is in metrics.jsonl; what came after it is the same again.
   for (const json& question : summary_of(options)["replanning"]["questions"])
     CHECK(std::find(questions.begin(), questions.end(), question) != questions.end());
@@ -216,14 +187,14 @@ TEST_CASE("AnOverlappedRunThatReplansTrainsAsASequentialOneThatDoesNot") {
   const TempFolder folder;
   RunOptions options = replanning_run(folder, "overlapped", kDrift * kBatch);
   options.system.overlapped = true;
-  run(options, 4);
+  run_on_ranks(options, 4);
   const json replanning = summary_of(options)["replanning"];
   INFO(replanning.dump(2));
   CHECK(replanning["sent_rows"].get<double>() > 0);
   RunOptions kept = replanning_run(folder, "sequential", kDrift * kBatch);
   kept.placement.replan_every = 0;
-  run(kept, 4);
-  const std::vector<double> expected = losses_of(kept.output.dir), found = losses_of(options.output.dir);
+  run_on_ranks(kept, 4);
+  const std::vector<double> expected = losses_of(kept), found = losses_of(options);
   REQUIRE(found.size() == expected.size());
   // As above: the same but for the order of sums, which the plans decide.
   for (size_t k = 0; k < 80; ++k) CHECK(std::abs(found[k] - expected[k]) <= 1e-5);
