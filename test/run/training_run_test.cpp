@@ -166,13 +166,6 @@ TEST_CASE("ARunWithAssignedSamplesContinuesBitForBit") {
   }
 }
 
-TEST_CASE("SamplesDoNotLeaveTheirRankWhereDataAreDivided") {
-  const TempFolder folder;
-  RunOptions options = with_assigned_samples(small_run(folder, "run"), HolderChoice::arithmetic, 1);
-  options.data.split = DataSplit::ranks;
-  CHECK_THROWS_WITH(run(options, 2), Catch::Contains("data.split"));
-}
-
 TEST_CASE("ARunThatIsAskedToStopSavesAndContinuesBitForBit") {
   const TempFolder folder;
   RunOptions options = small_run(folder, "whole");
