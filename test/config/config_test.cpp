@@ -351,6 +351,12 @@ TEST_CASE("WhatIsNotAvailableYetIsRefusedByName") {
   }
 }
 
+TEST_CASE("SamplesDoNotLeaveTheirRankWhereDataAreDivided") {
+  for (const std::string setting : {"placement.assignment=local", "placement.holders=first_use"})
+    CHECK_THAT(parse_error("{}", {"data.split=ranks", setting}), Contains("data.split: ranks keeps samples"));
+  CHECK(parse("{}", {"data.split=ranks"}).data.split == DataSplit::ranks);
+}
+
 TEST_CASE("WhatIsAvailableMayBeSetInWords") {
   CHECK_NOTHROW(parse(R"(
 data: {vocabulary: hash}
