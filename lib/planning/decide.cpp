@@ -65,7 +65,7 @@ Decision from_optimiser(const CostModel& model, const PlacementOptions& options)
   constexpr double kRateTolerance = 1.05;
   std::vector<placement::StrategyResult> others = decision.optimum->strategies;
   if (model.workload().locality.in_turn())  // those are of contiguous parts
-    others = {placement::evaluate_strategy(model, placement::Strategy::held, {false, false})};
+    others = {placement::evaluate_strategy(model, placement::Strategy::held, {options.deduplicate, options.combine})};
   for (placement::StrategyResult& other : others) {
     if (other.strategy != placement::Strategy::held || !other.plan) continue;
     decision.held_seconds = other.cost.seconds;

@@ -76,11 +76,12 @@ struct Placing {
 
   PlannedRun plan() const { return plan_run(context.comm, system, problem); }
 
-  /// Whether rows are mapped by this plan, or may be by one that follows it.
+  /// Whether rows are mapped by this plan, or may be by one that follows it (which assigns samples as this one does).
   bool may_be_mapped(const placement::Plan& plan) const {
     const PlacementOptions& options = problem.options.placement;
-    const bool later = options.replan_every > 0 &&
-                       (options.holders == HolderChoice::automatic || options.holders == HolderChoice::first_use);
+    const bool later =
+        options.replan_every > 0 && (options.holders == HolderChoice::first_use ||
+                                     (options.holders == HolderChoice::automatic && plan.assignment.local));
     return later || std::any_of(plan.tables.begin(), plan.tables.end(),
                                 [](const placement::TablePlan& table) { return table.holders.first_use; });
   }
@@ -150,8 +151,10 @@ struct Placing {
 
 PlacedRun plan_within_memory(const RankContext& context, int node, const PlanningProblem& problem, const Tables& tables,
                              SystemShape& system) {
-  constexpr int kAttempts = 10;
-  Placing placing{context, node, problem, tables, system};
+  constexpr int kAttempts = 10, kAssigned = 2;
+  PlanningProblem asked = problem;
+  const SystemShape found = system;
+  Placing placing{context, node, asked, tables, system};
   if (context.backend.device_is_host()) return placing.placed(placing.plan());
   MemoryLack lack;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
@@ -161,6 +164,15 @@ PlacedRun plan_within_memory(const RankContext& context, int node, const Plannin
     if (lack.bytes == 0) {
       context.backend.restart_most_memory();  // what is used from here on is what was planned
       return run;
+    }
+    PlacementOptions& options = asked.options.placement;
+    if (options.assignment == AssignmentChoice::automatic && run.planned.plan.in_turn() && attempt + 1 == kAssigned) {
+      // Slots for rows that may come to any rank take memory that contiguous parts do not.
+      options.assignment = AssignmentChoice::contiguous;
+      if (options.holders == HolderChoice::automatic) options.holders = HolderChoice::arithmetic;
+      system = found;
+      lack = {};
+      continue;
     }
     const std::vector<int64_t> rows =
         all_gather(context.comm, needs.of(MemoryPart::rows) + needs.of(MemoryPart::row_state));
