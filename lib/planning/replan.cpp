@@ -45,8 +45,11 @@ std::optional<placement::Plan> best_plan(const ReplanProblem& problem, const pla
   placement::Topology topology = problem.system.topology;
   PlacementOptions options;  // the optimum, whatever plan the run began with
   options.combine = problem.options.placement.combine;
-  options.assignment = problem.plan.assignment.local ? AssignmentChoice::local : AssignmentChoice::contiguous;
-  options.holders = workload.locality.first_use ? HolderChoice::first_use : HolderChoice::arithmetic;
+  const bool local = problem.plan.assignment.local;
+  const bool first_use = problem.options.placement.holders == HolderChoice::first_use ||
+                         (local && problem.options.placement.holders == HolderChoice::automatic);
+  options.assignment = local ? AssignmentChoice::local : AssignmentChoice::contiguous;
+  options.holders = first_use ? HolderChoice::first_use : HolderChoice::arithmetic;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     placement::Plan plan = by_position(decide(topology, workload, options).plan, problem.profiles, problem.plan);
     plan.assignment = problem.plan.assignment;
