@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Bytes that runs send when samples go to their rows: how many times fewer than table-wise sharding without deduplication, what the busiest rank sends,
-and what the plan predicted. One pass over real rows (skipped where there are none, see harness.py) and over generated ones.
+and what the plan predicted. One pass over real rows (left out where there are none, see harness.py) and over generated ones.
 
     assignment_bytes_test.py                    4 ranks, rows of 16 values, some generated rows
     assignment_bytes_test.py --all [--markdown] every case: 8 ranks, rows of 128 values, 4 M generated samples on 16 ranks (an hour on two cores)
@@ -105,8 +105,8 @@ def generate(folder, samples):
 
 def test(checks, folder):
     whole = "--all" in sys.argv
-    data = [str(harness.real_rows())]
-    for case in REAL if whole else REAL[:1]:
+    for case in (REAL if whole else REAL[:1]) if harness.has_real_rows() else []:
+        data = [str(harness.real_rows())]
         if "--dim" not in sys.argv or int(sys.argv[sys.argv.index("--dim") + 1]) == case[2]:
             compare(checks, "real rows", data, REAL_ROWS, case, WAYS if whole else [NEW], folder / "real")
     batch = GENERATED[0] * GENERATED[1]

@@ -28,10 +28,14 @@ def skip(reason):
     sys.exit(SKIPPED)
 
 
+def has_real_rows(name="kaggle_sample.tsv.gz"):
+    return (SHARED / "data" / name).exists()
+
+
 def real_rows(name="kaggle_sample.tsv.gz"):
     """A file of real Criteo rows; skips the test where there is none."""
     path = SHARED / "data" / name
-    if not path.exists():
+    if not has_real_rows(name):
         skip(f"{path} is not there (SPARROW_SHARED names the folder)")
     return path
 
