@@ -169,7 +169,8 @@ void continue_in_the_middle_of_a_move(bool overlapped) {
   run_on_ranks(options, 4);
   CHECK(losses_of(options) == expected);
   // What was asked before the checkpoint is in metrics.jsonl; what came after it is the same again.
-  for (const json& question : summary_of(options)["replanning"]["questions"])
+  const json summary = summary_of(options);
+  for (const json& question : summary["replanning"]["questions"])
     CHECK(std::find(questions.begin(), questions.end(), question) != questions.end());
 }
 
