@@ -17,7 +17,6 @@
 namespace sparrow {
 namespace {
 
-constexpr int kMostPieces = 16;
 constexpr int kInUse = 2;   ///< batches given out that stay valid
 constexpr int kPacked = 2;  ///< batches of a reader: one on its way, one that is assigned
 
@@ -40,7 +39,7 @@ class Turns {
   int64_t first() const { return first_; }
   int64_t batches() const { return batches_; }
   int readers() const { return static_cast<int>(readers_.size()); }
-  int pieces() const { return std::min(readers(), kMostPieces); }
+  int pieces() const { return std::min(readers(), SampleAssignment::kMostPieces); }
   int reader(int64_t k) const { return readers_[static_cast<size_t>(k % readers())]; }
   /// This rank's first turn; none for a rank that does not read.
   std::optional<int64_t> first_turn(int rank) const {

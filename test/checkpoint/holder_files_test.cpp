@@ -43,6 +43,14 @@ struct Seen {
   bool operator==(const Seen&) const = default;
 };
 
+void check_same(const Seen& found, const Seen& expected) {
+  CHECK(found.losses == expected.losses);
+  CHECK(found.logits == expected.logits);
+  CHECK(found.holders == expected.holders);
+  CHECK(found.recent == expected.recent);
+  CHECK(found.state == expected.state);
+}
+
 void train_on(RankTrainer& trainer, Comm& comm, int64_t from, Seen& seen) {
   for (int64_t k = from; k < kSteps; ++k) {
     const double loss = trainer.step(k, k + 1 < kSteps);
@@ -117,11 +125,7 @@ TEST_CASE("ARunByFirstUseContinuesBitForBitWithTheSameHolders") {
     problem.hierarchy = hierarchy;
     const Seen whole = train_and_save(problem, hierarchy.ranks(), folder.path());
     const Seen continued = load_and_train(problem, hierarchy.ranks(), saved_in(folder));
-    CHECK(continued.losses == whole.losses);
-    CHECK(continued.logits == whole.logits);
-    CHECK(continued.holders == whole.holders);
-    CHECK(continued.recent == whole.recent);
-    CHECK(continued.state == whole.state);
+    check_same(continued, whole);
   }
 }
 
@@ -243,11 +247,7 @@ TEST_CASE("ARunContinuesBitForBitInTheMiddleOfAMove") {
         trainer.migrate_to(mapped, 100000);
         train_on(trainer, comm, kSteps, continued);
       });
-      CHECK(continued.losses == whole.losses);
-      CHECK(continued.logits == whole.logits);
-      CHECK(continued.holders == whole.holders);
-      CHECK(continued.recent == whole.recent);
-      CHECK(continued.state == whole.state);
+      check_same(continued, whole);
     }
 }
 

@@ -12,6 +12,7 @@
 #include "planning/plan_run.hpp"
 #include "planning/training_locality.hpp"
 #include "test/data/support.hpp"
+#include "test/planning/trees.hpp"
 #include "test/support/thread_comm.hpp"
 
 using namespace sparrow;
@@ -77,21 +78,6 @@ TrainingData opened(const RunOptions& options, const std::string& folder) {
   data.ids = data.positions.inverse();
   for (const auto& table : counts) data.counts.tables.push_back(from_histogram(histogram_of(table)));
   return data;
-}
-
-placement::Topology topology_of(const std::vector<int>& children) {
-  placement::Topology topology{"tree", {placement::Domain{}}};
-  topology.domains[0].name = "root";
-  for (size_t i = 0; i < children.size(); ++i) {
-    placement::Domain domain;
-    domain.name = fmt::format("level{}", i + 1);
-    domain.parent = static_cast<int>(i);
-    domain.count = children[i];
-    domain.ports = {{"link", 1e9, 1e9}};
-    if (i + 1 == children.size()) domain.stores = {{"memory", int64_t{1} << 40}};
-    topology.domains.push_back(domain);
-  }
-  return topology;
 }
 
 }  // namespace

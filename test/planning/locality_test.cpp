@@ -11,6 +11,7 @@
 #include "base/random.hpp"
 #include "placement/cost/cost.hpp"
 #include "test/data/support.hpp"
+#include "test/planning/trees.hpp"
 
 using namespace sparrow;
 using namespace sparrow::test;
@@ -62,21 +63,6 @@ Hierarchy tree_of(const std::vector<int>& children) {
     for (int rank = 0; rank < ranks; ++rank) level.push_back(rank / below);
   }
   return Hierarchy(domain_of);
-}
-
-placement::Topology topology_of(const std::vector<int>& children) {
-  placement::Topology topology{"tree", {placement::Domain{}}};
-  topology.domains[0].name = "root";
-  for (size_t i = 0; i < children.size(); ++i) {
-    placement::Domain domain;
-    domain.name = fmt::format("level{}", i + 1);
-    domain.parent = static_cast<int>(i);
-    domain.count = children[i];
-    domain.ports = {{"link", 1e9, 1e9}};
-    if (i + 1 == children.size()) domain.stores = {{"memory", int64_t{1} << 40}};
-    topology.domains.push_back(domain);
-  }
-  return topology;
 }
 
 LocalityMeter metered(const LocalityProblem& problem, int64_t batches, int64_t first_counted, bool clustered) {

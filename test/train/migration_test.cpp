@@ -244,6 +244,35 @@ TEST_CASE("TheOverlappedStepMovesRowsToTheBitsOfTheSequentialOne") {
     }
 }
 
+namespace {
+
+/// Trains a little, goes through the schedule, and checks that no state of the model on the way differs from the first.
+/// ahead: the last batch before is settled ahead. states: one for the start, two for each plan.
+void check_states(const TrainingCase& problem, const Schedule& schedule,
+                  const std::vector<std::unique_ptr<MergedState>>& states, bool ahead) {
+  run_ranks(
+      problem.hierarchy->ranks(),
+      [&](Comm& comm) {
+        RankTrainer trainer(problem, comm);
+        for (int64_t k = 0; k < 3; ++k) trainer.step(k, ahead);
+        states[0]->add(trainer, comm.rank());
+        for (size_t i = 0; i < schedule.plans.size(); ++i) {
+          trainer.migrate_to(schedule.plans[i], schedule.copies_per_move[i]);
+          trainer->move_rows();
+          states[2 * i + 1]->add(trainer, comm.rank());
+          while (trainer->migration()) trainer->move_rows();
+          states[2 * i + 2]->add(trainer, comm.rank());
+        }
+      },
+      60);
+  for (const auto& state : states) {
+    CHECK(state->differences() == 0);
+    CHECK(state->state() == states[0]->state());  // and no value is missing: NaN is unequal to itself
+  }
+}
+
+}  // namespace
+
 TEST_CASE("AMoveChangesNoBitOfAnyRowOrItsOptimiserState") {
   std::mt19937 random(23);
   for (const OptimizerKind kind : {OptimizerKind::adagrad, OptimizerKind::rowwise_adagrad})
@@ -257,25 +286,7 @@ TEST_CASE("AMoveChangesNoBitOfAnyRowOrItsOptimiserState") {
       const Schedule schedule = random_schedule(problem, hierarchy, 4, random);
       std::vector<std::unique_ptr<MergedState>> states;
       for (size_t i = 0; i <= 2 * schedule.plans.size(); ++i) states.push_back(std::make_unique<MergedState>(problem));
-      run_ranks(
-          hierarchy.ranks(),
-          [&](Comm& comm) {
-            RankTrainer trainer(problem, comm);
-            for (int64_t k = 0; k < 3; ++k) trainer.step(k);
-            states[0]->add(trainer, comm.rank());
-            for (size_t i = 0; i < schedule.plans.size(); ++i) {
-              trainer.migrate_to(schedule.plans[i], schedule.copies_per_move[i]);
-              trainer->move_rows();
-              states[2 * i + 1]->add(trainer, comm.rank());
-              while (trainer->migration()) trainer->move_rows();
-              states[2 * i + 2]->add(trainer, comm.rank());
-            }
-          },
-          60);
-      for (const auto& state : states) {
-        CHECK(state->differences() == 0);
-        CHECK(state->state() == states[0]->state());  // and no value is missing: NaN is unequal to itself
-      }
+      check_states(problem, schedule, states, false);
     }
 }
 
@@ -346,25 +357,7 @@ TEST_CASE("AMoveOfRowsByFirstUseChangesNoBitOfAnyRowOrItsOptimiserState") {
     std::vector<std::unique_ptr<MergedState>> states;
     for (size_t i = 0; i <= 2 * schedule.plans.size(); ++i)
       states.push_back(std::make_unique<MergedState>(problem, &initial));
-    run_ranks(
-        hierarchy.ranks(),
-        [&](Comm& comm) {
-          RankTrainer trainer(problem, comm);
-          for (int64_t k = 0; k < 3; ++k) trainer.step(k, true);  // the last one is settled ahead
-          states[0]->add(trainer, comm.rank());
-          for (size_t i = 0; i < schedule.plans.size(); ++i) {
-            trainer.migrate_to(schedule.plans[i], schedule.copies_per_move[i]);
-            trainer->move_rows();
-            states[2 * i + 1]->add(trainer, comm.rank());
-            while (trainer->migration()) trainer->move_rows();
-            states[2 * i + 2]->add(trainer, comm.rank());
-          }
-        },
-        60);
-    for (const auto& state : states) {
-      CHECK(state->differences() == 0);
-      CHECK(state->state() == states[0]->state());
-    }
+    check_states(problem, schedule, states, true);
   }
 }
 

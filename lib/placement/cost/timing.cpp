@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "placement/cost/time_model_builder.hpp"
+#include "placement/model/plan.hpp"
 
 namespace sparrow::placement {
 
@@ -239,8 +240,7 @@ void TimeModelBuilder::sequential() {
 /// reader in pieces over as many iterations, while others send pieces of theirs (assign/assigned_batches.hpp).
 double TimeModelBuilder::reader_seconds(int reader, double readers, std::string& resource) const {
   const Locality& locality = model_.workload().locality;
-  constexpr double kMostPieces = 16;
-  const double pieces = std::min(kMostPieces, readers);
+  const double pieces = std::min<double>(SampleAssignment::kMostPieces, readers);
   double longest = 0;
   const auto busy = [&](int e, const Port& port, Direction way, double bytes, double messages) {
     const double rate = way == Direction::out ? port.out_bytes_per_s : port.in_bytes_per_s;

@@ -43,6 +43,9 @@ struct SampleAssignment {
   int delay = 1;       ///< W: a batch is assigned by the holders as they were known W batches before; at most the ranks
   int passes = 4;  ///< of refinement: each takes a tenth of the first one's time and leaves 1 to 2 % fewer rows to move
   bool operator==(const SampleAssignment&) const = default;
+
+  /// In which a batch leaves its reader at most, one in each of the next iterations.
+  static constexpr int kMostPieces = 16;
 };
 
 struct Plan {
