@@ -205,10 +205,8 @@ Placement place(const CostModel& model, const Uses& uses, const std::vector<Site
   return placement;
 }
 
-/// The plan of a threshold, if there is one that fits and could take less than `limit` seconds: it takes at least what
-/// it would if all slots were alike.
-std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, Transport transport, double threshold,
-                               double limit = kInfinity) {
+/// The plan of a threshold, if there is one that fits.
+std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, Transport transport, double threshold) {
   const auto sites = device_sites(model);
   std::vector<ColdPart> cold;
   double hot_bytes = 0;
@@ -220,7 +218,6 @@ std::optional<Plan> split_plan(const CostModel& model, const Uses& uses, Transpo
     const auto whole = deal(model, sites, cold, hot_bytes, margin_of(model, attempt));
     if (!whole) return std::nullopt;
     const Placement placement = place(model, uses, sites, *whole, transport, threshold);
-    if (limit < kInfinity && evaluate(model, placement).seconds > limit * (1 + 1e-9)) return std::nullopt;
     Plan plan = to_plan(model, placement);
     for (int t = 0; t < model.tables(); ++t) {
       plan.tables[t].holders.fixed = whole->places[t].slot;
@@ -249,8 +246,7 @@ class ThresholdSearch {
   void attempt(int i) {
     if (i < 0 || i > Thresholds::kSteps || tried_[i] || (i > 0 && thresholds_.highest == 0)) return;
     tried_[i] = true;
-    StrategyResult result =
-        with_plan(model_, split_plan(model_, uses_, transport_, thresholds_.at(i), best_.cost.seconds));
+    StrategyResult result = with_plan(model_, split_plan(model_, uses_, transport_, thresholds_.at(i)));
     if (i > 0 && (!result.plan || result.cost.seconds >= best_.cost.seconds)) return;
     best_ = std::move(result);
     at_ = i;
